@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The log's sink; see log.h. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
+
+/* Fields of struct log_fields, MESSAGE= and PRIORITY=. */
+enum { MAX_FIELDS = 10, MAX_FIELD = 256 };
+
+static struct {
+        int level;
+        bool to_journal;
+} log_state = { .level = LOG_INFO };
+
+void log_open(void)
+{
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long dev, ino;
+        struct stat st;
+
+        /* systemd.exec(5), JOURNAL_STREAM: only equal numbers mean that stderr still is the journal's. */
+        if (!stream || sscanf(stream, "%llu:%llu", &dev, &ino) != 2 || fstat(STDERR_FILENO, &st) < 0)
+                return;
+        log_state.to_journal = st.st_dev == dev && st.st_ino == ino;
+}
+
+void log_set_level(int level)
+{
+        log_state.level = level;
+}
+
+int log_level(void)
+{
+        return log_state.level;
+}
+
+static const char *level_name(int level)
+{
+        static const char *const names[] = {
+                "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug",
+        };
+
+        return names[level & LOG_PRIMASK];
+}
+
+static void write_stderr(int level, const char *text)
+{
+        struct timespec now;
+        struct tm tm;
+        char stamp[32];
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        localtime_r(&now.tv_sec, &tm);
+        strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
+        fprintf(stderr, "%s.%03ld %-7s %s\n", stamp, now.tv_nsec / 1000000, level_name(level), text);
+}
+
+struct journal_entry {
+        struct iovec iov[MAX_FIELDS];
+        char field[MAX_FIELDS][MAX_FIELD];
+        int n;
+};
+
+static void entry_add(struct journal_entry *entry, const char *name, const char *value)
+{
+        int n;
+
+        if (!value)
+                return;
+        n = snprintf(entry->field[entry->n], MAX_FIELD, "%s=%s", name, value);
+        entry->iov[entry->n] = (struct iovec){
+                .iov_base = entry->field[entry->n],
+                .iov_len = (size_t)MIN(n, MAX_FIELD - 1),
+        };
+        entry->n++;
+}
+
+static void write_journal(int level, const struct log_fields *fields, char *message, size_t length)
+{
+        struct journal_entry entry = { .n = 0 };
+        char number[16];
+
+        entry.iov[entry.n++] = (struct iovec){ .iov_base = message, .iov_len = length };
+        snprintf(number, sizeof number, "%d", level);
+        entry_add(&entry, "PRIORITY", number);
+        if (fields) {
+                entry_add(&entry, "MESSAGE_ID", fields->message_id);
+                entry_add(&entry, "COAPD_PEER", fields->peer);
+                entry_add(&entry, "COAPD_ENDPOINT", fields->endpoint);
+                entry_add(&entry, "COAPD_RESOURCE", fields->resource);
+                entry_add(&entry, "COAPD_IDENTITY", fields->identity);
+                entry_add(&entry, "COAPD_FILE", fields->file);
+                snprintf(number, sizeof number, "%d", fields->code);
+                entry_add(&entry, "COAPD_CODE", fields->code ? number : NULL);
+        }
+        sd_journal_sendv(entry.iov, entry.n);
+}
+
+void log_message(int level, const struct log_fields *fields, const char *fmt, ...)
+{
+        static const char prefix[] = "MESSAGE=";
+        enum { PREFIX = sizeof prefix - 1 };
+        char line[2048];
+        va_list ap;
+        size_t n;
+
+        if (!log_enabled(level))
+                return;
+        memcpy(line, prefix, PREFIX);
+        va_start(ap, fmt);
+        vsnprintf(line + PREFIX, sizeof line - PREFIX, fmt, ap);
+        va_end(ap);
+        n = strlen(line);
+        while (n > PREFIX && line[n - 1] == '\n')
+                line[--n] = '\0';
+
+        if (log_state.to_journal)
+                write_journal(level, fields, line, n);
+        else
+                write_stderr(level, line + PREFIX);
+}
+
+/* Length of the well-formed, printable UTF-8 sequence at the head of `s`; 0 when there is none. */
+static size_t printable_sequence(struct span s)
+{
+        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+        uint8_t first = s.p[0];
+        size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+        uint32_t point = n > 1 ? first & (0xffU >> (n + 1)) : first;
+
+        if (n == 0 || n > s.n || (n == 1 && (first < 0x20 || first == 0x7f || first == '\\')))
+                return 0;
+        for (size_t i = 1; i < n; i++) {
+                if (s.p[i] >> 6 != 2)
+                        return 0;
+                point = point << 6 | (s.p[i] & 0x3f);
+        }
+        /* Overlong forms, surrogates, C1 controls, and the marks that turn a line's direction round. */
+        if (n > 1 && (point < least[n] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000) ||
+                      point < 0xa0 || (point >= 0x2028 && point <= 0x202e) ||
+                      (point >= 0x2066 && point <= 0x2069)))
+                return 0;
+        return n;
+}
+
+const char *log_escape(struct span s, char *out, size_t size)
+{
+        static const char ellipsis[] = "...";
+        size_t used = 0;
+
+        while (s.n > 0) {
+                size_t n = printable_sequence(s);
+                size_t need = n ? n : 4;
+
+                if (used + need + sizeof ellipsis > size) {
+                        memcpy(out + used, ellipsis, sizeof ellipsis - 1);
+                        used += sizeof ellipsis - 1;
+                        break;
+                }
+                if (n)
+                        memcpy(out + used, s.p, n);
+                else
+                        snprintf(out + used, 5, "\\x%02x", s.p[0]);
+                used += need;
+                s = span_skip(s, n ? n : 1);
+        }
+        out[used] = '\0';
+        return out;
+}
+
+bool log_gate_pass(struct log_gate *gate, unsigned *ret_suppressed)
+{
+        struct timespec now;
+
+        *ret_suppressed = 0;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - gate->window_start >= gate->interval_s) {
+                *ret_suppressed = gate->suppressed;
+                gate->window_start = now.tv_sec;
+                gate->seen = gate->suppressed = 0;
+        }
+        if (gate->seen < gate->burst) {
+                gate->seen++;
+                return true;
+        }
+        gate->suppressed++;
+        return false;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the daemon counts about itself. One struct, owned by the server and handed to whoever counts; the
+ * table below is the list of all counters, so that a report can name them.
+ */
+#ifndef COAPD_BASE_METRICS_H
+#define COAPD_BASE_METRICS_H
+
+#include <stdint.h>
+
+#define METRICS(X)                                                                                           \
+        X(requests, "requests handled")                                                                      \
+        X(responses_success, "2.xx responses")                                                               \
+        X(responses_client_error, "4.xx responses")                                                          \
+        X(responses_server_error, "5.xx responses")                                                          \
+        X(notifications, "notifications built")                                                              \
+        X(observations, "observations registered")                                                           \
+        X(transfers_refused, "block-wise bodies refused")                                                    \
+        X(requests_denied, "requests denied by an access rule")                                              \
+        X(duplicates, "requests answered from memory")                                                       \
+        X(datagrams_received, "datagrams received")                                                          \
+        X(datagrams_sent, "datagrams sent")                                                                  \
+        X(datagrams_dropped, "datagrams dropped by the kernel")                                              \
+        X(store_writes, "changes written to the persistent store")                                           \
+        X(store_errors, "changes that the persistent store refused")
+
+struct metrics {
+#define METRIC_MEMBER(name, text) uint64_t name;
+        METRICS(METRIC_MEMBER)
+#undef METRIC_MEMBER
+};
+
+#endif

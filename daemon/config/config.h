@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration as plain typed structs: the contract between the file /etc/coapd.conf and the modules.
+ *
+ * Each struct belongs to one group of the file and each member to one key, described by a row in schema.c.
+ * Everything is owned by the struct config and lives until config_free(); modules borrow. A list's structs
+ * begin with the place where they stand, so that a module can name it in an error.
+ *
+ * Manual: coapd.conf(5).
+ */
+#ifndef COAPD_CONFIG_CONFIG_H
+#define COAPD_CONFIG_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "config/schema.h"
+
+struct conf_server {
+        int log_level; /* LOG_ERR ... LOG_DEBUG of syslog(3) minus LOG_ERR: an index into the choices */
+        long long session_timeout; /* seconds an idle session of a client is kept */
+        long long max_sessions;
+        long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
+        long long send_buffer;
+};
+
+/* RFC 7252, 6; RFC 8323, 8. */
+enum transport { TRANSPORT_UDP, TRANSPORT_DTLS, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_WS, TRANSPORT_WSS };
+
+struct conf_endpoint {
+        struct conf_origin at;
+        char *uri;
+        struct conf_strings multicast; /* "GROUP" or "GROUP%INTERFACE" */
+        /* Taken from the uri by config_load(): */
+        enum transport transport;
+        char *host; /* without brackets; a literal address or a name */
+        uint16_t port;
+};
+
+struct conf_resource {
+        struct conf_origin at;
+        char *path; /* "sensors/1": no slash at either end, not percent-encoded */
+        char *kind;
+        char *title;
+        struct conf_strings resource_types; /* key `rt` */
+        struct conf_strings interfaces;     /* key `if` */
+        bool observable;
+        bool hidden; /* not listed in /.well-known/core */
+        long long max_age; /* seconds, -1: not sent, so that the default of RFC 7252, 5.10.5 holds */
+        void *fields; /* the kind's own struct, by its conf_variant */
+};
+
+struct conf_dynamic {
+        bool enable;
+        struct conf_strings prefix; /* paths under which clients may create; "" allows any */
+        long long max_resources;
+        long long max_size;       /* bytes of one body */
+        long long max_total_size; /* bytes of all bodies */
+};
+
+enum conf_sync { CONF_SYNC_INTERVAL, CONF_SYNC_ALWAYS };
+enum conf_bad_file { CONF_BAD_FILE_START_EMPTY, CONF_BAD_FILE_REFUSE };
+
+struct conf_persist {
+        char *engine;
+        char *dynamic_resources; /* each path may be NULL: that state is not kept */
+        char *observers;
+        char *observe_counters;
+        long long save_frequency;
+        int sync;                   /* enum conf_sync */
+        long long sync_interval;    /* milliseconds */
+        int bad_file;               /* enum conf_bad_file */
+        long long observer_max_age; /* seconds a row that fits nothing is kept for a later start */
+};
+
+struct conf_psk_identity {
+        struct conf_origin at;
+        char *identity;
+        char *key;      /* as text; secret */
+        char *key_hex;  /* as hex digits; secret */
+        char *key_file; /* raw bytes, one trailing newline is not part of the key */
+};
+
+struct conf_psk {
+        char *hint;
+        struct conf_list identities; /* struct conf_psk_identity */
+};
+
+struct conf_pki {
+        char *certificate;
+        char *private_key;
+        char *ca;
+        char *crl;
+        bool require_client_certificate;
+};
+
+struct conf_rpk {
+        char *private_key;
+};
+
+struct conf_oscore {
+        struct conf_origin at;
+        char *sender_id;                    /* hex digits */
+        struct conf_strings recipient_ids;  /* hex digits */
+        char *id_context;                   /* hex digits */
+        char *master_secret;                /* hex digits; secret */
+        char *master_secret_file;           /* hex digits in a file */
+        char *master_salt;                  /* hex digits */
+};
+
+struct conf_security {
+        struct conf_psk psk;
+        struct conf_pki pki;
+        struct conf_rpk rpk;
+        struct conf_list oscore; /* struct conf_oscore */
+};
+
+struct conf_access_rule {
+        struct conf_origin at;
+        char *path; /* glob: `*` within a segment, `**` over segments */
+        struct conf_strings methods;
+        struct conf_strings allow;
+};
+
+struct config {
+        char *file;
+        struct conf_server server;
+        struct conf_list endpoints; /* struct conf_endpoint */
+        struct conf_list resources; /* struct conf_resource */
+        struct conf_dynamic dynamic;
+        struct conf_persist persist;
+        struct conf_security security;
+        struct conf_list access; /* struct conf_access_rule */
+        void *memory;            /* the loader's own */
+};
+
+/* What main() hands over so that config needs to know no other module. */
+struct conf_vocabulary {
+        const struct conf_variant *kinds; /* of `resources` */
+        size_t n_kinds;
+        const char *const *engines; /* of `persist.engine`, NULL-terminated; the first is the default */
+};
+
+/*
+ * Reads FILE and everything that it includes. Every error is written to `errors` in one run, a line each:
+ * "FILE:LINE: KEY: what is wrong, what is expected".
+ *
+ * Returns 0 and a config that the caller frees; -EINVAL when at least one error was written; or another
+ * -errno, written as well, when the file can not be read.
+ */
+int config_load(const char *file, const struct conf_vocabulary *vocabulary, FILE *errors,
+                struct config **ret_config);
+
+/* Wipes the secrets. Accepts NULL. */
+void config_free(struct config *config);
+
+/*
+ * Names the keys that differ between two configurations, a line each, "server.log_level"; those that a
+ * reload can not apply end in " (needs a restart)". Secrets are named, never shown. Returns the number of
+ * keys that need a restart.
+ */
+size_t config_diff(const struct config *old, const struct config *new, FILE *out);
+
+/* Texts generated from the rows: conf/coapd.conf, and the options of coapd.conf(5) in mdoc. */
+void config_write_sample(const struct conf_vocabulary *vocabulary, FILE *out);
+void config_write_manual(const struct conf_vocabulary *vocabulary, FILE *out);
+
+#endif
