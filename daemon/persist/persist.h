@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract of a persist engine: what libcoap.c and sqlite.c implement, and what the server may count on.
+ *
+ * Order at start: engine->open() once the endpoints are bound (so that two daemons never share a store), then
+ * the configured resources are added, then engine->start() restores dynamic resources, Observe counters and
+ * observers, in this order, and installs the tracking. At the end engine->stop() BEFORE coap_free_context(),
+ * else libcoap takes every observer and resource for deleted; then engine->close().
+ *
+ * A new engine is one file with a `const struct persist_engine persist_engine_NAME` and a line in engines.def.
+ */
+#ifndef COAPD_PERSIST_PERSIST_H
+#define COAPD_PERSIST_PERSIST_H
+
+#include <coap3/coap.h>
+#include <systemd/sd-event.h>
+
+#include "base/metrics.h"
+#include "base/stored.h"
+#include "config/config.h"
+
+/* What an engine needs of the daemon. Owned by the server, outlives the engine. */
+struct persist_host {
+        coap_context_t *context;
+        sd_event *event;
+        struct metrics *metrics;
+        void *user;
+        /* Makes a stored dynamic resource live. -ENOSPC: beyond the config's limits, the row is kept. */
+        int (*restore_resource)(void *user, const struct stored_resource *stored);
+        /* Whether an observer of `resource` from this session may be restored under the access rules. */
+        bool (*may_observe)(void *user, coap_session_t *session, coap_resource_t *resource);
+        /* An observer was restored: the server will send it the present state soon. */
+        void (*observer_restored)(void *user, coap_resource_t *resource, coap_subscription_t *subscription);
+        /* Between begin and end libcoap replays stored requests with a session of zeros. */
+        void (*replaying)(void *user, bool on);
+        /* A long restore goes on: `done` of `total` rows; the server extends the start timeout. */
+        void (*progress)(void *user, const char *what, uint64_t done, uint64_t total);
+};
+
+struct persist_engine {
+        const char *name;
+        /* What it can not do, as one sentence for the log at start; NULL: nothing to say. */
+        const char *caveat;
+
+        /*
+         * Opens and checks the files; sets bad ones aside or refuses, as conf->bad_file says.
+         * 0, or -errno after a line in the log that names the file and the reason.
+         */
+        int (*open)(const struct conf_persist *conf, const struct persist_host *host, void **ret_self);
+        /* Restores everything and starts to track. 0 or -errno, logged. */
+        int (*start)(void *self);
+
+        /*
+         * A dynamic resource was created or changed, or deleted; called before the client gets its answer.
+         * 0: kept (with sync = "always": on disk). -ENOSPC, -EIO, -EROFS, ...: refused, nothing has changed;
+         * the engine logs the first failure and the recovery, not each one. NULL: the engine tracks by itself.
+         */
+        int (*put)(void *self, const struct stored_resource *stored);
+        int (*del)(void *self, struct span path);
+
+        /* The config changed or the resources did: tries kept rows again. NULL: nothing to do. */
+        int (*reload)(void *self, const struct conf_persist *conf);
+
+        void (*stop)(void *self);
+        void (*close)(void *self);
+};
+
+/* All engines, the default first. */
+extern const struct persist_engine *const persist_engines[];
+extern const size_t persist_engine_count;
+
+const struct persist_engine *persist_engine_find(const char *name);
+
+#endif

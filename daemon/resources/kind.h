@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract of a resource kind: what a file such as time.c implements, and all that it needs to know.
+ *
+ * The registry does what every resource needs (access rules, ETag and 2.03, If-Match, Accept, Max-Age, block-wise
+ * transfer, Observe, error payloads, duplicates) and calls a kind only for its content. A handler gets a
+ * complete request, the body in one piece, and fills a response.
+ *
+ * A new kind is one file with a `const struct kind kind_NAME` and one line in kinds.def.
+ */
+#ifndef COAPD_RESOURCES_KIND_H
+#define COAPD_RESOURCES_KIND_H
+
+#include <stdint.h>
+
+#include "base/span.h"
+#include "config/config.h"
+#include "resources/representation.h"
+
+struct resource;
+struct buf;
+
+/* The values are the request codes of RFC 7252, 12.1.1 and RFC 8132, 4. */
+enum method {
+        METHOD_GET = 1,
+        METHOD_POST,
+        METHOD_PUT,
+        METHOD_DELETE,
+        METHOD_FETCH,
+        METHOD_PATCH,
+        METHOD_IPATCH,
+};
+
+enum { METHOD_COUNT = METHOD_IPATCH, MAX_QUERIES = 32 };
+
+/* Codes as on the wire, class and detail: CODE(4, 04). */
+#define CODE(class, detail) ((uint8_t)((class) << 5 | (detail)))
+
+enum code {
+        CODE_CREATED = CODE(2, 1),
+        CODE_DELETED = CODE(2, 2),
+        CODE_VALID = CODE(2, 3),
+        CODE_CHANGED = CODE(2, 4),
+        CODE_CONTENT = CODE(2, 5),
+        CODE_CONTINUE = CODE(2, 31),
+        CODE_BAD_REQUEST = CODE(4, 0),
+        CODE_UNAUTHORIZED = CODE(4, 1),
+        CODE_BAD_OPTION = CODE(4, 2),
+        CODE_FORBIDDEN = CODE(4, 3),
+        CODE_NOT_FOUND = CODE(4, 4),
+        CODE_METHOD_NOT_ALLOWED = CODE(4, 5),
+        CODE_NOT_ACCEPTABLE = CODE(4, 6),
+        CODE_INCOMPLETE = CODE(4, 8),
+        CODE_CONFLICT = CODE(4, 9),
+        CODE_PRECONDITION_FAILED = CODE(4, 12),
+        CODE_TOO_LARGE = CODE(4, 13),
+        CODE_UNSUPPORTED_FORMAT = CODE(4, 15),
+        CODE_UNPROCESSABLE = CODE(4, 22),
+        CODE_TOO_MANY_REQUESTS = CODE(4, 29),
+        CODE_INTERNAL_ERROR = CODE(5, 0),
+        CODE_NOT_IMPLEMENTED = CODE(5, 1),
+        CODE_UNAVAILABLE = CODE(5, 3),
+};
+
+/* Everything in it is borrowed for the call. */
+struct request {
+        enum method method;
+        struct span path; /* as libcoap spells it, percent-encoded */
+        struct span rest; /* of a KIND_SUBTREE: the path below the resource's own, "" for itself */
+        struct span queries[MAX_QUERIES]; /* Uri-Query options, decoded as they came */
+        size_t n_queries;
+        struct span body;
+        int content_format; /* of the body; -1: none given */
+        int accept;         /* -1: none given */
+        bool observe;       /* registers an observation, or is one being served */
+};
+
+struct response {
+        uint8_t code; /* 0 where a handler forgot: answered as 5.00 */
+        /* The content of a 2.05, taken over by the registry. */
+        struct representation *content;
+        /* For errors: a sentence for the client, static or in `text`. */
+        const char *diagnostic;
+        char text[128];
+        /* Seconds the content is fresh; -1: as the config says. */
+        int64_t max_age;
+        /* 2.01 of a POST: the new member's segment below the request's path; borrowed until the response is sent. */
+        struct span location;
+};
+
+/* Fills code and diagnostic; printf-like. Returns nothing, so that handlers can `return response_error(...)`. */
+void response_error(struct response *response, uint8_t code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+enum kind_flag {
+        KIND_SUBTREE = 1 << 0, /* gets the requests for every path below its own too */
+};
+
+struct kind {
+        const char *name;
+        const char *doc; /* for the manual page */
+        /* Config keys beside those that every resource has; offsets into a struct of conf_size bytes. */
+        const struct conf_row *rows;
+        size_t n_rows;
+        size_t conf_size;
+        unsigned flags; /* enum kind_flag */
+        /* What `rt` says in /.well-known/core when the config says nothing; NULL: nothing. */
+        const char *resource_type;
+
+        /* `conf->fields` is the kind's own struct. 0, or -errno after one line in the log. */
+        int (*create)(struct resource *resource, const struct conf_resource *conf, void **ret_self);
+        /* A changed config for a living resource; on error the old state goes on. NULL: cannot change. */
+        int (*reconfigure)(void *self, const struct conf_resource *conf);
+        void (*destroy)(void *self);
+
+        /* A method without a function is answered 4.05. */
+        void (*handle[METHOD_COUNT + 1])(void *self, const struct request *request, struct response *response);
+
+        /* Somebody observes now, nobody did before. */
+        void (*observed)(void *self);
+        /* The time asked for by resource_wake_at() has come. */
+        void (*wake)(void *self, uint64_t now_us);
+        /* Content formats for `ct` in /.well-known/core, ascending; returns how many were written. */
+        size_t (*formats)(void *self, int formats[], size_t max);
+        /* The size for `sz`; 0: not told. */
+        uint64_t (*size)(void *self);
+};
+
+/* --- what a kind may ask of the registry --- */
+
+/* Wakes the kind at `realtime_us` (microseconds since 1970). Asked again, the later call counts. */
+int resource_wake_at(struct resource *resource, uint64_t realtime_us);
+
+/* The content changed: tells the observers. Returns whether there are any. */
+bool resource_changed(struct resource *resource);
+
+/* The path as configured, for the log. */
+const char *resource_path(const struct resource *resource);
+
+/* Finds a query `name=value` or `name`; the value is empty for the latter. */
+bool request_query(const struct request *request, const char *name, struct span *ret_value);
+
+#endif
