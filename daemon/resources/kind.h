@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "base/util.h"
 #include "config/config.h"
 #include "resources/representation.h"
 
@@ -82,10 +83,12 @@ struct response {
         /* For errors: a sentence for the client, static or in `text`. */
         const char *diagnostic;
         char text[128];
-        /* Seconds the content is fresh; -1: as the config says. */
+        /* Seconds the content is fresh, or of an error until a retry makes sense; -1: not told. */
         int64_t max_age;
         /* 2.01 of a POST: the new member's segment below the request's path; borrowed until the response is sent. */
         struct span location;
+        /* 4.13: the largest body that would be taken (RFC 7959, 2.9.3); 0: not told. */
+        uint32_t size1;
 };
 
 /* Fills code and diagnostic; printf-like. Returns nothing, so that handlers can `return response_error(...)`. */

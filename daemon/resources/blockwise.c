@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Block1 assembly; see blockwise.h. */
+#include "resources/blockwise.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "base/buf.h"
+
+/*
+ * EXCHANGE_LIFETIME (RFC 7252, 4.8.2): no retransmission of a block arrives later than that, so an older
+ * transfer is dead.
+ */
+enum { TRANSFER_LIFETIME_S = 247, HASH_SIZE = 256 };
+
+struct transfer {
+        struct transfer *next_in_bucket;
+        struct transfer *newer, *older; /* by last use */
+        uint32_t hash;
+        time_t last_used;
+        const coap_session_t *session;
+        enum method method;
+        int content_format;
+        uint8_t tag_length; /* TAG_ABSENT: there was no Request-Tag (RFC 9175, 3.2) */
+        uint8_t tag[8];
+        struct buf path;
+        struct buf body;
+};
+
+enum { TAG_ABSENT = 0xff };
+
+struct blockwise {
+        struct transfer *buckets[HASH_SIZE];
+        struct transfer *newest, *oldest;
+        size_t transfers, max_transfers;
+        size_t bytes, max_bytes;
+        struct buf complete; /* the body handed out last */
+};
+
+static time_t now_s(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec;
+}
+
+int blockwise_new(size_t max_transfers, size_t max_bytes, struct blockwise **ret_blockwise)
+{
+        struct blockwise *b = calloc(1, sizeof *b);
+
+        if (!b)
+                return -ENOMEM;
+        b->max_transfers = max_transfers;
+        b->max_bytes = max_bytes;
+        *ret_blockwise = b;
+        return 0;
+}
+
+static uint32_t hash_of(const struct message *m)
+{
+        uint64_t hash = 0xcbf29ce484222325U ^ (uintptr_t)m->session ^ (uint64_t)m->request.method << 56;
+
+        for (size_t i = 0; i < m->request.path.n; i++)
+                hash = (hash ^ m->request.path.p[i]) * 0x100000001b3U;
+        return (uint32_t)(hash ^ hash >> 32);
+}
+
+static void unlink_age(struct blockwise *b, struct transfer *t)
+{
+        *(t->newer ? &t->newer->older : &b->newest) = t->older;
+        *(t->older ? &t->older->newer : &b->oldest) = t->newer;
+        t->newer = t->older = NULL;
+}
+
+static void link_newest(struct blockwise *b, struct transfer *t)
+{
+        t->older = b->newest;
+        *(b->newest ? &b->newest->newer : &b->oldest) = t;
+        b->newest = t;
+        t->last_used = now_s();
+}
+
+static void drop(struct blockwise *b, struct transfer *t)
+{
+        struct transfer **link = &b->buckets[t->hash % HASH_SIZE];
+
+        while (*link != t)
+                link = &(*link)->next_in_bucket;
+        *link = t->next_in_bucket;
+        unlink_age(b, t);
+        b->transfers--;
+        b->bytes -= t->body.cap;
+        buf_deinit(&t->path);
+        buf_deinit(&t->body);
+        free(t);
+}
+
+void blockwise_free(struct blockwise *b)
+{
+        if (!b)
+                return;
+        while (b->oldest)
+                drop(b, b->oldest);
+        buf_deinit(&b->complete);
+        free(b);
+}
+
+void blockwise_forget(struct blockwise *b, const coap_session_t *session)
+{
+        struct transfer *t, *newer;
+
+        for (t = b->oldest; t; t = newer) {
+                newer = t->newer;
+                if (t->session == session)
+                        drop(b, t);
+        }
+}
+
+static bool has_tag(const struct message *m)
+{
+        return m->request_tag.p != NULL;
+}
+
+static bool same_transfer(const struct transfer *t, const struct message *m, uint32_t hash)
+{
+        uint8_t tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
+
+        return t->hash == hash && t->session == m->session && t->method == m->request.method &&
+               span_equal(buf_span(&t->path), m->request.path) && t->tag_length == tag_length &&
+               (tag_length == TAG_ABSENT || memcmp(t->tag, m->request_tag.p, tag_length) == 0);
+}
+
+static struct transfer *find(struct blockwise *b, const struct message *m, uint32_t hash)
+{
+        for (struct transfer *t = b->buckets[hash % HASH_SIZE]; t; t = t->next_in_bucket)
+                if (same_transfer(t, m, hash))
+                        return t;
+        return NULL;
+}
+
+static void expire(struct blockwise *b)
+{
+        time_t now = now_s();
+
+        while (b->oldest && now - b->oldest->last_used > TRANSFER_LIFETIME_S)
+                drop(b, b->oldest);
+}
+
+static struct transfer *begin(struct blockwise *b, const struct message *m, uint32_t hash)
+{
+        struct transfer *t;
+
+        while (b->transfers >= b->max_transfers && b->oldest)
+                drop(b, b->oldest);
+        t = calloc(1, sizeof *t);
+        if (!t)
+                return NULL;
+        t->hash = hash;
+        t->session = m->session;
+        t->method = m->request.method;
+        t->content_format = m->request.content_format;
+        t->tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
+        if (has_tag(m))
+                memcpy(t->tag, m->request_tag.p, m->request_tag.n);
+        buf_append_span(&t->path, m->request.path);
+        t->next_in_bucket = b->buckets[hash % HASH_SIZE];
+        b->buckets[hash % HASH_SIZE] = t;
+        b->transfers++;
+        link_newest(b, t);
+        return t;
+}
+
+static bool append(struct blockwise *b, struct transfer *t, struct span data)
+{
+        size_t cap = t->body.cap;
+
+        buf_append_span(&t->body, data);
+        b->bytes += t->body.cap - cap;
+        while (b->bytes > b->max_bytes && b->oldest != t)
+                drop(b, b->oldest);
+        return buf_ok(&t->body) && buf_ok(&t->path) && b->bytes <= b->max_bytes;
+}
+
+static uint8_t refuse_size(struct response *response, size_t max_body)
+{
+        response_error(response, CODE_TOO_LARGE, "a body here is at most %zu bytes", max_body);
+        response->size1 = (uint32_t)MIN(max_body, (size_t)UINT32_MAX);
+        return response->code;
+}
+
+static uint8_t refuse_memory(struct response *response)
+{
+        response_error(response, CODE_UNAVAILABLE, "no memory for this transfer now");
+        return response->code;
+}
+
+/* A retransmission: these very bytes are in the body already. */
+static bool came_before(const struct transfer *t, const struct message *m, uint64_t offset)
+{
+        struct span data = m->request.body;
+
+        return m->block1.m && t->content_format == m->request.content_format && offset + data.n <= t->body.n &&
+               memcmp(t->body.p + offset, data.p, data.n) == 0;
+}
+
+/* The last block is in: the body moves to where the handler reads it. */
+static uint8_t complete(struct blockwise *b, struct transfer *t, struct message *m)
+{
+        buf_deinit(&b->complete);
+        b->complete = t->body;
+        b->bytes -= t->body.cap;
+        t->body = (struct buf){ 0 };
+        m->request.body = buf_span(&b->complete);
+        drop(b, t);
+        return 0;
+}
+
+/* RFC 7959, 2.3: only the last block may be shorter than its size says; BERT blocks are a multiple of 1024. */
+static bool length_fits(const coap_block_b_t *block, size_t n)
+{
+        size_t unit = (size_t)1 << (block->szx + 4);
+
+        if (block->bert)
+                return !block->m || (n > 0 && n % unit == 0);
+        return block->m ? n == unit : n <= unit;
+}
+
+uint8_t blockwise_take(struct blockwise *b, struct message *m, size_t max_body, struct response *response)
+{
+        const coap_block_b_t *block = &m->block1;
+        uint64_t offset = (uint64_t)block->num << (block->szx + 4);
+        struct span data = m->request.body;
+        uint32_t hash = hash_of(m);
+        struct transfer *t;
+
+        if (!length_fits(block, data.n)) {
+                response_error(response, CODE_BAD_REQUEST, "the payload does not fill its block");
+                return response->code;
+        }
+        if (m->size1 > max_body || offset + data.n > max_body)
+                return refuse_size(response, max_body);
+        if (block->num == 0 && !block->m)
+                return 0;
+
+        expire(b);
+        t = find(b, m, hash);
+        if (t && came_before(t, m, offset))
+                return CODE_CONTINUE; /* the 2.31 to it was lost */
+        if (t && block->num == 0) {
+                drop(b, t);
+                t = NULL;
+        }
+        if (block->num == 0)
+                t = begin(b, m, hash);
+        if (!t && block->num == 0)
+                return refuse_memory(response);
+        if (!t || offset != t->body.n || t->content_format != m->request.content_format) {
+                if (t)
+                        drop(b, t);
+                response_error(response, CODE_INCOMPLETE, "a block before this one is missing: start again");
+                return response->code;
+        }
+        unlink_age(b, t);
+        link_newest(b, t);
+        if (!append(b, t, data)) {
+                drop(b, t);
+                return refuse_memory(response);
+        }
+        return block->m ? CODE_CONTINUE : complete(b, t, m);
+}

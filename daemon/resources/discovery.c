@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * /.well-known/core (RFC 6690): links to all resources that the peer may GET, filtered by the query.
+ *
+ * A list that goes out block by block is made once and remembered for the session that fetches it, since the
+ * blocks are cut from one representation.
+ */
+#include <errno.h>
+
+#include "base/log.h"
+#include "resources/internal.h"
+
+enum { FORMAT_LINK = 40, MAX_FORMATS = 8, REMEMBERED = 8 };
+
+struct remembered {
+        const coap_session_t *session;
+        uint64_t generation;
+        struct buf query;
+        struct representation *list;
+};
+
+struct discovery {
+        struct registry *registry;
+        uint64_t generation;
+        struct remembered remembered[REMEMBERED];
+        size_t next; /* the slot to be used next */
+};
+
+/* --- one link --- */
+
+/* A quoted-string of RFC 6690: backslash and quote escaped, controls left out. */
+static void append_quoted(struct buf *out, struct span value)
+{
+        buf_append_byte(out, '"');
+        for (size_t i = 0; i < value.n; i++) {
+                if (value.p[i] < 0x20 || value.p[i] == 0x7f)
+                        continue;
+                if (value.p[i] == '"' || value.p[i] == '\\')
+                        buf_append_byte(out, '\\');
+                buf_append_byte(out, value.p[i]);
+        }
+        buf_append_byte(out, '"');
+}
+
+/* An attribute of a link: the value as it is compared with a filter, unquoted. */
+struct attribute {
+        const char *name;
+        struct buf value;
+        bool flag;   /* stands without a value: obs */
+        bool number; /* stands without quotes: sz, a single ct */
+};
+
+enum { RT, IF, TITLE, CT, SZ, OBS, ATTRIBUTES };
+
+struct link {
+        const struct resource *resource;
+        struct attribute attributes[ATTRIBUTES];
+};
+
+static void join_words(struct buf *out, const struct conf_strings *words)
+{
+        for (size_t i = 0; i < words->n; i++)
+                buf_printf(out, i ? " %s" : "%s", words->v[i]);
+}
+
+static void describe_formats(struct link *link)
+{
+        const struct resource *resource = link->resource;
+        struct attribute *ct = &link->attributes[CT];
+        int formats[MAX_FORMATS];
+        size_t n = resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
+
+        for (size_t i = 0; i < n; i++)
+                buf_printf(&ct->value, i ? " %d" : "%d", formats[i]);
+        ct->number = n == 1;
+}
+
+static void describe_configured(struct link *link)
+{
+        const struct resource *resource = link->resource;
+        const struct conf_resource *conf = resource->conf;
+
+        join_words(&link->attributes[RT].value, &conf->resource_types);
+        if (conf->resource_types.n == 0 && resource->kind->resource_type)
+                buf_append_string(&link->attributes[RT].value, resource->kind->resource_type);
+        join_words(&link->attributes[IF].value, &conf->interfaces);
+        if (conf->title)
+                buf_append_string(&link->attributes[TITLE].value, conf->title);
+        link->attributes[OBS].flag = conf->observable;
+}
+
+/* The creating request's queries: "rt=light&title=Lamp". */
+static void describe_dynamic(struct link *link)
+{
+        struct span rest = dynamic_attributes(link->resource->self);
+
+        while (rest.n > 0) {
+                const uint8_t *end = memchr(rest.p, '&', rest.n);
+                struct span one = { rest.p, end ? (size_t)(end - rest.p) : rest.n };
+
+                for (int i = RT; i <= TITLE; i++) {
+                        struct span name = span_of_string(link->attributes[i].name);
+
+                        if (one.n > name.n && span_starts_with(one, name) && one.p[name.n] == '=')
+                                buf_append_span(&link->attributes[i].value, span_skip(one, name.n + 1));
+                }
+                rest = span_skip(rest, one.n + 1);
+        }
+        link->attributes[OBS].flag = true;
+}
+
+static void describe(const struct resource *resource, struct link *link)
+{
+        static const char *const names[] = { "rt", "if", "title", "ct", "sz", "obs" };
+        uint64_t size = resource->kind->size ? resource->kind->size(resource->self) : 0;
+
+        link->resource = resource;
+        for (int i = 0; i < ATTRIBUTES; i++) {
+                buf_reset(&link->attributes[i].value);
+                link->attributes[i].name = names[i];
+                link->attributes[i].flag = link->attributes[i].number = false;
+        }
+        if (resource->conf)
+                describe_configured(link);
+        else
+                describe_dynamic(link);
+        describe_formats(link);
+        if (size > 0)
+                buf_printf(&link->attributes[SZ].value, "%llu", (unsigned long long)size);
+        link->attributes[SZ].number = true;
+}
+
+static void link_deinit(struct link *link)
+{
+        for (int i = 0; i < ATTRIBUTES; i++)
+                buf_deinit(&link->attributes[i].value);
+}
+
+static void append_link(struct buf *out, const struct link *link)
+{
+        buf_printf(out, "%s</%s>", out->n ? "," : "", link->resource->path);
+        for (int i = 0; i < ATTRIBUTES; i++) {
+                const struct attribute *a = &link->attributes[i];
+
+                if (a->flag) {
+                        buf_printf(out, ";%s", a->name);
+                } else if (a->value.n > 0) {
+                        buf_printf(out, ";%s=", a->name);
+                        if (a->number)
+                                buf_append_span(out, buf_span(&a->value));
+                        else
+                                append_quoted(out, buf_span(&a->value));
+                }
+        }
+}
+
+/* --- filters: RFC 6690, 4.1 --- */
+
+/* A pattern may end in '*', which stands for anything. */
+static bool matches(struct span value, struct span pattern)
+{
+        if (pattern.n > 0 && pattern.p[pattern.n - 1] == '*')
+                return span_starts_with(value, span_of(pattern.p, pattern.n - 1));
+        return span_equal(value, pattern);
+}
+
+static bool matches_word(struct span words, struct span pattern)
+{
+        while (words.n > 0) {
+                const uint8_t *space = memchr(words.p, ' ', words.n);
+                size_t n = space ? (size_t)(space - words.p) : words.n;
+
+                if (matches(span_of(words.p, n), pattern))
+                        return true;
+                words = span_skip(words, n + 1);
+        }
+        return false;
+}
+
+static bool passes_one(const struct link *link, struct span name, struct span pattern, bool has_pattern)
+{
+        if (span_equal_string(name, "href")) {
+                struct span path = span_of_string(link->resource->path);
+
+                if (pattern.n > 0 && pattern.p[0] == '/')
+                        pattern = span_skip(pattern, 1);
+                return matches(path, pattern);
+        }
+        for (int i = 0; i < ATTRIBUTES; i++) {
+                const struct attribute *a = &link->attributes[i];
+
+                if (!span_equal_string(name, a->name))
+                        continue;
+                if (a->flag || !has_pattern)
+                        return a->flag || a->value.n > 0;
+                return i == TITLE ? matches(buf_span(&a->value), pattern) :
+                                    matches_word(buf_span(&a->value), pattern);
+        }
+        return false;
+}
+
+static bool passes(const struct link *link, const struct request *request)
+{
+        for (size_t i = 0; i < request->n_queries; i++) {
+                struct span query = request->queries[i];
+                const uint8_t *equals = query.n ? memchr(query.p, '=', query.n) : NULL;
+                size_t n = equals ? (size_t)(equals - query.p) : query.n;
+
+                if (!passes_one(link, span_of(query.p, n), span_skip(query, n + 1), equals != NULL))
+                        return false;
+        }
+        return true;
+}
+
+/* --- the list --- */
+
+static bool visible(struct discovery *discovery, const struct message *m, const struct resource *resource)
+{
+        const struct registry_host *host = &discovery->registry->host;
+
+        if (resource->gone || !resource->self || (resource->conf && resource->conf->hidden))
+                return false;
+        return host->authorize(host->user, m->session, span_of_string(resource->path), 1U << METHOD_GET) == 0;
+}
+
+static struct representation *make_list(struct discovery *discovery, const struct message *m)
+{
+        CLEANUP(buf_deinit) struct buf list = { 0 };
+        CLEANUP(link_deinit) struct link link = { 0 };
+
+        for (const struct resource *r = discovery->registry->first; r; r = r->next) {
+                if (!visible(discovery, m, r))
+                        continue;
+                describe(r, &link);
+                if (passes(&link, &m->request))
+                        append_link(&list, &link);
+        }
+        return buf_ok(&list) ? representation_new(buf_span(&list), FORMAT_LINK) : NULL;
+}
+
+static void join_queries(const struct request *request, struct buf *out)
+{
+        buf_reset(out);
+        for (size_t i = 0; i < request->n_queries; i++) {
+                buf_append_span(out, request->queries[i]);
+                buf_append_byte(out, '&');
+        }
+}
+
+static struct remembered *find_remembered(struct discovery *discovery, const struct message *m, struct span query)
+{
+        /* In the middle of a transfer an older list is right: its ETag tells it from a new one. */
+        bool middle = m->has_block2 && m->block2.num > 0;
+
+        for (size_t i = 0; i < REMEMBERED; i++) {
+                struct remembered *slot = &discovery->remembered[i];
+
+                if (slot->list && slot->session == m->session && span_equal(buf_span(&slot->query), query) &&
+                    (middle || slot->generation == discovery->generation))
+                        return slot;
+        }
+        return NULL;
+}
+
+static struct representation *list_for(struct discovery *discovery, const struct message *m)
+{
+        CLEANUP(buf_deinit) struct buf query = { 0 };
+        struct remembered *slot;
+        struct representation *list;
+
+        join_queries(&m->request, &query);
+        slot = find_remembered(discovery, m, buf_span(&query));
+        if (slot)
+                return representation_ref(slot->list);
+        list = make_list(discovery, m);
+        if (!list)
+                return NULL;
+        slot = &discovery->remembered[discovery->next++ % REMEMBERED];
+        representation_unref(slot->list);
+        buf_deinit(&slot->query);
+        *slot = (struct remembered){
+                .session = m->session,
+                .generation = discovery->generation,
+                .query = query,
+                .list = representation_ref(list),
+        };
+        query = (struct buf){ 0 };
+        return list;
+}
+
+void discovery_get(struct discovery *discovery, const struct message *m, struct response *response)
+{
+        response->content = list_for(discovery, m);
+        if (!response->content) {
+                response_error(response, CODE_UNAVAILABLE, "out of memory");
+                return;
+        }
+        response->code = CODE_CONTENT;
+}
+
+void discovery_changed(struct discovery *discovery)
+{
+        if (discovery)
+                discovery->generation++;
+}
+
+void discovery_forget(struct discovery *discovery, const coap_session_t *session)
+{
+        for (size_t i = 0; i < REMEMBERED; i++) {
+                struct remembered *slot = &discovery->remembered[i];
+
+                if (slot->session != session)
+                        continue;
+                representation_unref(slot->list);
+                buf_deinit(&slot->query);
+                *slot = (struct remembered){ 0 };
+        }
+}
+
+int discovery_new(struct registry *registry, struct discovery **ret_discovery)
+{
+        struct discovery *discovery = calloc(1, sizeof *discovery);
+        coap_resource_t *handle = coap_resource_init(coap_make_str_const(".well-known/core"), 0);
+
+        if (!discovery || !handle) {
+                free(discovery);
+                return -ENOMEM;
+        }
+        discovery->registry = registry;
+        coap_register_request_handler(handle, COAP_REQUEST_GET, serve_discovery);
+        coap_resource_set_userdata(handle, registry);
+        coap_add_resource(registry->host.context, handle);
+        *ret_discovery = discovery;
+        return 0;
+}
+
+void discovery_free(struct discovery *discovery)
+{
+        if (!discovery)
+                return;
+        for (size_t i = 0; i < REMEMBERED; i++) {
+                representation_unref(discovery->remembered[i].list);
+                buf_deinit(&discovery->remembered[i].query);
+        }
+        free(discovery);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Resources that clients make: a PUT or POST on a free path under an allowed prefix creates one, PUT and POST
+ * replace its content, DELETE removes it. Every change is in the store before the client hears of success, and
+ * a change that the store refuses does not happen.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "resources/internal.h"
+#include "resources/uri_path.h"
+
+struct dynamic {
+        struct resource *resource;
+        struct representation *content;
+        struct buf attributes;
+        int64_t created_us;
+};
+
+static int64_t now_us(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+size_t dynamic_max_body(const struct registry *registry)
+{
+        return registry->config ? (size_t)registry->config->dynamic.max_size : 0;
+}
+
+bool dynamic_may_exist(const struct registry *registry, struct span path)
+{
+        const struct conf_dynamic *conf = &registry->config->dynamic;
+
+        if (!conf->enable || path.n == 0 || uri_path_below(path, SPAN_LITERAL(".well-known")))
+                return false;
+        for (size_t i = 0; i < conf->prefix.n; i++) {
+                CLEANUP(buf_deinit) struct buf prefix = { 0 };
+
+                uri_path_encode(span_of_string(conf->prefix.v[i]), &prefix);
+                if (buf_ok(&prefix) && uri_path_below(path, buf_span(&prefix)))
+                        return true;
+        }
+        return false;
+}
+
+/* Whether `growth` more bytes stay within the limit of the config. */
+static bool bytes_allowed(const struct registry *registry, uint64_t old_size, uint64_t new_size)
+{
+        uint64_t limit = (uint64_t)registry->config->dynamic.max_total_size;
+
+        return new_size <= old_size || registry->counts.dynamic_bytes - old_size + new_size <= limit;
+}
+
+static void refuse_store(struct response *response, int error)
+{
+        enum { RETRY_AFTER_S = 30 };
+
+        if (error == -ENOSPC || error == -EDQUOT)
+                response_error(response, CODE_UNAVAILABLE, "the store is full; nothing was changed");
+        else
+                response_error(response, CODE_INTERNAL_ERROR, "the store failed; nothing was changed");
+        response->max_age = response->code == CODE_UNAVAILABLE ? RETRY_AFTER_S : -1;
+}
+
+static int keep(struct registry *registry, struct span path, const struct dynamic *dynamic,
+                const struct representation *content)
+{
+        struct stored_resource stored = {
+                .path = path,
+                .content_format = content->content_format,
+                .etag = etag_span(&content->etag),
+                .attributes = buf_span(&dynamic->attributes),
+                .body = span_of(content->data, (size_t)content->size),
+                .created_us = dynamic->created_us,
+                .changed_us = now_us(),
+        };
+
+        return registry->host.store_put(registry->host.user, &stored);
+}
+
+/* --- the kind --- */
+
+static void dynamic_destroy(void *self)
+{
+        struct dynamic *dynamic = self;
+
+        if (dynamic->content)
+                dynamic->resource->registry->counts.dynamic_bytes -= dynamic->content->size;
+        representation_unref(dynamic->content);
+        buf_deinit(&dynamic->attributes);
+        free(dynamic);
+}
+
+static void dynamic_get(void *self, const struct request *request, struct response *response)
+{
+        struct dynamic *dynamic = self;
+
+        (void)request;
+        response->code = CODE_CONTENT;
+        response->content = representation_ref(dynamic->content);
+}
+
+static void replace_content(struct dynamic *dynamic, struct representation *content)
+{
+        struct registry *registry = dynamic->resource->registry;
+
+        registry->counts.dynamic_bytes += content->size - dynamic->content->size;
+        representation_unref(dynamic->content);
+        dynamic->content = content;
+        discovery_changed(registry->discovery);
+        resource_changed(dynamic->resource);
+}
+
+static void dynamic_put(void *self, const struct request *request, struct response *response)
+{
+        struct dynamic *dynamic = self;
+        struct registry *registry = dynamic->resource->registry;
+        CLEANUP(representation_unrefp)
+        struct representation *content = representation_new(request->body, request->content_format);
+        int r;
+
+        if (!content) {
+                response_error(response, CODE_UNAVAILABLE, "out of memory");
+                return;
+        }
+        if (!bytes_allowed(registry, dynamic->content->size, content->size)) {
+                response_error(response, CODE_UNAVAILABLE, "the limit of bytes for all resources is reached");
+                return;
+        }
+        /* The same content again is no change: nothing to keep and nobody to tell. */
+        if (!etag_equal(&content->etag, &dynamic->content->etag) || content->size != dynamic->content->size) {
+                r = keep(registry, span_of_string(dynamic->resource->path), dynamic, content);
+                if (r < 0) {
+                        refuse_store(response, r);
+                        return;
+                }
+                replace_content(dynamic, representation_ref(content));
+        }
+        response->code = CODE_CHANGED;
+        response->content = TAKE(content);
+}
+
+static void dynamic_delete(void *self, const struct request *request, struct response *response)
+{
+        struct dynamic *dynamic = self;
+        struct registry *registry = dynamic->resource->registry;
+        int r = registry->host.store_del(registry->host.user, span_of_string(dynamic->resource->path));
+
+        (void)request;
+        if (r < 0) {
+                refuse_store(response, r);
+                return;
+        }
+        registry_remove_soon(registry, dynamic->resource);
+        response->code = CODE_DELETED;
+}
+
+static size_t dynamic_formats(void *self, int formats[], size_t max)
+{
+        const struct dynamic *dynamic = self;
+
+        (void)max;
+        formats[0] = dynamic->content->content_format;
+        return formats[0] >= 0;
+}
+
+static uint64_t dynamic_size(void *self)
+{
+        const struct dynamic *dynamic = self;
+
+        return dynamic->content->size;
+}
+
+struct span dynamic_attributes(const void *self)
+{
+        const struct dynamic *dynamic = self;
+
+        return buf_span(&dynamic->attributes);
+}
+
+const struct kind kind_dynamic = {
+        .name = "dynamic",
+        .destroy = dynamic_destroy,
+        .handle = {
+                [METHOD_GET] = dynamic_get,
+                [METHOD_PUT] = dynamic_put,
+                [METHOD_POST] = dynamic_put,
+                [METHOD_DELETE] = dynamic_delete,
+        },
+        .formats = dynamic_formats,
+        .size = dynamic_size,
+};
+
+/* --- birth --- */
+
+/* Takes `content` over where it succeeds. */
+static int publish(struct registry *registry, struct span path, struct dynamic *dynamic,
+                   struct representation *content)
+{
+        CLEANUP(buf_deinit) struct buf text = { 0 };
+        struct resource *resource;
+        int r;
+
+        buf_append_span(&text, path);
+        r = registry_add(registry, &kind_dynamic, buf_string(&text), NULL, &resource);
+        if (r < 0)
+                return r;
+        dynamic->resource = resource;
+        dynamic->content = content;
+        registry->counts.dynamic_bytes += content->size;
+        resource->self = dynamic;
+        return 0;
+}
+
+static bool room_for_one(const struct registry *registry, uint64_t size, struct response *response)
+{
+        const struct conf_dynamic *conf = &registry->config->dynamic;
+
+        if (registry->counts.dynamic >= (size_t)conf->max_resources)
+                response_error(response, CODE_UNAVAILABLE, "the limit of %lld resources is reached",
+                               conf->max_resources);
+        else if (!bytes_allowed(registry, 0, size))
+                response_error(response, CODE_UNAVAILABLE, "the limit of bytes for all resources is reached");
+        else
+                return true;
+        return false;
+}
+
+static void join_queries(const struct request *request, struct buf *out)
+{
+        for (size_t i = 0; i < request->n_queries; i++) {
+                if (i > 0)
+                        buf_append_byte(out, '&');
+                buf_append_span(out, request->queries[i]);
+        }
+}
+
+void dynamic_create(struct registry *registry, const struct request *request, struct response *response)
+{
+        struct representation *content;
+        struct dynamic *dynamic;
+        int r;
+
+        if (!room_for_one(registry, request->body.n, response))
+                return;
+        content = representation_new(request->body, request->content_format);
+        dynamic = calloc(1, sizeof *dynamic);
+        if (!content || !dynamic) {
+                response_error(response, CODE_UNAVAILABLE, "out of memory");
+                goto refused;
+        }
+        dynamic->created_us = now_us();
+        join_queries(request, &dynamic->attributes);
+        r = keep(registry, request->path, dynamic, content);
+        if (r < 0) {
+                refuse_store(response, r);
+                goto refused;
+        }
+        r = publish(registry, request->path, dynamic, content);
+        if (r < 0) {
+                registry->host.store_del(registry->host.user, request->path);
+                response_error(response, CODE_UNAVAILABLE, "out of memory");
+                goto refused;
+        }
+        response->code = CODE_CREATED;
+        response->content = representation_ref(content);
+        return;
+refused:
+        representation_unref(content);
+        if (dynamic)
+                buf_deinit(&dynamic->attributes);
+        free(dynamic);
+}
+
+static int restore(struct registry *registry, const struct stored_resource *stored)
+{
+        struct etag etag = { .n = (uint8_t)MIN(stored->etag.n, (size_t)ETAG_MAX) };
+        struct representation *content;
+        struct dynamic *dynamic;
+        int r;
+
+        memcpy(etag.b, stored->etag.p, etag.n);
+        content = representation_new_tagged(stored->body, stored->content_format, &etag);
+        dynamic = calloc(1, sizeof *dynamic);
+        if (!content || !dynamic) {
+                r = -ENOMEM;
+                goto failed;
+        }
+        dynamic->created_us = stored->created_us;
+        buf_append_span(&dynamic->attributes, stored->attributes);
+        r = publish(registry, stored->path, dynamic, content);
+        if (r == 0)
+                return 0;
+failed:
+        representation_unref(content);
+        if (dynamic)
+                buf_deinit(&dynamic->attributes);
+        free(dynamic);
+        return r;
+}
+
+int registry_restore(struct registry *registry, const struct stored_resource *stored)
+{
+        struct response unused = { .max_age = -1 };
+
+        if (registry_find(registry, stored->path)) {
+                log_notice("stored resource %s: the config has this path now; it is kept in the store",
+                           LOG_ESCAPE(stored->path));
+                return -EEXIST;
+        }
+        if (!room_for_one(registry, stored->body.n, &unused)) {
+                log_warning("stored resource %s: not served, %s; it is kept in the store",
+                            LOG_ESCAPE(stored->path), unused.diagnostic);
+                return -ENOSPC;
+        }
+        return restore(registry, stored);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registry's own structs, shared by the files that make it up: registry.c (the set of resources),
+ * serve.c (a request's way through the rules), dynamic.c (resources made by clients), discovery.c.
+ */
+#ifndef COAPD_RESOURCES_INTERNAL_H
+#define COAPD_RESOURCES_INTERNAL_H
+
+#include "base/buf.h"
+#include "resources/blockwise.h"
+#include "resources/message.h"
+#include "resources/registry.h"
+
+struct resource {
+        struct registry *registry;
+        struct resource *prev, *next;
+        coap_resource_t *handle; /* userdata points back here */
+        char *path;              /* libcoap's spelling */
+        const struct kind *kind;
+        void *self;
+        const struct conf_resource *conf; /* NULL: dynamic */
+        sd_event_source *timer;
+        bool gone;     /* deleted in this turn of the loop; libcoap still holds the handle */
+        bool observed; /* somebody registered since the last resource_changed() that found nobody */
+        bool restored; /* has observers from before a restart that were not told anything yet */
+};
+
+struct registry {
+        struct registry_host host;
+        const struct config *config;
+        struct resource *first, *last;
+        struct blockwise *blockwise;
+        struct discovery *discovery;
+        sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
+        sd_event_source *refresh;
+        bool replaying;
+        struct registry_counts counts;
+};
+
+/* registry.c */
+struct resource *registry_find(const struct registry *registry, struct span path);
+/* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
+int registry_add(struct registry *registry, const struct kind *kind, const char *path,
+                 const struct conf_resource *conf, struct resource **ret_resource);
+void registry_remove_soon(struct registry *registry, struct resource *resource);
+void registry_remove(struct registry *registry, struct resource *resource);
+bool resource_is_dynamic(const struct resource *resource);
+
+/* serve.c: libcoap's handlers, for every method of every resource. */
+void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+           const coap_string_t *query, coap_pdu_t *response);
+void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+                     const coap_string_t *query, coap_pdu_t *response);
+void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+                   const coap_string_t *query, coap_pdu_t *response);
+
+/* dynamic.c */
+extern const struct kind kind_dynamic;
+/* The largest body that is taken. */
+size_t dynamic_max_body(const struct registry *registry);
+/* Whether clients may create this path at all; the access rules are asked apart. */
+bool dynamic_may_exist(const struct registry *registry, struct span path);
+/* Serves a PUT or POST on a path where nothing is. */
+void dynamic_create(struct registry *registry, const struct request *request, struct response *response);
+/* The attributes that the creating request gave, as query text. */
+struct span dynamic_attributes(const void *self);
+
+/* discovery.c: /.well-known/core */
+int discovery_new(struct registry *registry, struct discovery **ret_discovery);
+void discovery_free(struct discovery *discovery);
+/* Links changed. */
+void discovery_changed(struct discovery *discovery);
+void discovery_forget(struct discovery *discovery, const coap_session_t *session);
+void discovery_get(struct discovery *discovery, const struct message *message, struct response *response);
+
+#endif

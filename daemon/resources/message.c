@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Requests read from PDUs; see message.h. The way back is in respond.c. */
+#include "resources/message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void response_error(struct response *response, uint8_t code, const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        vsnprintf(response->text, sizeof response->text, fmt, ap);
+        va_end(ap);
+        response->code = code;
+        response->diagnostic = response->text;
+        representation_unref(TAKE(response->content));
+}
+
+bool request_query(const struct request *request, const char *name, struct span *ret_value)
+{
+        struct span wanted = span_of_string(name);
+
+        for (size_t i = 0; i < request->n_queries; i++) {
+                struct span query = request->queries[i];
+
+                if (!span_starts_with(query, wanted))
+                        continue;
+                if (query.n > wanted.n && query.p[wanted.n] != '=')
+                        continue;
+                *ret_value = span_skip(query, wanted.n + 1);
+                return true;
+        }
+        return false;
+}
+
+bool etag_list_has(const struct etag_list *list, const struct etag *etag)
+{
+        for (size_t i = 0; i < list->n; i++)
+                if (etag_equal(&list->v[i], etag))
+                        return true;
+        return false;
+}
+
+static void etag_list_add(struct etag_list *list, struct span value)
+{
+        struct etag *etag;
+
+        if (value.n == 0) {
+                list->any = true;
+                return;
+        }
+        /* Tags beyond the list are left out: a request loses an optimisation, or a match it claimed eightfold. */
+        if (list->n == MAX_ETAGS || value.n > ETAG_MAX)
+                return;
+        etag = &list->v[list->n++];
+        etag->n = (uint8_t)value.n;
+        memcpy(etag->b, value.p, value.n);
+}
+
+static uint32_t uint_option(struct span value)
+{
+        return coap_decode_var_bytes(value.p, value.n);
+}
+
+/* Returns whether the option was in order. */
+static bool parse_option(struct message *m, coap_option_num_t number, struct span value)
+{
+        struct request *request = &m->request;
+
+        switch (number) {
+        case COAP_OPTION_URI_QUERY:
+                if (request->n_queries == MAX_QUERIES)
+                        return false;
+                request->queries[request->n_queries++] = value;
+                return true;
+        case COAP_OPTION_CONTENT_FORMAT:
+                request->content_format = (int)uint_option(value);
+                return value.n <= 2;
+        case COAP_OPTION_ACCEPT:
+                request->accept = (int)uint_option(value);
+                return value.n <= 2;
+        case COAP_OPTION_OBSERVE:
+                request->observe = uint_option(value) == COAP_OBSERVE_ESTABLISH;
+                return true;
+        case COAP_OPTION_ETAG:
+                etag_list_add(&m->etags, value);
+                return true;
+        case COAP_OPTION_IF_MATCH:
+                etag_list_add(&m->if_match, value);
+                return true;
+        case COAP_OPTION_IF_NONE_MATCH:
+                m->if_none_match = true;
+                return true;
+        case COAP_OPTION_SIZE1:
+                m->size1 = uint_option(value);
+                return true;
+        case COAP_OPTION_SIZE2:
+                m->wants_size2 = true;
+                return true;
+        case COAP_OPTION_RTAG:
+                m->request_tag = value;
+                return value.n <= 8;
+        default:
+                return true;
+        }
+}
+
+uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path, struct message *message,
+                      struct response *response)
+{
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option;
+        const uint8_t *data;
+        size_t length;
+
+        *message = (struct message){
+                .request = {
+                        .method = (enum method)coap_pdu_get_code(pdu),
+                        .path = path,
+                        .content_format = -1,
+                        .accept = -1,
+                },
+                .session = session,
+                .pdu = pdu,
+                .token = coap_pdu_get_token(pdu),
+        };
+        coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
+        while ((option = coap_option_next(&iterator))) {
+                struct span value = { coap_opt_value(option), coap_opt_length(option) };
+
+                if (!parse_option(message, iterator.number, value)) {
+                        response_error(response, CODE_BAD_OPTION, "option %u is malformed or too many",
+                                       (unsigned)iterator.number);
+                        return response->code;
+                }
+        }
+        message->has_block1 = coap_get_block_b(session, pdu, COAP_OPTION_BLOCK1, &message->block1);
+        message->has_block2 = coap_get_block_b(session, pdu, COAP_OPTION_BLOCK2, &message->block2);
+        if (coap_get_data(pdu, &length, &data))
+                message->request.body = span_of(data, length);
+        return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Between libcoap's PDUs and the kinds: a request with its options read once, and a response written back with
+ * the options that RFC 7252, 7959 and 7641 ask for.
+ */
+#ifndef COAPD_RESOURCES_MESSAGE_H
+#define COAPD_RESOURCES_MESSAGE_H
+
+#include <coap3/coap.h>
+
+#include "resources/kind.h"
+
+enum { MAX_ETAGS = 8 };
+
+struct etag_list {
+        struct etag v[MAX_ETAGS];
+        size_t n;
+        bool any; /* If-Match with an empty value: whatever exists */
+};
+
+struct message {
+        struct request request;
+        coap_session_t *session;
+        const coap_pdu_t *pdu;
+        coap_bin_const_t token;
+        struct etag_list etags;
+        struct etag_list if_match;
+        bool if_none_match;
+        bool has_block1, has_block2, wants_size2;
+        coap_block_b_t block1, block2;
+        uint64_t size1;
+        struct span request_tag;
+};
+
+/*
+ * Reads the options. The spans point into `pdu` and `path`. Returns 0, or the code to answer with after
+ * filling the diagnostic of `response`.
+ */
+uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path, struct message *message,
+                      struct response *response);
+
+/* Whether the list holds the tag. */
+bool etag_list_has(const struct etag_list *list, const struct etag *etag);
+
+/*
+ * Writes `response` into the PDU that libcoap will send: code, ETag, Content-Format, Max-Age, Location-Path,
+ * Block1 and Block2 and Size options, and the block of the body that was asked for (RFC 7959; BERT of RFC 8323
+ * over reliable transports). Blocks are cut from the present representation, so no state is kept between them;
+ * the ETag tells a client that it changed in the middle.
+ *
+ * Returns the code that was sent.
+ */
+uint8_t message_respond(const struct message *message, const struct response *response, coap_pdu_t *pdu);
+
+#endif

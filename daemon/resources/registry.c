@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The set of resources; see registry.h. How a request is served is in serve.c. */
+#include "resources/registry.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "resources/internal.h"
+#include "resources/uri_path.h"
+
+#define KIND(name) extern const struct kind kind_##name;
+#include "resources/kinds.def"
+#undef KIND
+
+#define KIND(name) &kind_##name,
+static const struct kind *const kinds[] = {
+#include "resources/kinds.def"
+};
+#undef KIND
+
+/* Bodies on their way in, over all clients. */
+enum { MAX_TRANSFERS = 1000, MAX_TRANSFER_BYTES = 64 * 1024 * 1024 };
+
+const struct conf_variant *registry_kinds(size_t *ret_n)
+{
+        static struct conf_variant variants[ARRAY_LEN(kinds)];
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                variants[i] = (struct conf_variant){
+                        .name = kinds[i]->name,
+                        .rows = kinds[i]->rows,
+                        .n_rows = kinds[i]->n_rows,
+                        .size = kinds[i]->conf_size,
+                        .doc = kinds[i]->doc,
+                };
+        *ret_n = ARRAY_LEN(kinds);
+        return variants;
+}
+
+static const struct kind *find_kind(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+                if (strcmp(kinds[i]->name, name) == 0)
+                        return kinds[i];
+        return NULL;
+}
+
+bool resource_is_dynamic(const struct resource *resource)
+{
+        return resource->kind == &kind_dynamic;
+}
+
+const char *resource_path(const struct resource *resource)
+{
+        return resource->path;
+}
+
+struct resource *registry_find(const struct registry *registry, struct span path)
+{
+        coap_str_const_t key = { path.n, path.p };
+        coap_resource_t *handle = coap_get_resource_from_uri_path(registry->host.context, &key);
+
+        return handle ? coap_resource_get_userdata(handle) : NULL;
+}
+
+/* --- life and death of one resource --- */
+
+static void resource_free(struct resource *resource)
+{
+        if (!resource)
+                return;
+        sd_event_source_disable_unref(resource->timer);
+        if (resource->self && resource->kind->destroy)
+                resource->kind->destroy(resource->self);
+        free(resource->path);
+        free(resource);
+}
+
+static struct resource *resource_new(struct registry *registry, const struct kind *kind, const char *path,
+                                     const struct conf_resource *conf)
+{
+        struct resource *resource = calloc(1, sizeof *resource);
+
+        if (!resource)
+                return NULL;
+        resource->registry = registry;
+        resource->kind = kind;
+        resource->conf = conf;
+        resource->path = strdup(path);
+        if (!resource->path) {
+                free(resource);
+                return NULL;
+        }
+        return resource;
+}
+
+/* Hands the resource to libcoap, which can from now on find and observe it. */
+static int resource_publish(struct resource *resource)
+{
+        struct registry *registry = resource->registry;
+        coap_resource_t *handle = coap_resource_init(coap_make_str_const(resource->path),
+                                                     COAP_RESOURCE_FLAGS_NOTIFY_NON);
+
+        if (!handle)
+                return -ENOMEM;
+        for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
+                coap_register_request_handler(handle, (coap_request_t)method, serve);
+        coap_resource_set_get_observable(handle, !resource->conf || resource->conf->observable);
+        coap_resource_set_userdata(handle, resource);
+        coap_add_resource(registry->host.context, handle);
+
+        resource->handle = handle;
+        resource->prev = registry->last;
+        *(registry->last ? &registry->last->next : &registry->first) = resource;
+        registry->last = resource;
+        if (resource_is_dynamic(resource))
+                registry->counts.dynamic++;
+        else
+                registry->counts.configured++;
+        discovery_changed(registry->discovery);
+        return 0;
+}
+
+int registry_add(struct registry *registry, const struct kind *kind, const char *path,
+                 const struct conf_resource *conf, struct resource **ret_resource)
+{
+        struct resource *resource = resource_new(registry, kind, path, conf);
+        int r;
+
+        if (!resource)
+                return -ENOMEM;
+        r = resource_publish(resource);
+        if (r < 0) {
+                resource_free(resource);
+                return r;
+        }
+        *ret_resource = resource;
+        return 0;
+}
+
+static void resource_unlink(struct resource *resource)
+{
+        struct registry *registry = resource->registry;
+
+        *(resource->prev ? &resource->prev->next : &registry->first) = resource->next;
+        *(resource->next ? &resource->next->prev : &registry->last) = resource->prev;
+        if (resource_is_dynamic(resource))
+                registry->counts.dynamic--;
+        else
+                registry->counts.configured--;
+        discovery_changed(registry->discovery);
+}
+
+void registry_remove(struct registry *registry, struct resource *resource)
+{
+        resource_unlink(resource);
+        coap_resource_set_userdata(resource->handle, NULL);
+        /* Tells the observers 4.04 (RFC 7641, 4.2). */
+        coap_delete_resource(registry->host.context, resource->handle);
+        resource_free(resource);
+}
+
+static int on_bury(sd_event_source *source, void *user)
+{
+        struct registry *registry = user;
+        struct resource *next;
+
+        (void)source;
+        for (struct resource *resource = registry->first; resource; resource = next) {
+                next = resource->next;
+                if (resource->gone)
+                        registry_remove(registry, resource);
+        }
+        registry->host.kick(registry->host.user);
+        return 0;
+}
+
+/*
+ * libcoap goes on using the resource when its handler returns, so it can not be deleted in there. Until the
+ * end of this turn of the loop it answers as if it were not there; see serve.c.
+ */
+void registry_remove_soon(struct registry *registry, struct resource *resource)
+{
+        resource->gone = true;
+        discovery_changed(registry->discovery);
+        if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
+                log_error("resource %s: its deletion is delayed", resource->path);
+}
+
+/* --- what the kinds ask for --- */
+
+static int on_wake(sd_event_source *source, uint64_t usec, void *user)
+{
+        struct resource *resource = user;
+        uint64_t now = usec;
+
+        (void)source;
+        sd_event_now(resource->registry->host.event, CLOCK_REALTIME, &now);
+        resource->kind->wake(resource->self, now);
+        return 0;
+}
+
+int resource_wake_at(struct resource *resource, uint64_t realtime_us)
+{
+        enum { ACCURACY_US = 1000 };
+        int r;
+
+        if (!resource->timer)
+                return sd_event_add_time(resource->registry->host.event, &resource->timer, CLOCK_REALTIME,
+                                         realtime_us, ACCURACY_US, on_wake, resource);
+        r = sd_event_source_set_time(resource->timer, realtime_us);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(resource->timer, SD_EVENT_ONESHOT);
+}
+
+bool resource_changed(struct resource *resource)
+{
+        struct registry *registry = resource->registry;
+
+        if (!resource->handle)
+                return false;
+        resource->observed = coap_resource_notify_observers(resource->handle, NULL);
+        if (resource->observed)
+                registry->host.kick(registry->host.user);
+        return resource->observed;
+}
+
+/* --- the config --- */
+
+struct planned {
+        struct resource *resource; /* the living one, or a new one */
+        const struct kind *kind;
+        const struct conf_resource *conf;
+        void *self;
+};
+
+static void unplan(struct planned *plan, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                if (plan[i].self && plan[i].kind->destroy)
+                        plan[i].kind->destroy(plan[i].self);
+                if (!plan[i].resource->handle)
+                        resource_free(plan[i].resource);
+        }
+        free(plan);
+}
+
+static int plan_one(struct registry *registry, const struct conf_resource *conf, struct planned *ret_planned)
+{
+        CLEANUP(buf_deinit) struct buf path = { 0 };
+        const struct kind *kind = find_kind(conf->kind);
+        struct resource *resource;
+
+        uri_path_encode(span_of_string(conf->path), &path);
+        if (!kind || !buf_ok(&path))
+                return kind ? -ENOMEM : -EINVAL;
+        resource = registry_find(registry, buf_span(&path));
+        if (resource && (resource_is_dynamic(resource) || resource->gone)) {
+                /* The config comes first. The stored row stays, for a config without this path. */
+                log_notice("resource %s: configured now, the one that a client created rests", conf->path);
+                registry_remove(registry, resource);
+                resource = NULL;
+        }
+        if (!resource)
+                resource = resource_new(registry, kind, buf_string(&path), conf);
+        if (!resource)
+                return -ENOMEM;
+        *ret_planned = (struct planned){ .resource = resource, .kind = kind, .conf = conf };
+        return kind->create(resource, conf, &ret_planned->self);
+}
+
+/* The new state takes the place of the old one under the same handle, so that the observations stay. */
+static void swap_in(struct planned *planned)
+{
+        struct resource *resource = planned->resource;
+
+        if (resource->kind->destroy)
+                resource->kind->destroy(resource->self);
+        sd_event_source_disable_unref(TAKE(resource->timer));
+        resource->kind = planned->kind;
+        resource->conf = planned->conf;
+        resource->self = planned->self;
+        coap_resource_set_get_observable(resource->handle, planned->conf->observable);
+        if (resource_changed(resource) && resource->kind->observed)
+                resource->kind->observed(resource->self);
+}
+
+static bool is_planned(const struct planned *plan, size_t n, const struct resource *resource)
+{
+        for (size_t i = 0; i < n; i++)
+                if (plan[i].resource == resource)
+                        return true;
+        return false;
+}
+
+static int carry_out(struct registry *registry, struct planned *plan, size_t n)
+{
+        struct resource *next;
+        int r = 0;
+
+        for (struct resource *resource = registry->first; resource; resource = next) {
+                next = resource->next;
+                if (!resource_is_dynamic(resource) && !is_planned(plan, n, resource))
+                        registry_remove(registry, resource);
+        }
+        for (size_t i = 0; i < n; i++) {
+                struct resource *resource = plan[i].resource;
+
+                if (resource->handle) {
+                        swap_in(&plan[i]);
+                        continue;
+                }
+                resource->self = plan[i].self;
+                r = resource_publish(resource);
+                if (r < 0)
+                        resource_free(resource);
+        }
+        discovery_changed(registry->discovery);
+        return r;
+}
+
+int registry_apply(struct registry *registry, const struct config *config)
+{
+        const struct conf_resource *confs = config->resources.v;
+        size_t n = config->resources.n;
+        struct planned *plan = calloc(n ? n : 1, sizeof *plan);
+        int r;
+
+        if (!plan)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                r = plan_one(registry, &confs[i], &plan[i]);
+                if (r < 0) {
+                        log_error("%s:%u: resource %s: %s", confs[i].at.file, confs[i].at.line, confs[i].path,
+                                  strerror(-r));
+                        unplan(plan, plan[i].resource ? i + 1 : i);
+                        return r;
+                }
+        }
+        registry->config = config;
+        r = carry_out(registry, plan, n);
+        free(plan);
+        return r;
+}
+
+/* --- over a restart --- */
+
+void registry_set_replaying(struct registry *registry, bool on)
+{
+        registry->replaying = on;
+}
+
+void registry_observer_restored(struct registry *registry, coap_resource_t *handle)
+{
+        struct resource *resource = coap_resource_get_userdata(handle);
+
+        (void)registry;
+        if (resource)
+                resource->restored = true;
+}
+
+/* One resource a turn, so that requests are served in between. */
+static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
+{
+        enum { PACE_US = 2000 };
+        struct registry *registry = user;
+
+        for (struct resource *resource = registry->first; resource; resource = resource->next) {
+                if (!resource->restored)
+                        continue;
+                resource->restored = false;
+                if (resource_changed(resource) && resource->kind->observed)
+                        resource->kind->observed(resource->self);
+                sd_event_source_set_time(source, usec + PACE_US);
+                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
+        return 0;
+}
+
+int registry_refresh_restored(struct registry *registry)
+{
+        uint64_t now;
+
+        sd_event_now(registry->host.event, CLOCK_MONOTONIC, &now);
+        return sd_event_add_time(registry->host.event, &registry->refresh, CLOCK_MONOTONIC, now, 1, on_refresh,
+                                 registry);
+}
+
+void registry_session_gone(struct registry *registry, const coap_session_t *session)
+{
+        blockwise_forget(registry->blockwise, session);
+        discovery_forget(registry->discovery, session);
+}
+
+struct registry_counts registry_count(const struct registry *registry)
+{
+        return registry->counts;
+}
+
+/* --- the registry itself --- */
+
+static int add_unknown(struct registry *registry)
+{
+        coap_resource_t *unknown = coap_resource_unknown_init(serve_unknown);
+
+        if (!unknown)
+                return -ENOMEM;
+        for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
+                coap_register_request_handler(unknown, (coap_request_t)method, serve_unknown);
+        coap_resource_set_userdata(unknown, registry);
+        coap_add_resource(registry->host.context, unknown);
+        return 0;
+}
+
+static int registry_init(struct registry *registry)
+{
+        int r;
+
+        /* coapd cuts and joins blocks itself: blockwise.h, message.h. */
+        coap_context_set_block_mode(registry->host.context, 0);
+        r = blockwise_new(MAX_TRANSFERS, MAX_TRANSFER_BYTES, &registry->blockwise);
+        if (r < 0)
+                return r;
+        r = discovery_new(registry, &registry->discovery);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(registry->host.event, &registry->bury, on_bury, registry);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(registry->bury, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        return add_unknown(registry);
+}
+
+int registry_new(const struct registry_host *host, struct registry **ret_registry)
+{
+        struct registry *registry = calloc(1, sizeof *registry);
+        int r;
+
+        if (!registry)
+                return -ENOMEM;
+        registry->host = *host;
+        r = registry_init(registry);
+        if (r < 0) {
+                registry_free(registry);
+                return r;
+        }
+        *ret_registry = registry;
+        return 0;
+}
+
+void registry_free(struct registry *registry)
+{
+        struct resource *next;
+
+        if (!registry)
+                return;
+        for (struct resource *resource = registry->first; resource; resource = next) {
+                next = resource->next;
+                coap_resource_set_userdata(resource->handle, NULL);
+                resource_free(resource);
+        }
+        sd_event_source_disable_unref(registry->bury);
+        sd_event_source_disable_unref(registry->refresh);
+        blockwise_free(registry->blockwise);
+        discovery_free(registry->discovery);
+        free(registry);
+}

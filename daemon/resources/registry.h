@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * All resources of the daemon: those of the config and those that clients created. The registry stands between
+ * libcoap and the kinds: it finds the resource, applies what every resource needs, and keeps libcoap's
+ * coap_resource_t (which carries the observations) in step.
+ */
+#ifndef COAPD_RESOURCES_REGISTRY_H
+#define COAPD_RESOURCES_REGISTRY_H
+
+#include <coap3/coap.h>
+#include <systemd/sd-event.h>
+
+#include "base/metrics.h"
+#include "base/stored.h"
+#include "config/config.h"
+
+struct registry;
+
+/* What a peer wants to do, as bits: 1 << request code for the methods. */
+enum operation {
+        OPERATION_OBSERVE = 1 << 8,
+        OPERATION_CREATE = 1 << 9,
+};
+
+/* What the registry needs of the daemon; functions of the server. Outlives the registry. */
+struct registry_host {
+        coap_context_t *context;
+        sd_event *event;
+        struct metrics *metrics;
+        void *user;
+        /* 0: allowed; else the code to answer with, 4.01 or 4.03. */
+        uint8_t (*authorize)(void *user, const coap_session_t *session, struct span path, unsigned operations);
+        /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
+        int (*store_put)(void *user, const struct stored_resource *stored);
+        int (*store_del)(void *user, struct span path);
+        /* Notifications wait in libcoap: let it send them. */
+        void (*kick)(void *user);
+};
+
+/* The kinds of kinds.def as the config loader wants them. */
+const struct conf_variant *registry_kinds(size_t *ret_n);
+
+int registry_new(const struct registry_host *host, struct registry **ret_registry);
+
+/*
+ * Makes the resources of the config live: adds the new ones, changes those that changed in place with their
+ * observers kept, removes what is gone with 4.04 to its observers. `config` is borrowed until the next call or
+ * registry_free(). Returns 0, or -errno when a resource could not be made (logged): at start that is fatal, at
+ * reload the old one goes on.
+ */
+int registry_apply(struct registry *registry, const struct config *config);
+
+/* A dynamic resource comes back from the store. 0; -EEXIST: the config has this path; -ENOSPC: over a limit. */
+int registry_restore(struct registry *registry, const struct stored_resource *stored);
+
+/* While libcoap replays stored requests, their session is a dummy and must not be asked for anything. */
+void registry_set_replaying(struct registry *registry, bool on);
+
+/* After a restart: the resources that have observers again get their present state sent, spread over time. */
+void registry_observer_restored(struct registry *registry, coap_resource_t *handle);
+int registry_refresh_restored(struct registry *registry);
+
+/* A session ends. */
+void registry_session_gone(struct registry *registry, const coap_session_t *session);
+
+struct registry_counts {
+        size_t configured;
+        size_t dynamic;
+        uint64_t dynamic_bytes;
+};
+struct registry_counts registry_count(const struct registry *registry);
+
+/* Frees the kinds' state; libcoap frees its resources with the context. Accepts NULL. */
+void registry_free(struct registry *registry);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A request's way: read, authorised, its body put together, its preconditions checked, handed to the kind, and
+ * the answer written. libcoap calls in here for each request and for each notification to each observer.
+ */
+#include "resources/internal.h"
+#include "resources/uri_path.h"
+
+static unsigned operations_of(const struct message *m)
+{
+        return 1U << m->request.method | (m->request.observe ? (unsigned)OPERATION_OBSERVE : 0U);
+}
+
+/* Whether the peer may; else the response says no. */
+static bool authorized(struct registry *registry, const struct message *m, unsigned operations,
+                       struct response *response)
+{
+        uint8_t code;
+
+        if (registry->replaying)
+                return true;
+        code = registry->host.authorize(registry->host.user, m->session, m->request.path, operations);
+        if (code == 0)
+                return true;
+        registry->host.metrics->requests_denied++;
+        if (code == CODE_UNAUTHORIZED)
+                response_error(response, code, "authentication is needed here");
+        else
+                response_error(response, code, "the access rules do not allow this");
+        return false;
+}
+
+/* Puts the body together. Returns whether it is complete; else the response says what goes on. */
+static bool body_complete(struct registry *registry, struct message *m, struct response *response)
+{
+        size_t max = dynamic_max_body(registry);
+        uint8_t code;
+
+        if (!m->has_block1) {
+                if (m->request.body.n <= max)
+                        return true;
+                response_error(response, CODE_TOO_LARGE, "a body here is at most %zu bytes", max);
+                response->size1 = (uint32_t)max;
+                return false;
+        }
+        if (m->request.observe && (m->block1.m || m->block1.num)) {
+                /* libcoap would keep the last block alone as the request to be repeated. */
+                response_error(response, CODE_NOT_IMPLEMENTED, "no observation with a block-wise request body");
+                return false;
+        }
+        code = blockwise_take(registry->blockwise, m, max, response);
+        if (code == 0)
+                return true;
+        if (code != CODE_CONTINUE)
+                registry->host.metrics->transfers_refused++;
+        response->code = code;
+        return false;
+}
+
+/* The present ETag, by a GET of our own; none when there is nothing to get. */
+static struct etag present_etag(struct resource *resource, const struct request *request)
+{
+        struct request get = { .method = METHOD_GET, .path = request->path, .rest = request->rest };
+        struct response response = { .max_age = -1 };
+        struct etag etag = { 0 };
+
+        get.content_format = get.accept = -1;
+        if (resource->kind->handle[METHOD_GET])
+                resource->kind->handle[METHOD_GET](resource->self, &get, &response);
+        if (response.content)
+                etag = response.content->etag;
+        representation_unref(response.content);
+        return etag;
+}
+
+/* RFC 7252, 5.10.8: If-Match and If-None-Match. */
+static bool preconditions_hold(struct resource *resource, const struct message *m, struct response *response)
+{
+        struct etag etag;
+
+        if (!m->if_none_match && m->if_match.n == 0 && !m->if_match.any)
+                return true;
+        etag = present_etag(resource, &m->request);
+        if (m->if_none_match && etag.n) {
+                response_error(response, CODE_PRECONDITION_FAILED, "it exists");
+                return false;
+        }
+        if (m->if_match.n && !m->if_match.any && (!etag.n || !etag_list_has(&m->if_match, &etag))) {
+                response_error(response, CODE_PRECONDITION_FAILED, "it has another ETag now");
+                return false;
+        }
+        return true;
+}
+
+/* Accept and ETag of a request for content: RFC 7252, 5.10.4 and 5.10.6.2. */
+static void settle_content(const struct resource *resource, const struct message *m, struct response *response)
+{
+        const struct representation *content = response->content;
+
+        if (response->code != CODE_CONTENT || !content)
+                return;
+        if (m->request.accept >= 0 && content->content_format >= 0 &&
+            content->content_format != m->request.accept) {
+                response_error(response, CODE_NOT_ACCEPTABLE, "only content format %d is here",
+                               content->content_format);
+                return;
+        }
+        if (response->max_age < 0 && resource->conf)
+                response->max_age = resource->conf->max_age;
+        if (content->etag.n && etag_list_has(&m->etags, &content->etag))
+                response->code = CODE_VALID;
+}
+
+static void note_observation(struct resource *resource, const struct message *m, const struct response *response)
+{
+        if (!m->request.observe || response->code >> 5 != 2 || resource->observed)
+                return;
+        resource->observed = true;
+        if (resource->kind->observed)
+                resource->kind->observed(resource->self);
+}
+
+static void serve_resource(struct resource *resource, struct message *m, struct response *response)
+{
+        struct registry *registry = resource->registry;
+        enum method method = m->request.method;
+
+        if (!authorized(registry, m, operations_of(m), response))
+                return;
+        if (resource->gone && (method == METHOD_PUT || method == METHOD_POST)) {
+                response_error(response, CODE_UNAVAILABLE, "it is being deleted");
+                response->max_age = 0;
+                return;
+        }
+        if (resource->gone) {
+                response_error(response, CODE_NOT_FOUND, "it was deleted");
+                return;
+        }
+        if (!resource->kind->handle[method]) {
+                response_error(response, CODE_METHOD_NOT_ALLOWED, "a resource of kind \"%s\" has no such method",
+                               resource->kind->name);
+                return;
+        }
+        if (!body_complete(registry, m, response) || !preconditions_hold(resource, m, response))
+                return;
+        resource->kind->handle[method](resource->self, &m->request, response);
+        settle_content(resource, m, response);
+        note_observation(resource, m, response);
+}
+
+/* The kind that serves everything below a path of its own, nearest first. */
+static struct resource *find_subtree(struct registry *registry, struct span path, struct span *ret_rest)
+{
+        struct span head = path;
+
+        while (head.n > 0) {
+                struct resource *resource;
+
+                while (head.n > 0 && head.p[head.n - 1] != '/')
+                        head.n--;
+                if (head.n > 0)
+                        head.n--;
+                resource = registry_find(registry, head);
+                if (resource && resource->kind->flags & KIND_SUBTREE && !resource->gone) {
+                        *ret_rest = span_skip(path, head.n ? head.n + 1 : 0);
+                        return resource;
+                }
+        }
+        return NULL;
+}
+
+static void serve_nothing(struct registry *registry, struct message *m, struct response *response)
+{
+        bool may_create = dynamic_may_exist(registry, m->request.path);
+        enum method method = m->request.method;
+
+        if (!authorized(registry, m,
+                        operations_of(m) | (method == METHOD_PUT || method == METHOD_POST ?
+                                                    (unsigned)OPERATION_CREATE :
+                                                    0U),
+                        response))
+                return;
+        /* RFC 7252, 5.8.4: deleting what is not there succeeds. */
+        if (method == METHOD_DELETE && may_create && !m->if_match.n && !m->if_match.any) {
+                response->code = CODE_DELETED;
+                return;
+        }
+        if ((method != METHOD_PUT && method != METHOD_POST) || !may_create) {
+                response_error(response, CODE_NOT_FOUND, "there is no such resource");
+                return;
+        }
+        if (m->if_match.n || m->if_match.any) {
+                response_error(response, CODE_PRECONDITION_FAILED, "it does not exist");
+                return;
+        }
+        if (body_complete(registry, m, response))
+                dynamic_create(registry, &m->request, response);
+}
+
+static void count_response(struct metrics *metrics, uint8_t code)
+{
+        metrics->requests++;
+        if (code >> 5 == 2)
+                metrics->responses_success++;
+        else if (code >> 5 == 4)
+                metrics->responses_client_error++;
+        else
+                metrics->responses_server_error++;
+}
+
+static void finish(struct registry *registry, const struct message *m, struct response *response, coap_pdu_t *pdu)
+{
+        count_response(registry->host.metrics, message_respond(m, response, pdu));
+        representation_unref(response->content);
+}
+
+void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+           const coap_string_t *query, coap_pdu_t *response_pdu)
+{
+        struct resource *resource = coap_resource_get_userdata(handle);
+        const coap_str_const_t *path = coap_resource_get_uri_path(handle);
+        struct response response = { .max_age = -1 };
+        struct message message;
+
+        (void)query;
+        if (!resource) {
+                coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_NOT_FOUND);
+                return;
+        }
+        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0)
+                serve_resource(resource, &message, &response);
+        finish(resource->registry, &message, &response, response_pdu);
+}
+
+void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+                   const coap_string_t *query, coap_pdu_t *response_pdu)
+{
+        struct registry *registry = coap_resource_get_userdata(handle);
+        coap_string_t *path = coap_get_uri_path(request);
+        struct response response = { .max_age = -1 };
+        struct resource *resource;
+        struct message message;
+
+        (void)query;
+        if (!path) {
+                coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
+                return;
+        }
+        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0) {
+                resource = find_subtree(registry, message.request.path, &message.request.rest);
+                if (resource)
+                        serve_resource(resource, &message, &response);
+                else
+                        serve_nothing(registry, &message, &response);
+        }
+        finish(registry, &message, &response, response_pdu);
+        coap_delete_string(path);
+}
+
+void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+                     const coap_string_t *query, coap_pdu_t *response_pdu)
+{
+        struct registry *registry = coap_resource_get_userdata(handle);
+        const coap_str_const_t *path = coap_resource_get_uri_path(handle);
+        struct response response = { .max_age = -1 };
+        struct message message;
+
+        (void)query;
+        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0 &&
+            authorized(registry, &message, operations_of(&message), &response)) {
+                struct resource none = { .registry = registry };
+
+                discovery_get(registry->discovery, &message, &response);
+                settle_content(&none, &message, &response);
+        }
+        finish(registry, &message, &response, response_pdu);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Paths in the spelling by which libcoap finds a resource: segments joined by '/', every byte outside of
+ * RFC 3986's unreserved and sub-delims plus ":@" percent-encoded in upper case (coap_get_uri_path(3)). Config
+ * files spell paths as plain text; these functions lead from one to the other.
+ */
+#ifndef COAPD_RESOURCES_URI_PATH_H
+#define COAPD_RESOURCES_URI_PATH_H
+
+#include "base/buf.h"
+
+/* Plain text -> libcoap's spelling; '/' separates segments. Appends to `out`. */
+void uri_path_encode(struct span plain, struct buf *out);
+
+/* One segment: a '/' in it is encoded too. */
+void uri_path_encode_segment(struct span segment, struct buf *out);
+
+/*
+ * Whether `path` is `prefix` or lies below it, segment by segment: "a/b" is below "a", "ab" is not. The
+ * empty prefix holds everything.
+ */
+bool uri_path_below(struct span path, struct span prefix);
+
+#endif
