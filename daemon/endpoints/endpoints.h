@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The addresses that coapd answers on. Each entry of `endpoints` in the config becomes one libcoap endpoint,
+ * or one for each address that its host name stands for.
+ *
+ * An address is opened strictly: libcoap would share an UDP port with any other process of its kind
+ * (SO_REUSEADDR), and then one of the two starves in silence. Endpoints of the same config may overlap
+ * ("[::]" beside "127.0.0.1", same port): the kernel hands a packet to the more specific one.
+ */
+#ifndef COAPD_ENDPOINTS_ENDPOINTS_H
+#define COAPD_ENDPOINTS_ENDPOINTS_H
+
+#include <stddef.h>
+
+#include <coap3/coap.h>
+
+#include "config/config.h"
+
+struct endpoints;
+
+/*
+ * Opens every endpoint of `config` on `context` and joins its multicast groups. Secure transports need their
+ * keys on the context first. On failure it closes what it opened and logs one line, which names the uri,
+ * where it stands in the config, and the reason; then returns -errno.
+ *
+ * `context` must outlive the result. `config` is borrowed for the call.
+ */
+int endpoints_open(coap_context_t *context, const struct config *config, struct endpoints **ret_endpoints);
+
+/*
+ * Opens those of `config` that are not open yet and brings multicast groups in line; all or nothing, with
+ * the same one line on failure. libcoap can not close an endpoint that has observers: those that `config` no
+ * longer has stay open, and are counted in *ret_stale.
+ */
+int endpoints_update(struct endpoints *endpoints, const struct config *config, size_t *ret_stale);
+
+/* Open ones; an entry whose host name stands for two addresses counts twice. */
+size_t endpoints_count(const struct endpoints *endpoints);
+
+/* Does not close libcoap's endpoints: coap_free_context() does. Accepts NULL. */
+void endpoints_free(struct endpoints *endpoints);
+
+#endif
