@@ -45,9 +45,9 @@ struct conf_resource {
         struct conf_strings resource_types; /* key `rt` */
         struct conf_strings interfaces;     /* key `if` */
         bool observable;
-        bool hidden; /* not listed in /.well-known/core */
+        bool hidden;       /* not listed in /.well-known/core */
         long long max_age; /* seconds, -1: not sent, so that the default of RFC 7252, 5.10.5 holds */
-        void *fields; /* the kind's own struct, by its conf_variant */
+        void *fields;      /* the kind's own struct, by its conf_variant */
 };
 
 struct conf_dynamic {
@@ -100,12 +100,12 @@ struct conf_rpk {
 
 struct conf_oscore {
         struct conf_origin at;
-        char *sender_id;                    /* hex digits */
-        struct conf_strings recipient_ids;  /* hex digits */
-        char *id_context;                   /* hex digits */
-        char *master_secret;                /* hex digits; secret */
-        char *master_secret_file;           /* hex digits in a file */
-        char *master_salt;                  /* hex digits */
+        char *sender_id;                   /* hex digits */
+        struct conf_strings recipient_ids; /* hex digits */
+        char *id_context;                  /* hex digits */
+        char *master_secret;               /* hex digits; secret */
+        char *master_secret_file;          /* hex digits in a file */
+        char *master_salt;                 /* hex digits */
 };
 
 struct conf_security {
@@ -134,7 +134,7 @@ struct config {
         void *memory;            /* the loader's own */
 };
 
-/* What main() hands over so that config needs to know no other module. */
+/* What main() hands over so that config needs to know no other module; the tables outlive every config. */
 struct conf_vocabulary {
         const struct conf_variant *kinds; /* of `resources` */
         size_t n_kinds;
@@ -153,6 +153,12 @@ int config_load(const char *file, const struct conf_vocabulary *vocabulary, FILE
 
 /* Wipes the secrets. Accepts NULL. */
 void config_free(struct config *config);
+
+/*
+ * Where the value of a member stands, or where its group begins when the file does not give it; `file` lives
+ * as long as the config. For errors that only a module can find: config_origin(c, &c->persist.observers).
+ */
+struct conf_origin config_origin(const struct config *config, const void *member);
 
 /*
  * Names the keys that differ between two configurations, a line each, "server.log_level"; those that a

@@ -41,10 +41,16 @@ struct conf_list {
 
 enum conf_flag {
         CONF_REQUIRED = 1 << 0,
-        CONF_SECRET = 1 << 1,  /* never printed, wiped when freed */
-        CONF_RELOAD = 1 << 2,  /* SIGHUP applies a change; without it a change asks for a restart */
+        CONF_SECRET = 1 << 1,   /* never printed, wiped when freed */
+        CONF_RELOAD = 1 << 2,   /* SIGHUP applies a change; without it a change asks for a restart */
         CONF_KEY_FILE = 1 << 3, /* a file that must be readable; a private one not by others */
         CONF_EMPTY_OK = 1 << 4, /* a string or list may be empty */
+        CONF_PRIVATE = 1 << 5,  /* with CONF_KEY_FILE: what the file holds is secret */
+        CONF_PATH = 1 << 6, /* of a file; a relative one counts from the folder of the config that names it */
+        CONF_NAME = 1 << 7, /* tells the groups of a list apart */
+        CONF_KIND = 1 << 8, /* CONF_STRING: the name of a conf_variant, whose rows this group has, too */
+        CONF_ENGINE = 1 << 9,  /* CONF_STRING: one of conf_vocabulary's engines, the first is the default */
+        CONF_SAMPLE = 1 << 10, /* the sample file sets it to its example, others it only mentions */
 };
 
 struct conf_group;
@@ -53,8 +59,8 @@ struct conf_row {
         const char *key;
         enum conf_type type;
         size_t offset;
-        const char *fallback; /* the default as it would be written in the file; NULL: none */
-        long long min, max;   /* CONF_INT: the value. Strings: the length in bytes, when max > 0 */
+        const char *fallback;       /* the default as it would be written in the file; NULL: none */
+        long long min, max;         /* CONF_INT: the value. Strings: the length in bytes, when max > 0 */
         const char *const *choices; /* CONF_CHOICE: NULL-terminated */
         unsigned flags;             /* enum conf_flag */
         const char *unit;           /* "seconds", "bytes"; NULL: none */
@@ -74,6 +80,7 @@ struct conf_group {
         const struct conf_row *rows;
         size_t n_rows;
         const char *doc;
+        size_t fields; /* of a group with a CONF_KIND: the offset of the pointer to the variant's struct */
 };
 
 /*

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The keys of the configuration, one row each, but for those of `security` and `access` (schema_security.c)
+ * and of the resource kinds (with each kind). A key is documented here and nowhere else.
+ */
+#include "config/schema.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "config/syntax.h"
+#include "config/tables.h"
+
+enum { SECONDS_A_YEAR = 365 * 24 * 3600 };
+
+static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+
+static const struct conf_row server_rows[] = {
+        { ROW(CONF_CHOICE, conf_server, log_level), .fallback = "\"info\"", .choices = log_levels,
+          .flags = CONF_RELOAD, .doc = "Messages less important than this are not logged." },
+        { ROW(CONF_INT, conf_server, session_timeout), .fallback = "300", .min = 1, .max = SECONDS_A_YEAR,
+          .unit = "seconds",
+          .doc = "How long the session of a client that is idle is kept. A client that observes a resource "
+                 "is never idle." },
+        { ROW(CONF_INT, conf_server, max_sessions), .fallback = "100000", .min = 1, .max = 10000000,
+          .unit = "sessions",
+          .doc = "How many idle sessions are kept at most on each endpoint. The oldest one makes room for a "
+                 "new one." },
+        { ROW(CONF_INT, conf_server, receive_buffer), .fallback = "4194304", .min = 0, .max = 1 << 30,
+          .unit = "bytes",
+          .doc = "The kernel's receive buffer of each datagram endpoint. It has to hold the acknowledgements "
+                 "of one round of confirmable notifications, else the kernel drops some and clients get the "
+                 "old value again. 0 leaves the kernel's default." },
+        { ROW(CONF_INT, conf_server, send_buffer), .fallback = "4194304", .min = 0, .max = 1 << 30,
+          .unit = "bytes",
+          .doc = "The kernel's send buffer of each datagram endpoint. 0 leaves the kernel's default." },
+};
+
+static const struct conf_group server_group = { .name = "server",
+                                                GROUP_OF(conf_server, server_rows),
+                                                .doc = "The daemon as a whole." };
+
+static const struct conf_row endpoint_rows[] = {
+        { ROW(CONF_STRING, conf_endpoint, uri), .flags = CONF_REQUIRED | CONF_NAME, .check = syntax_uri,
+          .max = 300, .example = "\"coap://127.0.0.1:5683\"",
+          .doc = "Where to listen, as SCHEME://HOST:PORT. The schemes are coap (UDP), coaps (DTLS), "
+                 "coap+tcp, coaps+tcp (TLS), coap+ws and coaps+ws (WebSocket). An IPv6 address stands in "
+                 "brackets, [::] is every address of the machine. The port may be left out: it is 5683, 5684 "
+                 "with DTLS or TLS, 80 and 443 with WebSocket." },
+        { ROW(CONF_STRINGS, conf_endpoint, multicast), .check = syntax_multicast, .max = 64,
+          .example = "( \"224.0.1.187%eth0\", \"ff02::fd%eth0\" )",
+          .doc = "The multicast groups to join, each with the network interface behind a % sign. Without one "
+                 "the kernel chooses the interface. Only endpoints of the scheme coap can have them." },
+};
+
+static const struct conf_group endpoint_group = {
+        .name = "endpoints",
+        GROUP_OF(conf_endpoint, endpoint_rows),
+        .doc = "The addresses at which coapd listens. At least one is needed."
+};
+
+static const struct conf_row resource_rows[] = {
+        { ROW(CONF_STRING, conf_resource, path), .flags = CONF_REQUIRED | CONF_NAME, .check = syntax_path,
+          .max = 1000, .example = "\"sensors/1\"",
+          .doc = "The path under which clients find the resource, without a slash at either end. Characters "
+                 "are written as they are, not percent-encoded." },
+        { ROW(CONF_STRING, conf_resource, kind), .flags = CONF_REQUIRED | CONF_KIND, .example = "\"time\"",
+          .doc = "What the resource is; each kind has keys of its own, below." },
+        { ROW(CONF_STRING, conf_resource, title), .check = syntax_title, .max = 255, .example = "\"Clock\"",
+          .doc = "A title for people, shown in /.well-known/core." },
+        { .key = "rt",
+          .type = CONF_STRINGS,
+          .offset = offsetof(struct conf_resource, resource_types),
+          .check = syntax_link_value,
+          .max = 255,
+          .example = "( \"temperature-c\" )",
+          .doc = "The resource types (RFC 6690, 3.1) shown in /.well-known/core. Without them a kind may "
+                 "show its own." },
+        { .key = "if",
+          .type = CONF_STRINGS,
+          .offset = offsetof(struct conf_resource, interfaces),
+          .check = syntax_link_value,
+          .max = 255,
+          .example = "( \"sensor\" )",
+          .doc = "The interface descriptions (RFC 6690, 3.2) shown in /.well-known/core." },
+        { ROW(CONF_BOOL, conf_resource, observable), .fallback = "true",
+          .doc = "Whether clients may observe the resource (RFC 7641)." },
+        { ROW(CONF_BOOL, conf_resource, hidden), .fallback = "false",
+          .doc = "Leaves the resource out of /.well-known/core. It is reachable all the same." },
+        { ROW(CONF_INT, conf_resource, max_age), .fallback = "-1", .min = -1, .max = UINT32_MAX,
+          .unit = "seconds",
+          .doc = "How long caches may keep an answer. -1 sends no Max-Age, which means 60 seconds." },
+};
+
+static const struct conf_group resource_group = {
+        .name = "resources",
+        GROUP_OF(conf_resource, resource_rows),
+        .fields = offsetof(struct conf_resource, fields),
+        .doc = "The resources that are always there. Keys that every kind has come first."
+};
+
+static const struct conf_row dynamic_rows[] = {
+        { ROW(CONF_BOOL, conf_dynamic, enable), .fallback = "false",
+          .doc = "Whether clients may create resources, with a PUT or POST to a path that does not exist. "
+                 "Whoever reaches an endpoint may then store data here, as far as the rules of access "
+                 "allow." },
+        { ROW(CONF_STRINGS, conf_dynamic, prefix), .fallback = "( \"\" )", .flags = CONF_EMPTY_OK,
+          .check = syntax_prefix, .max = 1000, .example = "( \"devices\", \"groups/a\" )",
+          .doc = "The paths below which clients may create resources. An empty one allows every path." },
+        { ROW(CONF_INT, conf_dynamic, max_resources), .fallback = "1000", .min = 1, .max = 10000000,
+          .unit = "resources", .doc = "How many resources clients may create." },
+        { ROW(CONF_INT, conf_dynamic, max_size), .fallback = "65536", .min = 1, .max = 64 << 20,
+          .unit = "bytes", .doc = "How large the body of one may be." },
+        { ROW(CONF_INT, conf_dynamic, max_total_size), .fallback = "67108864", .min = 1, .max = 1LL << 40,
+          .unit = "bytes", .doc = "How large the bodies of all may be together." },
+};
+
+static const struct conf_group dynamic_group = { .name = "dynamic",
+                                                 GROUP_OF(conf_dynamic, dynamic_rows),
+                                                 .doc = "The resources that clients create." };
+
+static const char *const syncs[] = { [CONF_SYNC_INTERVAL] = "interval", [CONF_SYNC_ALWAYS] = "always", NULL };
+static const char *const bad_files[] = {
+        [CONF_BAD_FILE_START_EMPTY] = "start-empty", [CONF_BAD_FILE_REFUSE] = "refuse", NULL
+};
+
+static const struct conf_row persist_rows[] = {
+        { ROW(CONF_STRING, conf_persist, engine), .flags = CONF_ENGINE, .doc = "How state is kept." },
+        { ROW(CONF_STRING, conf_persist, dynamic_resources), .flags = CONF_PATH | CONF_SAMPLE,
+          .example = "\"/var/lib/coapd/dynamic-resources\"",
+          .doc = "The file that keeps the resources that clients created. Without it they are gone after a "
+                 "restart." },
+        { ROW(CONF_STRING, conf_persist, observers), .flags = CONF_PATH | CONF_SAMPLE,
+          .example = "\"/var/lib/coapd/observers\"",
+          .doc = "The file that keeps who observes what. Without it observers hear nothing more after a "
+                 "restart. Observers over UDP are kept, with or without OSCORE." },
+        { ROW(CONF_STRING, conf_persist, observe_counters), .flags = CONF_PATH | CONF_SAMPLE,
+          .example = "\"/var/lib/coapd/observe-counters\"",
+          .doc = "The file that keeps the Observe numbers. Without it they begin anew after a restart, and "
+                 "clients ignore notifications for up to 128 seconds (RFC 7641, 3.4)." },
+        { ROW(CONF_INT, conf_persist, save_frequency), .fallback = "10", .min = 1, .max = 100000,
+          .unit = "notifications",
+          .doc = "The Observe number of a resource is written at every so many notifications; after a "
+                 "restart it goes on that much higher." },
+        { ROW(CONF_CHOICE, conf_persist, sync), .fallback = "\"interval\"", .choices = syncs,
+          .doc = "When changes are forced to the disk: \"always\" before a client gets its answer, so that a "
+                 "power cut loses nothing that was acknowledged; \"interval\" in the background. Neither "
+                 "loses anything when only coapd dies." },
+        { ROW(CONF_INT, conf_persist, sync_interval), .fallback = "1000", .min = 1, .max = 3600000,
+          .unit = "milliseconds",
+          .doc = "With sync = \"interval\", how much of the latest changes a power cut may take." },
+        { ROW(CONF_CHOICE, conf_persist, bad_file), .fallback = "\"start-empty\"", .choices = bad_files,
+          .doc = "What to do when one of the files turns out to be damaged: \"start-empty\" sets it aside "
+                 "and goes on without it, \"refuse\" does not start. It is never overwritten." },
+        { ROW(CONF_INT, conf_persist, observer_max_age), .fallback = "604800", .min = 0,
+          .max = 10LL * SECONDS_A_YEAR, .unit = "seconds",
+          .doc = "How long an observer is kept whose endpoint or resource is missing at a start, in case it "
+                 "comes back." },
+};
+
+static const struct conf_group persist_group = {
+        .name = "persist",
+        GROUP_OF(conf_persist, persist_rows),
+        .doc = "What survives a restart. Any of the three files may be left out, that state is then not "
+               "kept. Their folder must exist and coapd must be able to write there."
+};
+
+static const struct conf_row root_rows[] = {
+        { ROW(CONF_GROUP, config, server), .group = &server_group },
+        { ROW(CONF_LIST, config, endpoints), .group = &endpoint_group, .flags = CONF_SAMPLE,
+          .example = "(\n  { uri = \"coap://127.0.0.1:5683\"; },\n  { uri = \"coap://[::1]:5683\"; }\n)" },
+        { ROW(CONF_LIST, config, resources), .group = &resource_group, .flags = CONF_SAMPLE,
+          .example = "(\n  { path = \"time\"; kind = \"time\"; title = \"Clock\"; }\n)" },
+        { ROW(CONF_GROUP, config, dynamic), .group = &dynamic_group },
+        { ROW(CONF_GROUP, config, persist), .group = &persist_group },
+        { ROW(CONF_GROUP, config, security), .group = &conf_group_security },
+        { ROW(CONF_LIST, config, access), .group = &conf_group_access,
+          .example = "(\n  { path = \"/**\"; methods = ( \"GET\", \"OBSERVE\" ); allow = ( \"anyone\" ); },\n"
+                     "  { path = \"/actuators/**\"; methods = ( \"PUT\", \"POST\", \"DELETE\" );\n"
+                     "    allow = ( \"psk:sensor-1\", \"cert:CN=ops\", \"net:10.0.0.0/8\" ); }\n)" },
+};
+
+const struct conf_group conf_root = { .name = "", GROUP_OF(config, root_rows) };
+
+const struct conf_variant *variant_find(const struct conf_vocabulary *vocabulary, const char *name)
+{
+        for (size_t i = 0; name && i < vocabulary->n_kinds; i++)
+                if (strcmp(vocabulary->kinds[i].name, name) == 0)
+                        return &vocabulary->kinds[i];
+        return NULL;
+}
+
+const struct conf_row *variant_row(const struct conf_group *group)
+{
+        for (size_t i = 0; i < group->n_rows; i++)
+                if (group->rows[i].flags & CONF_KIND)
+                        return &group->rows[i];
+        return NULL;
+}
+
+const struct conf_variant *variant_of(const struct conf_vocabulary *vocabulary,
+                                      const struct conf_group *group, const void *base)
+{
+        const struct conf_row *row = variant_row(group);
+
+        return row ? variant_find(vocabulary, *(char *const *)row_member_const(row, base)) : NULL;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The keys of `security` and `access`; see schema.c. */
+#include "config/syntax.h"
+#include "config/tables.h"
+
+enum {
+        HINT_MAX = 127,     /* libcoap's buffer for it, COAP_DTLS_HINT_LENGTH */
+        IDENTITY_MAX = 128, /* what GnuTLS takes of a client */
+        KEY_MAX = 64,       /* what libcoap's clients can hold, COAP_DTLS_MAX_PSK */
+};
+
+static const struct conf_row identity_rows[] = {
+        { ROW(CONF_STRING, conf_psk_identity, identity), .flags = CONF_REQUIRED | CONF_NAME, .min = 1,
+          .max = IDENTITY_MAX, .example = "\"sensor-1\"", .doc = "The name that the client gives." },
+        { ROW(CONF_STRING, conf_psk_identity, key_file), .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+          .example = "\"/etc/coapd/sensor-1.key\"",
+          .doc = "A file that holds the key, as it is. A newline at its end is not part of the key. Nobody "
+                 "but the owner and group of the file may have access to it." },
+        { ROW(CONF_STRING, conf_psk_identity, key), .flags = CONF_SECRET, .min = 1, .max = KEY_MAX,
+          .example = "\"correct horse battery staple\"",
+          .doc = "The key itself, as text. One of key_file, key and key_hex is needed, and key_file is the "
+                 "safe one." },
+        { ROW(CONF_STRING, conf_psk_identity, key_hex), .flags = CONF_SECRET, .check = syntax_hex, .min = 2,
+          .max = 2 * KEY_MAX, .example = "\"00112233445566778899aabbccddeeff\"",
+          .doc = "The key itself, as hex digits." },
+};
+
+static const struct conf_group identity_group = { .name = "identities",
+                                                  GROUP_OF(conf_psk_identity, identity_rows),
+                                                  .doc = "The clients and their keys, 1 to 64 bytes each." };
+
+static const struct conf_row psk_rows[] = {
+        { ROW(CONF_STRING, conf_psk, hint), .min = 1, .max = HINT_MAX, .example = "\"coapd\"",
+          .doc = "What coapd says of itself so that a client can choose its key." },
+        { ROW(CONF_LIST, conf_psk, identities), .group = &identity_group,
+          .example = "(\n  { identity = \"sensor-1\"; key_file = \"/etc/coapd/sensor-1.key\"; }\n)" },
+};
+
+static const struct conf_group psk_group = { .name = "psk",
+                                             GROUP_OF(conf_psk, psk_rows),
+                                             .doc = "Pre-shared keys for DTLS and TLS." };
+
+static const struct conf_row pki_rows[] = {
+        { ROW(CONF_STRING, conf_pki, certificate), .flags = CONF_PATH | CONF_KEY_FILE,
+          .example = "\"/etc/coapd/server.crt\"",
+          .doc = "The certificate that coapd shows, in PEM, with the intermediate ones behind it." },
+        { ROW(CONF_STRING, conf_pki, private_key), .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+          .example = "\"/etc/coapd/server.key\"",
+          .doc = "Its private key, in PEM. Nobody but the owner and group of the file may have access to "
+                 "it." },
+        { ROW(CONF_STRING, conf_pki, ca), .flags = CONF_PATH | CONF_KEY_FILE,
+          .example = "\"/etc/coapd/ca.crt\"",
+          .doc = "The authorities whose client certificates are accepted, in PEM." },
+        { ROW(CONF_STRING, conf_pki, crl), .flags = CONF_PATH | CONF_KEY_FILE,
+          .example = "\"/etc/coapd/ca.crl\"",
+          .doc = "The list of client certificates that were revoked, in PEM." },
+        { ROW(CONF_BOOL, conf_pki, require_client_certificate), .fallback = "false",
+          .doc = "Turns away clients that show no certificate of one of the authorities." },
+};
+
+static const struct conf_group pki_group = { .name = "pki",
+                                             GROUP_OF(conf_pki, pki_rows),
+                                             .doc = "Certificates (X.509) for DTLS and TLS." };
+
+static const struct conf_row rpk_rows[] = {
+        { ROW(CONF_STRING, conf_rpk, private_key), .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+          .example = "\"/etc/coapd/server-rpk.key\"",
+          .doc = "The private key, in PEM. Nobody but the owner and group of the file may have access to "
+                 "it." },
+};
+
+static const struct conf_group rpk_group = { .name = "rpk",
+                                             GROUP_OF(conf_rpk, rpk_rows),
+                                             .doc = "A raw public key (RFC 7250) for DTLS and TLS." };
+
+static const struct conf_row oscore_rows[] = {
+        { ROW(CONF_STRING, conf_oscore, sender_id), .flags = CONF_REQUIRED | CONF_EMPTY_OK,
+          .check = syntax_oscore_id, .example = "\"01\"", .doc = "The id of coapd, as hex digits." },
+        { ROW(CONF_STRINGS, conf_oscore, recipient_ids), .flags = CONF_REQUIRED | CONF_EMPTY_OK | CONF_NAME,
+          .check = syntax_oscore_id, .example = "( \"02\" )",
+          .doc = "The ids of the clients, as hex digits, at most 7 bytes each. While persist.observers is "
+                 "set, twice the length of an id and the length of id_context must not be more than 11 bytes "
+                 "together, as libcoap has no more room to remember such an observer." },
+        { ROW(CONF_STRING, conf_oscore, id_context), .check = syntax_id_context,
+          .example = "\"37cbf3210017a2d3\"", .doc = "The id context, as hex digits." },
+        { ROW(CONF_STRING, conf_oscore, master_secret_file),
+          .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE, .example = "\"/etc/coapd/oscore-1.secret\"",
+          .doc = "A file that holds the master secret, as hex digits. Nobody but the owner and group of the "
+                 "file may have access to it." },
+        { ROW(CONF_STRING, conf_oscore, master_secret), .flags = CONF_SECRET, .check = syntax_hex, .min = 2,
+          .max = 256, .example = "\"0102030405060708090a0b0c0d0e0f10\"",
+          .doc = "The master secret itself, as hex digits. One of master_secret_file and master_secret is "
+                 "needed, and the file is the safe one." },
+        { ROW(CONF_STRING, conf_oscore, master_salt), .check = syntax_hex, .min = 2, .max = 256,
+          .example = "\"9e7ca92223786340\"", .doc = "The master salt, as hex digits." },
+};
+
+static const struct conf_group oscore_group = {
+        .name = "oscore",
+        GROUP_OF(conf_oscore, oscore_rows),
+        .doc = "The contexts of OSCORE (RFC 8613), which protects requests end to end over any endpoint."
+};
+
+static const struct conf_row security_rows[] = {
+        { ROW(CONF_GROUP, conf_security, psk), .group = &psk_group },
+        { ROW(CONF_GROUP, conf_security, pki), .group = &pki_group },
+        { ROW(CONF_GROUP, conf_security, rpk), .group = &rpk_group },
+        { ROW(CONF_LIST, conf_security, oscore), .group = &oscore_group,
+          .example = "(\n  { sender_id = \"01\"; recipient_ids = ( \"02\" ); master_secret_file = "
+                     "\"/etc/coapd/oscore-1.secret\"; }\n)" },
+};
+
+const struct conf_group conf_group_security = {
+        .name = "security",
+        GROUP_OF(conf_security, security_rows),
+        .doc = "Who coapd is and whom it knows. Endpoints of the schemes coaps, coaps+tcp and coaps+ws need "
+               "at least one of psk, pki and rpk."
+};
+
+static const struct conf_row access_rows[] = {
+        { ROW(CONF_STRING, conf_access_rule, path), .flags = CONF_REQUIRED, .check = syntax_access_path,
+          .max = 1000, .example = "\"/sensors/**\"",
+          .doc = "The paths that the rule is about. * stands for anything within one segment, ** for any "
+                 "number of segments." },
+        { ROW(CONF_STRINGS, conf_access_rule, methods), .flags = CONF_REQUIRED, .check = syntax_method,
+          .example = "( \"GET\", \"OBSERVE\" )",
+          .doc = "The methods that the rule is about: GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH and "
+                 "OBSERVE." },
+        { ROW(CONF_STRINGS, conf_access_rule, allow), .flags = CONF_REQUIRED, .check = syntax_subject,
+          .max = 300, .example = "( \"psk:sensor-1\", \"cert:CN=ops\", \"oscore:02\", \"net:10.0.0.0/8\" )",
+          .doc = "Who may: anyone, psk:IDENTITY, cert:CN=NAME, oscore:ID or net:ADDRESS/BITS." },
+};
+
+const struct conf_group conf_group_access = {
+        .name = "access",
+        GROUP_OF(conf_access_rule, access_rows),
+        .doc = "The rules of access. Without any, everyone may do everything. With some, what no rule allows "
+               "is denied."
+};

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Forms of values; see syntax.h. */
+#include "config/syntax.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <ctype.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/span.h"
+#include "base/util.h"
+#include "config/uri.h"
+
+enum {
+        SEGMENT_MAX = 255,   /* RFC 7252, 5.10: bytes of one Uri-Path option */
+        OSCORE_ID_MAX = 7,   /* RFC 8613, 3.3, with the default algorithm's 13-byte nonce */
+        ID_CONTEXT_MAX = 32, /* libcoap derives keys in a buffer that ends at 63 */
+};
+
+static_assert(sizeof(((struct address *)NULL)->scope) == IF_NAMESIZE, "interface names fit");
+
+const char *syntax_uri(const char *value)
+{
+        struct uri uri;
+
+        return uri_parse(value, &uri);
+}
+
+bool address_parse(const char *text, struct address *ret_address)
+{
+        struct address address = { 0 };
+        char host[INET6_ADDRSTRLEN] = { 0 };
+        const char *percent = strchr(text, '%');
+        size_t n = percent ? (size_t)(percent - text) : strlen(text);
+
+        if (n >= sizeof(host))
+                return false;
+        memcpy(host, text, n);
+        if (percent) {
+                if (percent[1] == '\0' || strlen(percent + 1) >= sizeof(address.scope))
+                        return false;
+                memcpy(address.scope, percent + 1, strlen(percent + 1));
+        }
+        address.family = strchr(host, ':') ? AF_INET6 : AF_INET;
+        if (inet_pton(address.family, host, address.bytes) != 1)
+                return false;
+        *ret_address = address;
+        return true;
+}
+
+bool address_is_multicast(const struct address *address)
+{
+        return address->family == AF_INET6 ? address->bytes[0] == 0xff : (address->bytes[0] & 0xf0) == 0xe0;
+}
+
+const char *syntax_multicast(const char *value)
+{
+        struct address address;
+
+        if (address_parse(value, &address) && address_is_multicast(&address))
+                return NULL;
+        return "a multicast address such as 224.0.1.187 or ff02::fd%eth0";
+}
+
+/* RFC 3629: libcoap and clients take paths for UTF-8. */
+static bool valid_utf8(const char *value)
+{
+        const uint8_t *p = (const uint8_t *)value;
+
+        while (*p) {
+                unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc2 ? 1 : 0;
+                uint8_t low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+                uint8_t high = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
+
+                if (*p > 0xf4 || (*p >= 0x80 && more == 0))
+                        return false;
+                for (p++; more; more--, p++, low = 0x80, high = 0xbf)
+                        if (*p < low || *p > high)
+                                return false;
+        }
+        return true;
+}
+
+static bool valid_text(const char *value)
+{
+        for (const char *p = value; *p; p++)
+                if ((unsigned char)*p < 0x20 || *p == 0x7f)
+                        return false;
+        return valid_utf8(value);
+}
+
+static bool percent_encoded(const char *p)
+{
+        return p[0] == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]);
+}
+
+const char *syntax_path(const char *value)
+{
+        size_t segment;
+
+        for (const char *p = value; *p; p++)
+                if (percent_encoded(p))
+                        return "the character itself instead of its percent-encoding";
+        if (!valid_text(value))
+                return "UTF-8 text without control characters";
+        for (const char *p = value;; p += segment + 1) {
+                segment = strcspn(p, "/");
+                if (segment == 0 || (segment <= 2 && strspn(p, ".") >= segment))
+                        return "a path such as sensors/1, without a slash at either end, empty segments, . "
+                               "and ..";
+                if (segment > SEGMENT_MAX)
+                        return "segments of at most 255 bytes";
+                if (p[segment] == '\0')
+                        return NULL;
+        }
+}
+
+const char *syntax_prefix(const char *value)
+{
+        return *value ? syntax_path(value) : NULL;
+}
+
+const char *syntax_title(const char *value)
+{
+        return valid_text(value) && !strpbrk(value, "\"\\")
+                       ? NULL
+                       : "UTF-8 text without control characters, double quotes and backslashes";
+}
+
+/* RFC 6690, 2: what may stand between the blanks of rt="a b". */
+const char *syntax_link_value(const char *value)
+{
+        for (const char *p = value; *p; p++)
+                if (!isgraph((unsigned char)*p) || strchr("\"\\", *p))
+                        return "a word of printable ASCII without blanks, double quotes and backslashes";
+        return NULL;
+}
+
+static bool hex_digits(const char *value, size_t max_bytes)
+{
+        size_t n = strlen(value);
+
+        return n % 2 == 0 && n / 2 <= max_bytes && strspn(value, "0123456789abcdefABCDEF") == n;
+}
+
+const char *syntax_oscore_id(const char *value)
+{
+        return hex_digits(value, OSCORE_ID_MAX) ? NULL : "0 to 7 bytes as pairs of hex digits";
+}
+
+const char *syntax_id_context(const char *value)
+{
+        return hex_digits(value, ID_CONTEXT_MAX) ? NULL : "1 to 32 bytes as pairs of hex digits";
+}
+
+const char *syntax_hex(const char *value)
+{
+        return hex_digits(value, SIZE_MAX) ? NULL : "pairs of hex digits";
+}
+
+const char *syntax_access_path(const char *value)
+{
+        static const char expected[] =
+                "a pattern such as /sensors/*/value or /**, with ** as a whole segment";
+
+        if (*value != '/')
+                return expected;
+        if (!valid_text(value))
+                return "UTF-8 text without control characters";
+        for (const char *p = value + 1;;) {
+                size_t n = strcspn(p, "/");
+                const char *stars = memmem(p, n, "**", 2);
+
+                if ((n == 0 && !(p == value + 1 && *p == '\0')) || (stars && n != 2))
+                        return expected;
+                if (p[n] == '\0')
+                        return NULL;
+                p += n + 1;
+        }
+}
+
+const char *syntax_method(const char *value)
+{
+        static const char *const methods[] = { "GET",   "POST",  "PUT",    "DELETE",
+                                               "FETCH", "PATCH", "iPATCH", "OBSERVE" };
+
+        for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+                if (strcmp(value, methods[i]) == 0)
+                        return NULL;
+        return "GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH or OBSERVE";
+}
+
+/* 10.0.0.0/8, 2001:db8::/32, 10.1.2.3 */
+static const char *check_network(const char *value)
+{
+        static const char expected[] = "net:ADDRESS/BITS such as net:10.0.0.0/8 or net:2001:db8::/32";
+        char host[INET6_ADDRSTRLEN] = { 0 };
+        const char *slash = strchr(value, '/');
+        size_t n = slash ? (size_t)(slash - value) : strlen(value);
+        struct address address;
+        unsigned bits = 0;
+        char *end;
+
+        if (n >= sizeof(host))
+                return expected;
+        memcpy(host, value, n);
+        if (!address_parse(host, &address) || address.scope[0])
+                return expected;
+        if (!slash)
+                return NULL;
+        if (!isdigit((unsigned char)slash[1]) || strlen(slash + 1) > 3)
+                return expected;
+        bits = (unsigned)strtoul(slash + 1, &end, 10);
+        if (*end || bits > (address.family == AF_INET6 ? 128u : 32u))
+                return expected;
+        for (unsigned bit = bits; bit < 128; bit++)
+                if (address.bytes[bit / 8] & 0x80 >> bit % 8)
+                        return "net:ADDRESS/BITS with no bit of the address set behind the first BITS";
+        return NULL;
+}
+
+const char *syntax_subject(const char *value)
+{
+        const char *colon = strchr(value, ':');
+        const char *rest = colon ? colon + 1 : "";
+        const char *equals = strchr(rest, '=');
+
+        if (strcmp(value, "anyone") == 0)
+                return NULL;
+        if (strncmp(value, "psk:", 4) == 0 && *rest)
+                return NULL;
+        if (strncmp(value, "cert:", 5) == 0 && equals && equals != rest && equals[1])
+                return NULL;
+        if (strncmp(value, "oscore:", 7) == 0)
+                return hex_digits(rest, OSCORE_ID_MAX) ? NULL
+                                                       : "oscore: with 0 to 7 bytes as pairs of hex digits";
+        if (strncmp(value, "net:", 4) == 0)
+                return check_network(rest);
+        return "anyone, psk:IDENTITY, cert:CN=NAME, oscore:ID or net:ADDRESS/BITS";
+}
