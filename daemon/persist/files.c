@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Locks, names and kinds of the store's files; see files.h. */
+#include "persist/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+int persist_file_kind(const char *path, enum persist_file_kind *ret_kind)
+{
+        static const char magic[16] = "SQLite format 3";
+        CLEANUP(closep) int fd = -1;
+        char head[sizeof magic];
+        struct stat st;
+        ssize_t n;
+
+        if (stat(path, &st) < 0) {
+                if (errno != ENOENT)
+                        return -errno;
+                *ret_kind = PERSIST_FILE_MISSING;
+                return 0;
+        }
+        if (!S_ISREG(st.st_mode)) {
+                *ret_kind = PERSIST_FILE_SPECIAL;
+                return 0;
+        }
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        n = read(fd, head, sizeof head);
+        if (n < 0)
+                return -errno;
+        if (n == 0)
+                *ret_kind = PERSIST_FILE_EMPTY;
+        else if (n == sizeof head && memcmp(head, magic, sizeof head) == 0)
+                *ret_kind = PERSIST_FILE_SQLITE;
+        else
+                *ret_kind = PERSIST_FILE_REGULAR;
+        return 0;
+}
+
+int persist_file_lock(const char *path, int *ret_fd)
+{
+        CLEANUP(freep) char *name = NULL;
+        CLEANUP(closep) int fd = -1;
+        char holder[32] = "";
+
+        if (asprintf(&name, "%s.lock", path) < 0)
+                return -ENOMEM;
+        fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+        if (fd < 0) {
+                int error = errno;
+
+                log_error("%s: cannot be created: %s", name, strerror(error));
+                return -error;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK)
+                        return -errno;
+                if (pread(fd, holder, sizeof holder - 1, 0) < 0)
+                        holder[0] = '\0';
+                holder[strspn(holder, "0123456789")] = '\0';
+                log_error("%s: another coapd%s%s works with this store; give each its own", path,
+                          holder[0] ? ", process " : "", holder);
+                return -EBUSY;
+        }
+        /* For the message above, no more: a full disk does not matter. */
+        if (ftruncate(fd, 0) == 0)
+                dprintf(fd, "%ld\n", (long)getpid());
+        *ret_fd = fd;
+        fd = -1;
+        return 0;
+}
+
+/* Renames FROM+SUFFIX to TO+SUFFIX without replacing anything; a missing one is fine. */
+static int rename_beside(const char *from, const char *to, const char *suffix)
+{
+        CLEANUP(freep) char *a = NULL;
+        CLEANUP(freep) char *b = NULL;
+
+        if (asprintf(&a, "%s%s", from, suffix) < 0 || asprintf(&b, "%s%s", to, suffix) < 0)
+                return -ENOMEM;
+        if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_NOREPLACE) == 0 || errno == ENOENT)
+                return 0;
+        return -errno;
+}
+
+int persist_file_set_aside(const char *path, const char *tag, char **ret_name)
+{
+        /* The log first: were it left behind beside a new file of the same name, it would be taken for its log. */
+        static const char *const suffixes[] = { "-wal", "-shm", "" };
+        time_t now = time(NULL);
+        char stamp[32];
+        struct tm tm;
+        int r = -EEXIST;
+
+        strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+        for (int attempt = 0; attempt < 100 && r == -EEXIST; attempt++) {
+                CLEANUP(freep) char *name = NULL;
+                char number[16] = "";
+
+                if (attempt > 0)
+                        snprintf(number, sizeof number, ".%d", attempt);
+                if (asprintf(&name, "%s.%s-%s%s", path, tag, stamp, number) < 0)
+                        return -ENOMEM;
+                if (access(name, F_OK) == 0)
+                        continue;
+                r = 0;
+                for (size_t i = 0; i < ARRAY_LEN(suffixes) && r == 0; i++)
+                        r = rename_beside(path, name, suffixes[i]);
+                if (r == 0) {
+                        persist_folder_sync(path);
+                        *ret_name = TAKE(name);
+                }
+        }
+        return r;
+}
+
+int persist_folder_sync(const char *path)
+{
+        CLEANUP(freep) char *copy = strdup(path);
+        CLEANUP(closep) int fd = -1;
+
+        if (!copy)
+                return -ENOMEM;
+        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0)
+                return -errno;
+        return 0;
+}
+
+const char *persist_boot_id(char *out, int size)
+{
+        FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+        if (!f || !fgets(out, size, f))
+                out[0] = '\0';
+        if (f)
+                fclose(f);
+        out[strcspn(out, "\n")] = '\0';
+        return out;
+}
