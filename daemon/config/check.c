@@ -1,10 +1,274 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The rules between keys; see check.h. */
+/* The rules between keys, but for those of `security` and `access`; see check.h. */
 #include "config/check.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "config/memory.h"
+#include "config/syntax.h"
+#include "config/uri.h"
+
+void check_failed(struct check *check, const void *member, const char *key, const char *fmt, ...)
+{
+        const struct place *place = memory_find(check->config->memory, member);
+        struct conf_origin at = place ? place->at : (struct conf_origin){ check->config->file, 1 };
+        CLEANUP(freep) char *message = NULL;
+        CLEANUP(freep) char *full = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, fmt);
+        n = vasprintf(&message, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+                message = NULL;
+        if (asprintf(&full, "%s%s%s", place ? place->key : "", place && *key ? "." : "", key) < 0)
+                full = NULL;
+        if (message && full)
+                report_add(check->report, place ? place->order : 1, at, full, "%s", message);
+        else
+                check->out_of_memory = true;
+}
+
+bool check_given(const struct check *check, const void *member, size_t size)
+{
+        const struct place *place = memory_find(check->config->memory, member);
+
+        /* A group begins where its first member does. */
+        return place && place->begin == member && place->size == size;
+}
+
+struct twin {
+        const char *name;
+        const char *member;
+        size_t index;
+};
+
+static int by_name(const void *a, const void *b)
+{
+        const struct twin *x = a, *y = b;
+        int r = strcmp(x->name, y->name);
+
+        return r ? r : x->index < y->index ? -1 : 1;
+}
+
+void check_twins(struct check *check, const struct conf_list *list, size_t size, size_t offset)
+{
+        CLEANUP(freep) struct twin *twins = calloc(list->n + 1, sizeof(*twins));
+        size_t n = 0;
+
+        if (!twins) {
+                check->out_of_memory = true;
+                return;
+        }
+        for (size_t i = 0; i < list->n; i++) {
+                const char *member = (const char *)list->v + i * size + offset;
+                const char *name = *(char *const *)(const void *)member;
+
+                if (name)
+                        twins[n++] = (struct twin){ name, member, i };
+        }
+        qsort(twins, n, sizeof(*twins), by_name);
+        for (size_t i = 1; i < n; i++) {
+                struct conf_origin at = config_origin(check->config, twins[i - 1].member);
+
+                if (strcmp(twins[i].name, twins[i - 1].name) == 0)
+                        check_failed(check, twins[i].member, "",
+                                     "\"%s\" is taken, expected another one: %s:%u has it already",
+                                     LOG_ESCAPE(span_of_string(twins[i].name)), at.file, at.line);
+        }
+}
+
+/* Whether two endpoints would be one socket to the kernel. */
+static bool same_socket(const struct conf_endpoint *a, const struct conf_endpoint *b)
+{
+        struct address x, y;
+
+        if (transport_is_datagram(a->transport) != transport_is_datagram(b->transport) || a->port != b->port)
+                return false;
+        if (address_parse(a->host, &x) && address_parse(b->host, &y))
+                return memcmp(&x, &y, sizeof(x)) == 0;
+        return strcasecmp(a->host, b->host) == 0;
+}
+
+static void check_clash(struct check *check, const struct conf_endpoint *endpoints, size_t i)
+{
+        for (size_t j = 0; j < i; j++) {
+                if (!endpoints[j].host || !same_socket(&endpoints[i], &endpoints[j]))
+                        continue;
+                check_failed(check, &endpoints[i].uri, "",
+                             "\"%s\" is the address and port of \"%s\", expected another one: %s:%u has it "
+                             "already",
+                             endpoints[i].uri, endpoints[j].uri, endpoints[j].at.file, endpoints[j].at.line);
+                return;
+        }
+}
+
+static void check_group(struct check *check, const struct conf_endpoint *endpoint, const char *group)
+{
+        struct address host, multicast;
+
+        /* The row has reported it otherwise. */
+        if (!address_parse(group, &multicast))
+                return;
+        if (multicast.scope[0] && if_nametoindex(multicast.scope) == 0)
+                check_failed(check, &endpoint->multicast, "",
+                             "\"%s\" names the interface %s, expected one that this machine has", group,
+                             multicast.scope);
+        if (!address_parse(endpoint->host, &host) || host.family == multicast.family)
+                return;
+        /* A socket on [::] takes IPv4, too; none takes what is not of its family otherwise. */
+        if (host.family == AF_INET6 && strcmp(endpoint->host, "::") == 0)
+                return;
+        check_failed(check, &endpoint->multicast, "",
+                     "\"%s\" is not of the family of %s, expected an IPv%d group", group, endpoint->uri,
+                     host.family == AF_INET6 ? 6 : 4);
+}
+
+static void check_endpoints(struct check *check)
+{
+        const struct conf_list *list = &check->config->endpoints;
+        const struct conf_security *security = &check->config->security;
+        const struct conf_endpoint *endpoints = list->v;
+        bool keys = security->psk.identities.n || security->pki.certificate || security->rpk.private_key;
+
+        if (list->n == 0 && check->report->n == 0)
+                check_failed(
+                        check, list, memory_find(check->config->memory, list) ? "" : "endpoints",
+                        "there is none, expected at least one such as { uri = \"coap://127.0.0.1:5683\"; }");
+        for (size_t i = 0; i < list->n; i++) {
+                if (!endpoints[i].host)
+                        continue;
+                check_clash(check, endpoints, i);
+                if (transport_is_secure(endpoints[i].transport) && !keys)
+                        check_failed(
+                                check, &endpoints[i].uri, "",
+                                "\"%s\" needs a key, expected security.psk, security.pki or security.rpk",
+                                endpoints[i].uri);
+                if (endpoints[i].multicast.n && endpoints[i].transport != TRANSPORT_UDP)
+                        check_failed(check, &endpoints[i].multicast, "",
+                                     "\"%s\" can not join a group, expected an endpoint of the scheme coap",
+                                     endpoints[i].uri);
+                else
+                        for (size_t j = 0; j < endpoints[i].multicast.n; j++)
+                                check_group(check, &endpoints[i], endpoints[i].multicast.v[j]);
+        }
+}
+
+static void check_resources(struct check *check)
+{
+        const struct conf_list *list = &check->config->resources;
+        const struct conf_resource *resources = list->v;
+
+        check_twins(check, list, sizeof(*resources), offsetof(struct conf_resource, path));
+        for (size_t i = 0; i < list->n; i++)
+                if (resources[i].path && strcmp(resources[i].path, ".well-known/core") == 0)
+                        check_failed(check, &resources[i].path, "",
+                                     "\"%s\" is the list of all resources, which coapd makes itself, "
+                                     "expected another "
+                                     "path",
+                                     resources[i].path);
+}
+
+static void check_dynamic(struct check *check)
+{
+        const struct conf_dynamic *dynamic = &check->config->dynamic;
+
+        if (dynamic->max_size > dynamic->max_total_size)
+                check_failed(check, &dynamic->max_size, "",
+                             "one body may be larger (%lld) than all together (%lld), expected max_size to "
+                             "be at most "
+                             "max_total_size",
+                             dynamic->max_size, dynamic->max_total_size);
+}
+
+/* The file as the kernel will know it: its folder without links, and its name. NULL: there is no such folder.
+ */
+static char *real_file(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+        char *folder = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
+        CLEANUP(freep) char *given = folder;
+        CLEANUP(freep) char *real = given ? realpath(given, NULL) : NULL;
+        char *file;
+
+        if (!real)
+                return NULL;
+        return asprintf(&file, "%s/%s", real, slash ? slash + 1 : path) < 0 ? NULL : file;
+}
+
+static void check_state_file(struct check *check, char *const *path)
+{
+        CLEANUP(freep) char *file = real_file(*path);
+        CLEANUP(freep) char *folder = file ? strndup(file, (size_t)(strrchr(file, '/') - file + 1)) : NULL;
+        const char *shown = LOG_ESCAPE(span_of_string(*path));
+        struct stat status;
+
+        if (!file)
+                check_failed(check, path, "",
+                             "the folder of \"%s\" does not exist, expected one that coapd can write to",
+                             shown);
+        else if (folder && (stat(folder, &status) < 0 || !S_ISDIR(status.st_mode)))
+                check_failed(check, path, "", "\"%s\" is not in a folder, expected one", shown);
+        else if (stat(file, &status) == 0 && !S_ISREG(status.st_mode))
+                check_failed(check, path, "", "\"%s\" is not a regular file, expected one or none yet",
+                             shown);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+        CLEANUP(freep) char *x = real_file(a);
+        CLEANUP(freep) char *y = real_file(b);
+        struct stat s, t;
+
+        if (x && y && strcmp(x, y) == 0)
+                return true;
+        return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+static void check_persist(struct check *check)
+{
+        const struct conf_persist *persist = &check->config->persist;
+        char *const *paths[] = { &persist->dynamic_resources, &persist->observers,
+                                 &persist->observe_counters };
+
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                if (!*paths[i])
+                        continue;
+                check_state_file(check, paths[i]);
+                for (size_t j = 0; j < i; j++)
+                        if (*paths[j] && same_file(*paths[i], *paths[j]))
+                                check_failed(check, paths[i], "",
+                                             "\"%s\" is the file of another key, expected one of its own: "
+                                             "%s:%u has it "
+                                             "already",
+                                             LOG_ESCAPE(span_of_string(*paths[i])),
+                                             config_origin(check->config, paths[j]).file,
+                                             config_origin(check->config, paths[j]).line);
+        }
+        /* libcoap deletes from both files with one callback, and crashes when only one of them is open. */
+        if (persist->engine && strcmp(persist->engine, "libcoap") == 0 &&
+            !persist->dynamic_resources != !persist->observe_counters)
+                check_failed(
+                        check, persist->dynamic_resources ? paths[0] : paths[2], "",
+                        "engine = \"libcoap\" can not keep this alone, expected both dynamic_resources and "
+                        "observe_counters, or neither");
+}
 
 int check_config(const struct config *config, struct report *report)
 {
-        (void)config;
-        (void)report;
-        return 0;
+        struct check check = { .config = config, .report = report };
+
+        check_endpoints(&check);
+        check_resources(&check);
+        check_dynamic(&check);
+        check_persist(&check);
+        check_security(&check);
+        return check.out_of_memory ? -ENOMEM : 0;
 }

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static const char *why_unreadable(int error)
@@ -34,4 +34,39 @@ const char *keyfile_check(const char *path, bool private)
         if (private && status.st_mode & S_IRWXO)
                 return "is open to every user, expected a file without access for others (chmod o= FILE)";
         return NULL;
+}
+
+int keyfile_read(const char *path, size_t max, struct buf *ret_key)
+{
+        CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        CLEANUP(keyfile_wipe) struct buf key = { 0 };
+        size_t room = max + 3; /* for a newline, and a byte that shows that there is more */
+
+        if (fd < 0)
+                return -errno;
+        if (!buf_reserve(&key, room))
+                return -ENOMEM;
+        while (key.n < room) {
+                ssize_t n = read(fd, key.p + key.n, room - key.n);
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n == 0)
+                        break;
+                key.n += n > 0 ? (size_t)n : 0;
+        }
+        if (key.n && key.p[key.n - 1] == '\n')
+                key.n -= key.n > 1 && key.p[key.n - 2] == '\r' ? 2 : 1;
+        if (key.n > max)
+                return -EFBIG;
+        *ret_key = key;
+        key = (struct buf){ 0 };
+        return 0;
+}
+
+void keyfile_wipe(struct buf *key)
+{
+        if (key->p)
+                explicit_bzero(key->p, key->cap);
+        buf_deinit(key);
 }

@@ -6,9 +6,17 @@
 #include "base/buf.h"
 
 /*
- * NULL, or what is wrong and what is expected: "can not be read (No such file or directory), expected ...".
- * A private one must keep everybody but its owner and group out.
+ * NULL, or what is wrong and what is expected: "does not exist, expected a file". A private one must keep
+ * everybody but its owner and group out.
  */
 const char *keyfile_check(const char *path, bool private);
+
+/*
+ * Reads a key of at most `max` bytes; a newline at its end ("\n" or "\r\n") is not part of it. 0, -EFBIG, or
+ * another -errno. The caller wipes *ret_key with keyfile_wipe().
+ */
+int keyfile_read(const char *path, size_t max, struct buf *ret_key);
+
+void keyfile_wipe(struct buf *key);
 
 #endif

@@ -178,7 +178,7 @@ static void read_strings(struct reader *reader, const struct item *item, struct 
                 return;
         }
         if (n == 0) {
-                if (!(item->row->flags & CONF_EMPTY_OK))
+                if (!(item->row->flags & CONF_EMPTY_OK) || item->row->flags & CONF_REQUIRED)
                         wrong(reader, item, "is empty");
                 return;
         }
