@@ -45,7 +45,7 @@ static struct message block(uintptr_t peer, uint32_t num, bool more, unsigned sz
                 .block1 = { .num = num, .m = more, .szx = szx & 7, .aszx = szx & 7 },
         };
 
-        m.request.body = span_of(content + ((size_t)num << (szx + 4)), n);
+        m.request.body = span_of(content + ((size_t)num << (szx + 4)) % sizeof content, n);
         return m;
 }
 
