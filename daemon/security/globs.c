@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The trie: nodes in one array, children of a node found by number. Literal children are sorted for a binary
+ * search; those with a `*` and the one for `**` are tried one by one.
+ */
+#include "security/globs.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/util.h"
+
+/* Longer segments cannot come: Uri-Path is at most 255 bytes (RFC 7252, 5.10). */
+#define SEGMENT_MAX 255
+
+enum node_kind { NODE_LITERAL, NODE_GLOB, NODE_ANY };
+
+struct node {
+        struct span segment; /* as in the config */
+        enum node_kind kind;
+        uint32_t parent;
+        uint32_t *literals; /* children, sorted by segment */
+        uint32_t n_literals;
+        uint32_t *others; /* children of the other kinds */
+        uint32_t n_others;
+        uint32_t first[GLOBS_N_METHODS]; /* rules whose glob ends here */
+};
+
+/* A walk's scratch: two sets of nodes, and per node the step at which it was put into one. */
+struct walk {
+        uint32_t *now, *next;
+        size_t n_now, n_next;
+        uint64_t *stamps;
+        uint64_t step;
+};
+
+struct globs {
+        struct node *nodes;
+        size_t n_nodes;
+        struct walk *walk; /* apart, so that a const globs can walk */
+};
+
+static uint32_t add_node(struct globs *globs, uint32_t parent, enum node_kind kind, struct span segment)
+{
+        struct node *nodes = reallocarray(globs->nodes, globs->n_nodes + 1, sizeof(*nodes));
+
+        if (!nodes)
+                return UINT32_MAX;
+        globs->nodes = nodes;
+        nodes[globs->n_nodes] = (struct node){ .segment = segment, .kind = kind, .parent = parent };
+        for (size_t i = 0; i < GLOBS_N_METHODS; i++)
+                nodes[globs->n_nodes].first[i] = GLOBS_NO_RULE;
+        return (uint32_t)globs->n_nodes++;
+}
+
+struct globs *globs_new(void)
+{
+        struct globs *globs = calloc(1, sizeof(*globs));
+
+        if (globs && add_node(globs, 0, NODE_LITERAL, span_of(NULL, 0)) == UINT32_MAX) {
+                free(globs);
+                return NULL;
+        }
+        return globs;
+}
+
+void globs_free(struct globs *globs)
+{
+        if (!globs)
+                return;
+        for (size_t i = 0; i < globs->n_nodes; i++) {
+                free(globs->nodes[i].literals);
+                free(globs->nodes[i].others);
+        }
+        if (globs->walk) {
+                free(globs->walk->now);
+                free(globs->walk->next);
+                free(globs->walk->stamps);
+                free(globs->walk);
+        }
+        free(globs->nodes);
+        free(globs);
+}
+
+/* Takes the segment in front of the next slash off `rest`. */
+static struct span take_segment(struct span *rest)
+{
+        const uint8_t *slash = rest->n ? memchr(rest->p, '/', rest->n) : NULL;
+        struct span segment = slash ? span_of(rest->p, (size_t)(slash - rest->p)) : *rest;
+
+        *rest = slash ? span_skip(*rest, segment.n + 1) : span_of(NULL, 0);
+        return segment;
+}
+
+static enum node_kind segment_kind(struct span segment)
+{
+        if (span_equal(segment, SPAN_LITERAL("**")))
+                return NODE_ANY;
+        return segment.n && memchr(segment.p, '*', segment.n) ? NODE_GLOB : NODE_LITERAL;
+}
+
+const char *globs_check(const char *glob)
+{
+        static const char expected[] = "a path such as \"/sensors/**\" or \"/rooms/*/light\"";
+        struct span rest = span_of_string(glob);
+
+        if (rest.n == 0 || rest.p[0] != '/')
+                return expected;
+        rest = span_skip(rest, 1);
+        while (rest.n) {
+                struct span segment = take_segment(&rest);
+
+                if (segment.n > SEGMENT_MAX)
+                        return "segments of at most 255 bytes (RFC 7252, 5.10)";
+                if (segment_kind(segment) == NODE_GLOB && memmem(segment.p, segment.n, "**", 2))
+                        return "\"**\" as a segment of its own, \"*\" within one";
+        }
+        return NULL;
+}
+
+static int add_child(uint32_t **list, uint32_t *n, uint32_t child)
+{
+        uint32_t *grown = reallocarray(*list, *n + 1, sizeof(**list));
+
+        if (!grown)
+                return -ENOMEM;
+        grown[(*n)++] = child;
+        *list = grown;
+        return 0;
+}
+
+static int compare_spans(struct span a, struct span b)
+{
+        int order = memcmp(a.n ? a.p : (const uint8_t *)"", b.n ? b.p : (const uint8_t *)"", MIN(a.n, b.n));
+
+        return order ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+/* The index in `literals` at which the segment is, or would be. */
+static uint32_t find_literal(const struct globs *globs, const struct node *node, struct span segment,
+                             bool *ret_found)
+{
+        uint32_t low = 0, high = node->n_literals;
+
+        *ret_found = false;
+        while (low < high) {
+                uint32_t middle = low + (high - low) / 2;
+                int order = compare_spans(globs->nodes[node->literals[middle]].segment, segment);
+
+                if (order == 0) {
+                        *ret_found = true;
+                        return middle;
+                }
+                if (order < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+/* The child of `parent` for a segment of a glob, made when there is none. UINT32_MAX: no memory. */
+static uint32_t child_for(struct globs *globs, uint32_t parent, struct span segment)
+{
+        enum node_kind kind = segment_kind(segment);
+        struct node *node = &globs->nodes[parent];
+        uint32_t child, at = 0;
+        bool found;
+
+        if (kind == NODE_LITERAL) {
+                at = find_literal(globs, node, segment, &found);
+                if (found)
+                        return node->literals[at];
+        }
+        for (uint32_t i = 0; kind != NODE_LITERAL && i < node->n_others; i++) {
+                if (span_equal(globs->nodes[node->others[i]].segment, segment))
+                        return node->others[i];
+        }
+        child = add_node(globs, parent, kind, segment);
+        if (child == UINT32_MAX)
+                return UINT32_MAX;
+        node = &globs->nodes[parent];
+        if (kind != NODE_LITERAL)
+                return add_child(&node->others, &node->n_others, child) < 0 ? UINT32_MAX : child;
+        if (add_child(&node->literals, &node->n_literals, child) < 0)
+                return UINT32_MAX;
+        memmove(node->literals + at + 1, node->literals + at, (node->n_literals - 1 - at) * sizeof(child));
+        node->literals[at] = child;
+        return child;
+}
+
+int globs_add(struct globs *globs, const char *glob, unsigned methods, uint32_t rule)
+{
+        struct span rest = span_skip(span_of_string(glob), 1);
+        bool trailing = rest.n && rest.p[rest.n - 1] == '/';
+        uint32_t node = 0;
+
+        assert(!globs_check(glob));
+        while (rest.n || trailing) {
+                trailing = rest.n > 0 && trailing; /* the empty segment behind a slash at the end */
+                node = child_for(globs, node, take_segment(&rest));
+                if (node == UINT32_MAX)
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < GLOBS_N_METHODS; i++) {
+                if (methods & (1u << i))
+                        globs->nodes[node].first[i] = MIN(globs->nodes[node].first[i], rule);
+        }
+        return 0;
+}
+
+int globs_finish(struct globs *globs)
+{
+        struct walk *walk = globs->walk = calloc(1, sizeof(*walk));
+
+        if (!walk)
+                return -ENOMEM;
+        walk->now = calloc(globs->n_nodes, sizeof(*walk->now));
+        walk->next = calloc(globs->n_nodes, sizeof(*walk->next));
+        walk->stamps = calloc(globs->n_nodes, sizeof(*walk->stamps));
+        return walk->now && walk->next && walk->stamps ? 0 : -ENOMEM;
+}
+
+static int hex_digit(uint8_t c)
+{
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        c |= 0x20;
+        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Bytes of a percent-encoded segment; false when it is longer than a segment can be. */
+static bool decode_segment(struct span in, uint8_t out[SEGMENT_MAX], struct span *ret_segment)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < in.n; i++) {
+                int high = -1, low = -1;
+
+                if (n == SEGMENT_MAX)
+                        return false;
+                if (in.p[i] == '%' && i + 2 < in.n) {
+                        high = hex_digit(in.p[i + 1]);
+                        low = hex_digit(in.p[i + 2]);
+                }
+                out[n++] = high >= 0 && low >= 0 ? (uint8_t)(high << 4 | low) : in.p[i];
+                i += high >= 0 && low >= 0 ? 2 : 0;
+        }
+        *ret_segment = span_of(out, n);
+        return true;
+}
+
+/* `*` against any run of bytes; after a mismatch only the last `*` is taken longer, so no blow-up. */
+static bool glob_matches(struct span glob, struct span s)
+{
+        size_t g = 0, i = 0, star = SIZE_MAX, resume = 0;
+
+        while (i < s.n) {
+                if (g < glob.n && glob.p[g] == '*') {
+                        star = g++;
+                        resume = i;
+                } else if (g < glob.n && glob.p[g] == s.p[i]) {
+                        g++;
+                        i++;
+                } else if (star != SIZE_MAX) {
+                        g = star + 1;
+                        i = ++resume;
+                } else {
+                        return false;
+                }
+        }
+        while (g < glob.n && glob.p[g] == '*')
+                g++;
+        return g == glob.n;
+}
+
+/* Puts a node into the next set, with the `**` below it: that also stands for no segment. */
+static void enter(const struct globs *globs, struct walk *walk, uint32_t index)
+{
+        const struct node *node = &globs->nodes[index];
+
+        if (walk->stamps[index] == walk->step)
+                return;
+        walk->stamps[index] = walk->step;
+        walk->next[walk->n_next++] = index;
+        for (uint32_t i = 0; i < node->n_others; i++) {
+                if (globs->nodes[node->others[i]].kind == NODE_ANY)
+                        enter(globs, walk, node->others[i]);
+        }
+}
+
+static void advance(struct walk *walk)
+{
+        uint32_t *nodes = walk->now;
+
+        walk->now = walk->next;
+        walk->n_now = walk->n_next;
+        walk->next = nodes;
+        walk->n_next = 0;
+        walk->step++;
+}
+
+static void step_from(const struct globs *globs, struct walk *walk, uint32_t index, struct span segment)
+{
+        const struct node *node = &globs->nodes[index];
+        bool found;
+        uint32_t at = find_literal(globs, node, segment, &found);
+
+        if (found)
+                enter(globs, walk, node->literals[at]);
+        if (node->kind == NODE_ANY)
+                enter(globs, walk, index);
+        for (uint32_t i = 0; i < node->n_others; i++) {
+                const struct node *other = &globs->nodes[node->others[i]];
+
+                if (other->kind == NODE_GLOB && glob_matches(other->segment, segment))
+                        enter(globs, walk, node->others[i]);
+        }
+}
+
+void globs_find(const struct globs *globs, struct span path, uint32_t first[GLOBS_N_METHODS])
+{
+        struct walk *walk = globs->walk;
+        bool trailing = path.n && path.p[path.n - 1] == '/';
+
+        for (size_t i = 0; i < GLOBS_N_METHODS; i++)
+                first[i] = GLOBS_NO_RULE;
+        walk->step++;
+        walk->n_next = 0;
+        enter(globs, walk, 0);
+        advance(walk);
+        while (path.n || trailing) {
+                uint8_t bytes[SEGMENT_MAX];
+                struct span segment;
+
+                trailing = path.n > 0 && trailing;
+                if (!decode_segment(take_segment(&path), bytes, &segment))
+                        return;
+                for (size_t i = 0; i < walk->n_now; i++)
+                        step_from(globs, walk, walk->now[i], segment);
+                advance(walk);
+        }
+        for (size_t n = 0; n < walk->n_now; n++) {
+                const struct node *node = &globs->nodes[walk->now[n]];
+
+                for (size_t i = 0; i < GLOBS_N_METHODS; i++)
+                        first[i] = MIN(first[i], node->first[i]);
+        }
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loads what the config names. The authorities go into a trust list of our own beside the credentials' one, so
+ * that a reload can judge the chains of living sessions again.
+ */
+#include "security/pki.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
+#include <gnutls/x509.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "security/identity.h"
+
+#define WARN_S (30 * 24 * 3600)
+#define DATES_MAX 32
+
+/* Something that ends. */
+struct date {
+        const char *what; /* the file, owned by the config; copied */
+        time_t from, until;
+};
+
+struct pki {
+        gnutls_certificate_credentials_t credentials;
+        gnutls_x509_trust_list_t trust; /* NULL: no authority */
+        gnutls_certificate_request_t request;
+        bool has_certificate, has_raw_key;
+        char (*raw_keys)[64]; /* of clients, sorted */
+        size_t n_raw_keys;
+        struct date dates[DATES_MAX];
+        size_t n_dates;
+};
+
+/* Where the errors of one file are reported. */
+struct place {
+        struct key_errors *errors;
+        struct conf_origin at;
+        const char *key;
+        const char *file;
+};
+
+static int complain(const struct place *place, int gnutls_error, const char *expected)
+{
+        if (gnutls_error == GNUTLS_E_MEMORY_ERROR)
+                return -ENOMEM;
+        key_error(place->errors, place->at, place->key, "%s: %s Expected %s", place->file,
+                  gnutls_strerror(gnutls_error), expected);
+        return -EINVAL;
+}
+
+static bool is_token(const char *name)
+{
+        return strncmp(name, "pkcs11:", 7) == 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return memcmp(a, b, 64);
+}
+
+int raw_key_name(struct span spki, char out[64])
+{
+        uint8_t digest[32];
+
+        if (gnutls_hash_fast(GNUTLS_DIG_SHA256, spki.p, spki.n, digest) < 0)
+                return -EIO;
+        identity_hex(digest, sizeof(digest), out);
+        return 0;
+}
+
+static void remember_date(struct pki *pki, const char *file, time_t from, time_t until)
+{
+        char *copy;
+
+        if (pki->n_dates == DATES_MAX || until == (time_t)-1)
+                return;
+        copy = strdup(file);
+        if (copy)
+                pki->dates[pki->n_dates++] = (struct date){ copy, from, until };
+}
+
+static void remember_certificates(struct pki *pki, const char *file, const gnutls_x509_crt_t *crts, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                remember_date(pki, file, gnutls_x509_crt_get_activation_time(crts[i]),
+                              gnutls_x509_crt_get_expiration_time(crts[i]));
+}
+
+static void free_certificates(gnutls_x509_crt_t *crts, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                gnutls_x509_crt_deinit(crts[i]);
+        gnutls_free(crts);
+}
+
+/* Owner's certificate chain and key, from files or a token. */
+static int load_certificate(struct pki *pki, const struct config *config, struct key_errors *errors)
+{
+        const struct conf_pki *conf = &config->security.pki;
+        CLEANUP(secret_deinit) struct secret certificate = { 0 };
+        CLEANUP(secret_deinit) struct secret key = { 0 };
+        struct place place = { errors, config_origin(config, &conf->certificate), "security.pki.certificate",
+                               conf->certificate };
+        gnutls_x509_crt_t *crts = NULL;
+        unsigned n = 0;
+        int r;
+
+        if (is_token(conf->certificate) || is_token(conf->private_key)) {
+                r = gnutls_certificate_set_x509_key_file2(pki->credentials, conf->certificate,
+                                                          conf->private_key, GNUTLS_X509_FMT_PEM, NULL, 0);
+                return r < 0 ? complain(&place, r, "a PKCS#11 URI of a certificate and its private key") : 0;
+        }
+        r = secret_read_file(conf->certificate, false, errors, place.at, place.key, &certificate);
+        if (secret_read_file(conf->private_key, true, errors, config_origin(config, &conf->private_key),
+                             "security.pki.private_key", &key) < 0 ||
+            r < 0)
+                return -EINVAL;
+        r = gnutls_x509_crt_list_import2(&crts, &n, &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
+                                         GNUTLS_X509_FMT_PEM, 0);
+        if (r < 0)
+                return complain(&place, r, "certificates in PEM, coapd's own first");
+        remember_certificates(pki, conf->certificate, crts, n);
+        free_certificates(crts, n);
+        place.at = config_origin(config, &conf->private_key);
+        place.key = "security.pki.private_key";
+        place.file = conf->private_key;
+        r = gnutls_certificate_set_x509_key_mem2(pki->credentials,
+                                                 &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
+                                                 &(gnutls_datum_t){ key.p, (unsigned)key.n },
+                                                 GNUTLS_X509_FMT_PEM, NULL, 0);
+        return r < 0 ? complain(&place, r, "the certificate's private key, in PEM and not encrypted") : 0;
+}
+
+static int load_authorities(struct pki *pki, const struct config *config, struct key_errors *errors)
+{
+        const struct conf_pki *conf = &config->security.pki;
+        struct place place = { errors, config_origin(config, &conf->ca), "security.pki.ca", conf->ca };
+        CLEANUP(secret_deinit) struct secret file = { 0 };
+        gnutls_x509_crt_t *crts = NULL;
+        gnutls_datum_t pem;
+        unsigned n = 0;
+        int r = secret_read_file(conf->ca, false, errors, place.at, place.key, &file);
+
+        if (r < 0)
+                return -EINVAL;
+        pem = (gnutls_datum_t){ file.p, (unsigned)file.n };
+        r = gnutls_x509_crt_list_import2(&crts, &n, &pem, GNUTLS_X509_FMT_PEM, 0);
+        if (r < 0)
+                return complain(&place, r, "certificates of authorities, in PEM");
+        remember_certificates(pki, conf->ca, crts, n);
+        if (gnutls_x509_trust_list_init(&pki->trust, n) < 0) {
+                free_certificates(crts, n);
+                return -ENOMEM;
+        }
+        /* The list takes the certificates over, but not the array. */
+        r = gnutls_x509_trust_list_add_cas(pki->trust, crts, n, 0);
+        gnutls_free(crts);
+        if (r < (int)n)
+                return -ENOMEM;
+        /* The credentials' own list is for the names of authorities that the client is told. */
+        r = gnutls_certificate_set_x509_trust_mem(pki->credentials, &pem, GNUTLS_X509_FMT_PEM);
+        return r < 0 ? complain(&place, r, "certificates of authorities, in PEM") : 0;
+}
+
+/* Lists that no authority of ours has signed are not added: whose revocations would they be? */
+static int load_revocations(struct pki *pki, const struct config *config, struct key_errors *errors)
+{
+        const struct conf_pki *conf = &config->security.pki;
+        struct place place = { errors, config_origin(config, &conf->crl), "security.pki.crl", conf->crl };
+        CLEANUP(secret_deinit) struct secret file = { 0 };
+        gnutls_x509_crl_t *crls = NULL;
+        unsigned n = 0;
+        int r = secret_read_file(conf->crl, false, errors, place.at, place.key, &file);
+
+        if (r < 0)
+                return -EINVAL;
+        r = gnutls_x509_crl_list_import2(&crls, &n, &(gnutls_datum_t){ file.p, (unsigned)file.n },
+                                         GNUTLS_X509_FMT_PEM, 0);
+        if (r < 0)
+                return complain(&place, r, "certificate revocation lists, in PEM");
+        for (unsigned i = 0; i < n; i++)
+                remember_date(pki, conf->crl, gnutls_x509_crl_get_this_update(crls[i]),
+                              gnutls_x509_crl_get_next_update(crls[i]));
+        r = gnutls_x509_trust_list_add_crls(pki->trust, crls, n, GNUTLS_TL_VERIFY_CRL, 0);
+        gnutls_free(crls);
+        if (r == (int)n)
+                return 0;
+        key_error(errors, place.at, place.key, "%s: %u of %u lists are not signed by security.pki.ca, expected all",
+                  conf->crl, n - (unsigned)MAX(r, 0), n);
+        return -EINVAL;
+}
+
+static int export_public_key(const struct secret *pem, struct secret *ret_spki)
+{
+        gnutls_privkey_t private_key = NULL;
+        gnutls_pubkey_t public_key = NULL;
+        gnutls_datum_t spki = { 0 };
+        int r;
+
+        if (gnutls_privkey_init(&private_key) < 0 || gnutls_pubkey_init(&public_key) < 0)
+                r = GNUTLS_E_MEMORY_ERROR;
+        else
+                r = gnutls_privkey_import_x509_raw(private_key,
+                                                   &(gnutls_datum_t){ pem->p, (unsigned)pem->n },
+                                                   GNUTLS_X509_FMT_PEM, NULL, 0);
+        if (r >= 0)
+                r = gnutls_pubkey_import_privkey(public_key, private_key, 0, 0);
+        if (r >= 0)
+                r = gnutls_pubkey_export2(public_key, GNUTLS_X509_FMT_PEM, &spki);
+        if (r >= 0)
+                *ret_spki = (struct secret){ spki.data, spki.size };
+        gnutls_privkey_deinit(private_key);
+        gnutls_pubkey_deinit(public_key);
+        return r;
+}
+
+static int load_raw_key(struct pki *pki, const struct config *config, struct key_errors *errors)
+{
+        const struct conf_rpk *conf = &config->security.rpk;
+        struct place place = { errors, config_origin(config, &conf->private_key), "security.rpk.private_key",
+                               conf->private_key };
+        CLEANUP(secret_deinit) struct secret key = { 0 };
+        CLEANUP(secret_deinit) struct secret spki = { 0 };
+        int r;
+
+        if (is_token(conf->private_key))
+                return complain(&place, GNUTLS_E_UNIMPLEMENTED_FEATURE, "a file");
+        if (secret_read_file(conf->private_key, true, errors, place.at, place.key, &key) < 0)
+                return -EINVAL;
+        r = export_public_key(&key, &spki);
+        if (r >= 0)
+                r = gnutls_certificate_set_rawpk_key_mem(
+                        pki->credentials, &(gnutls_datum_t){ spki.p, (unsigned)spki.n },
+                        &(gnutls_datum_t){ key.p, (unsigned)key.n }, GNUTLS_X509_FMT_PEM, NULL,
+                        GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_AGREEMENT, NULL, 0, 0);
+        return r < 0 ? complain(&place, r, "a private key in PEM, not encrypted") : 0;
+}
+
+static int add_raw_client(struct pki *pki, const char *digits)
+{
+        char(*grown)[64] = reallocarray(pki->raw_keys, pki->n_raw_keys + 1, sizeof(*grown));
+
+        if (!grown)
+                return -ENOMEM;
+        pki->raw_keys = grown;
+        for (size_t i = 0; i < 64; i++)
+                grown[pki->n_raw_keys][i] = (char)tolower((unsigned char)digits[i]);
+        pki->n_raw_keys++;
+        return 0;
+}
+
+/* A raw key is believed when the config names it: anybody can make one. */
+static int load_raw_clients(struct pki *pki, const struct config *config)
+{
+        const struct conf_access_rule *rules = config->access.v;
+
+        for (size_t i = 0; i < config->access.n; i++) {
+                for (size_t k = 0; k < rules[i].allow.n; k++) {
+                        const char *subject = rules[i].allow.v[k];
+
+                        if (strncmp(subject, "rpk:", 4) == 0 && strlen(subject + 4) == 64 &&
+                            add_raw_client(pki, subject + 4) < 0)
+                                return -ENOMEM;
+                }
+        }
+        if (pki->n_raw_keys)
+                qsort(pki->raw_keys, pki->n_raw_keys, sizeof(*pki->raw_keys), compare_names);
+        return 0;
+}
+
+/* What belongs together: a certificate and its key, authorities and what needs them. */
+static int check_completeness(const struct config *config, struct key_errors *errors)
+{
+        const struct conf_pki *conf = &config->security.pki;
+        unsigned before = errors->n;
+
+        if (!conf->certificate != !conf->private_key)
+                key_error(errors, config_origin(config, conf), "security.pki",
+                          "has one of certificate and private_key, expected both");
+        if (conf->require_client_certificate && !conf->ca)
+                key_error(errors, config_origin(config, &conf->require_client_certificate),
+                          "security.pki.require_client_certificate",
+                          "is true and there is no security.pki.ca, expected the authorities of the clients");
+        if (conf->crl && !conf->ca)
+                key_error(errors, config_origin(config, &conf->crl), "security.pki.crl",
+                          "is set and there is no security.pki.ca, expected the authority that signed it");
+        return errors->n == before ? 0 : -EINVAL;
+}
+
+static int load_parts(struct pki *pki, const struct config *config, struct key_errors *errors)
+{
+        const struct conf_pki *conf = &config->security.pki;
+        int result = check_completeness(config, errors);
+        int r = 0;
+
+        if (conf->certificate && conf->private_key)
+                r = load_certificate(pki, config, errors);
+        pki->has_certificate = conf->certificate != NULL;
+        result = r < 0 ? r : result;
+        if (result != -ENOMEM && config->security.rpk.private_key) {
+                r = load_raw_key(pki, config, errors);
+                pki->has_raw_key = true;
+                result = r < 0 ? r : result;
+        }
+        if (result != -ENOMEM && conf->ca) {
+                r = load_authorities(pki, config, errors);
+                result = r < 0 ? r : result;
+                if (r == 0 && conf->crl) {
+                        r = load_revocations(pki, config, errors);
+                        result = r < 0 ? r : result;
+                }
+        }
+        return result < 0 ? result : load_raw_clients(pki, config);
+}
+
+static void pki_freep(struct pki **pki)
+{
+        pki_free(*pki);
+}
+
+int pki_load(const struct config *config, gnutls_certificate_verify_function *verify,
+             struct key_errors *errors, struct pki **ret_pki)
+{
+        const struct conf_pki *conf = &config->security.pki;
+        CLEANUP(pki_freep) struct pki *pki = NULL;
+        int r;
+
+        if (!conf->certificate && !conf->private_key && !config->security.rpk.private_key) {
+                *ret_pki = NULL;
+                return 0;
+        }
+        pki = calloc(1, sizeof(*pki));
+        if (!pki || gnutls_certificate_allocate_credentials(&pki->credentials) < 0)
+                return -ENOMEM;
+        gnutls_certificate_set_verify_function(pki->credentials, verify);
+        r = load_parts(pki, config, errors);
+        if (r < 0)
+                return r;
+        pki->request = conf->require_client_certificate     ? GNUTLS_CERT_REQUIRE
+                       : conf->ca || pki->n_raw_keys > 0 ? GNUTLS_CERT_REQUEST
+                                                            : GNUTLS_CERT_IGNORE;
+        *ret_pki = TAKE(pki);
+        return 0;
+}
+
+gnutls_certificate_credentials_t pki_credentials(const struct pki *pki)
+{
+        return pki->credentials;
+}
+
+gnutls_certificate_request_t pki_request(const struct pki *pki)
+{
+        return pki->request;
+}
+
+bool pki_has_certificate(const struct pki *pki)
+{
+        return pki && pki->has_certificate;
+}
+
+bool pki_has_raw_key(const struct pki *pki)
+{
+        return pki && pki->has_raw_key;
+}
+
+gnutls_x509_trust_list_t pki_trust(const struct pki *pki)
+{
+        return pki->trust;
+}
+
+bool pki_knows_raw_key(const struct pki *pki, const char name[64])
+{
+        return pki->n_raw_keys &&
+               bsearch(name, pki->raw_keys, pki->n_raw_keys, sizeof(*pki->raw_keys), compare_names);
+}
+
+void pki_warn_of_end(const struct pki *pki, time_t now)
+{
+        for (size_t i = 0; pki && i < pki->n_dates; i++) {
+                const struct date *date = &pki->dates[i];
+                struct log_fields fields = { .file = date->what };
+                char day[32] = "";
+                struct tm tm;
+
+                if (gmtime_r(&date->until, &tm))
+                        strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+                if (date->until <= now)
+                        log_message(LOG_WARNING, &fields, "%s has ended on %s: peers refuse it, replace it",
+                                    date->what, day);
+                else if (date->until - now < WARN_S)
+                        log_message(LOG_WARNING, &fields, "%s ends on %s, in %lld days: replace it in time",
+                                    date->what, day, (long long)(date->until - now) / 86400);
+                else if (date->from != (time_t)-1 && date->from > now)
+                        log_message(LOG_WARNING, &fields, "%s is not valid yet: is this machine's clock right?",
+                                    date->what);
+        }
+}
+
+void pki_free(struct pki *pki)
+{
+        if (!pki)
+                return;
+        if (pki->credentials)
+                gnutls_certificate_free_credentials(pki->credentials);
+        if (pki->trust)
+                gnutls_x509_trust_list_deinit(pki->trust, 1);
+        for (size_t i = 0; i < pki->n_dates; i++)
+                free((void *)pki->dates[i].what);
+        free(pki->raw_keys);
+        free(pki);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who is there: the keys and certificates of the config, handed to libcoap's sessions, and the identity that
+ * each peer has proved with them.
+ *
+ * DTLS and TLS belong to GnuTLS below libcoap, and the credentials here are GnuTLS's own, installed on each
+ * session as libcoap sets it up (tls.c): so pre-shared keys, certificates and raw public keys are offered side
+ * by side, lists of revocations hold, client certificates may be optional, and nothing is parsed again for a
+ * handshake. OSCORE belongs to libcoap (oscore.c).
+ */
+#ifndef COAPD_SECURITY_SECURITY_H
+#define COAPD_SECURITY_SECURITY_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <coap3/coap.h>
+
+#include "base/span.h"
+#include "config/config.h"
+#include "security/identity.h"
+
+struct security;
+
+/*
+ * Reads and checks every key and certificate that the config names, and changes nothing else: `--check` does
+ * it too. Each mistake is a line "FILE:LINE: KEY: what is wrong, what is expected" in `errors`. Warns in the
+ * log of certificates near their end. Returns 0; -EINVAL when there was a mistake; -ENOMEM.
+ */
+int security_load(const struct config *config, FILE *errors, struct security **ret_security);
+
+/*
+ * Gives the keys to a context, before its endpoints are opened; once. `security` must outlive the context.
+ * Returns 0 or -errno (logged).
+ */
+int security_attach(struct security *security, coap_context_t *context);
+
+/*
+ * A reload. From here on handshakes use the keys of `fresh`; living sessions go on, except those whose peer
+ * would no longer be let in: its identity is gone, its key another one, its certificate revoked or ended.
+ * Those are closed, and their observations with them. Not to be called from a callback of libcoap. Takes
+ * `fresh` over. Returns how many sessions were closed.
+ */
+size_t security_replace(struct security *security, struct security *fresh);
+
+/* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and whether OSCORE is spoken. */
+bool security_has_tls(const struct security *security);
+bool security_has_oscore(const struct security *security);
+
+/*
+ * To be called first thing in every handler of requests that libcoap calls: says whose message is at hand.
+ * With OSCORE that is a matter of each single message, not of the session, and libcoap does not tell.
+ */
+void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request);
+
+/*
+ * Who the peer of a session is; within a handler, who has sent the request. Cheap: the names of a session are
+ * read from its keys once. The spans in *ret_who live until the session ends or the next security_replace().
+ */
+void security_identify(struct security *security, const coap_session_t *session, struct identity *ret_who);
+
+/* After the context was freed. Wipes every key. Accepts NULL. */
+void security_free(struct security *security);
+
+#endif

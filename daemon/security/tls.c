@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Peers. GnuTLS keeps the pointer to ours as the data of a private extension, whose destructor runs when
+ * libcoap frees the session: the one notice of that which every session gives, also one that never got beyond
+ * its ClientHello. The extension itself is never sent.
+ */
+#include "security/tls.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "security/names.h"
+
+#define PEER_EXTENSION 65283 /* of the numbers for private use; only ever our own key for the pointer */
+#define DAY_S (24 * 3600)
+
+struct peer {
+        struct tls *tls;
+        struct keys *keys; /* whose credentials the GnuTLS session has; NULL once it needs none any more */
+        const struct keys *judged; /* let in by these */
+        gnutls_session_t gnutls;
+        coap_session_t *session;
+        struct peer *previous, *next;
+        enum identity_kind kind;
+        bool known; /* the members around are set */
+        struct names names;
+        uint8_t name[128];
+        size_t name_n;
+};
+
+struct tls {
+        coap_context_t *context;
+        struct keys *keys;
+        struct peer *peers;
+        time_t next_warning;
+        struct tls *next;
+};
+
+/*
+ * Every context with keys of ours. An exception to "no mutable globals": the function that GnuTLS and libcoap
+ * share by its name has no user pointer.
+ */
+static struct tls *attached;
+
+static struct peer *peer_of(gnutls_session_t gnutls)
+{
+        gnutls_ext_priv_data_t data;
+
+        return gnutls_ext_get_data(gnutls, PEER_EXTENSION, &data) < 0 ? NULL : data;
+}
+
+static void peer_gone(gnutls_ext_priv_data_t data)
+{
+        struct peer *peer = data;
+
+        if (peer->previous)
+                peer->previous->next = peer->next;
+        else
+                peer->tls->peers = peer->next;
+        if (peer->next)
+                peer->next->previous = peer->previous;
+        keys_unref(peer->keys);
+        names_deinit(&peer->names);
+        explicit_bzero(peer->name, sizeof(peer->name));
+        free(peer);
+}
+
+static int ignore_extension(gnutls_session_t gnutls, const unsigned char *data, size_t n)
+{
+        (void)gnutls;
+        (void)data;
+        (void)n;
+        return 0;
+}
+
+static int send_no_extension(gnutls_session_t gnutls, gnutls_buffer_t buffer)
+{
+        (void)gnutls;
+        (void)buffer;
+        return 0;
+}
+
+static struct peer *peer_new(struct tls *tls, gnutls_session_t gnutls, coap_session_t *session)
+{
+        struct peer *peer = calloc(1, sizeof(*peer));
+
+        if (!peer)
+                return NULL;
+        *peer = (struct peer){ .tls = tls, .gnutls = gnutls, .session = session, .next = tls->peers };
+        peer->keys = keys_ref(tls->keys);
+        if (peer->next)
+                peer->next->previous = peer;
+        tls->peers = peer;
+        if (gnutls_session_ext_register(gnutls, "coapd peer", PEER_EXTENSION, GNUTLS_EXT_TLS,
+                                        ignore_extension, send_no_extension, peer_gone, NULL, NULL, 0) < 0) {
+                peer_gone(peer);
+                return NULL;
+        }
+        gnutls_ext_set_data(gnutls, PEER_EXTENSION, peer);
+        return peer;
+}
+
+int tls_give_key(gnutls_session_t gnutls, const gnutls_datum_t *username, gnutls_datum_t *key)
+{
+        const struct peer *peer = peer_of(gnutls);
+        const struct secret *secret =
+                peer ? psk_find(peer->keys->psk, span_of(username->data, username->size)) : NULL;
+
+        if (!secret)
+                return 1; /* GnuTLS makes a key up and goes on, so that it fails like a wrong key */
+        key->data = gnutls_malloc(secret->n);
+        if (!key->data)
+                return -1;
+        memcpy(key->data, secret->p, secret->n);
+        key->size = (unsigned)secret->n;
+        return 0;
+}
+
+/* The name of a peer without identity, for the log. */
+static void describe_address(const coap_session_t *session, char *out, size_t size)
+{
+        size_t n = coap_print_addr(coap_session_get_addr_remote(session), (uint8_t *)out, size - 1);
+
+        out[MIN(n, size - 1)] = '\0';
+}
+
+int tls_verify(gnutls_session_t gnutls)
+{
+        static struct log_gate gate = { .burst = 10, .interval_s = 10 };
+        gnutls_alert_description_t alert = GNUTLS_A_HANDSHAKE_FAILURE;
+        struct peer *peer = peer_of(gnutls);
+        unsigned n = 0, suppressed;
+        const gnutls_datum_t *chain = gnutls_certificate_get_peers(gnutls, &n);
+        char address[80];
+        const char *why;
+
+        if (!peer || !peer->keys->pki)
+                return GNUTLS_E_CERTIFICATE_ERROR;
+        if (n == 0 && pki_request(peer->keys->pki) != GNUTLS_CERT_REQUIRE)
+                return 0;
+        why = pki_judge(peer->keys->pki, gnutls_certificate_type_get2(gnutls, GNUTLS_CTYPE_CLIENT), chain, n,
+                        &alert);
+        if (!why)
+                return 0;
+        describe_address(peer->session, address, sizeof(address));
+        if (log_gate_pass(&gate, &suppressed))
+                log_message(LOG_NOTICE, &(struct log_fields){ .peer = address },
+                            "%s: its certificate is refused: %s", address, why);
+        gnutls_alert_send(gnutls, GNUTLS_AL_FATAL, alert);
+        return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+/* The client's offer is known, and nothing chosen yet. libcoap has set its own priorities on the way here. */
+static int on_client_hello(gnutls_session_t gnutls)
+{
+        const struct peer *peer = peer_of(gnutls);
+        gnutls_protocol_t version = gnutls_protocol_get_version(gnutls);
+
+        if (!peer)
+                return GNUTLS_E_INSUFFICIENT_CREDENTIALS;
+        if (version != GNUTLS_TLS1_3 && version != GNUTLS_TLS1_2 && version != GNUTLS_DTLS1_2)
+                return GNUTLS_E_UNSUPPORTED_VERSION_PACKET;
+        return gnutls_priority_set(gnutls, peer->keys->priority);
+}
+
+static int install_credentials(gnutls_session_t gnutls, const struct keys *keys)
+{
+        int r = 0;
+
+        gnutls_credentials_clear(gnutls);
+        if (keys->psk)
+                r = gnutls_credentials_set(gnutls, GNUTLS_CRD_PSK, psk_credentials(keys->psk));
+        if (r >= 0 && keys->pki) {
+                r = gnutls_credentials_set(gnutls, GNUTLS_CRD_CERTIFICATE, pki_credentials(keys->pki));
+                gnutls_certificate_server_set_request(gnutls, pki_request(keys->pki));
+        }
+        return r;
+}
+
+static struct tls *find_tls(const coap_context_t *context)
+{
+        struct tls *tls = attached;
+
+        while (tls && tls->context != context)
+                tls = tls->next;
+        return tls;
+}
+
+static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_session_t *session)
+{
+        time_t now = time(NULL);
+
+        if (!peer_new(tls, gnutls, session) || install_credentials(gnutls, tls->keys) < 0)
+                gnutls_credentials_clear(gnutls); /* out of memory: this handshake fails */
+        if (now >= tls->next_warning) {
+                pki_warn_of_end(tls->keys->pki, now);
+                tls->next_warning = now + DAY_S;
+        }
+}
+
+/* See tls.h. Called by libcoap alone, for each session of a server, with the session as transport pointer. */
+void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls, gnutls_handshake_simple_hook_func func)
+{
+        static void (*real)(gnutls_session_t, gnutls_handshake_simple_hook_func);
+        coap_session_t *session = gnutls_transport_get_ptr(gnutls);
+        struct tls *tls = attached && session ? find_tls(coap_session_get_context(session)) : NULL;
+
+        if (!real)
+                real = (__typeof__(real))dlsym(RTLD_NEXT, "gnutls_handshake_set_post_client_hello_function");
+        if (tls)
+                prepare_session(tls, gnutls, session);
+        if (real)
+                real(gnutls, tls ? on_client_hello : func);
+}
+
+/* libcoap wants to have a key before it opens a secure endpoint; it is never used. */
+static int enable_tls(const struct keys *keys, coap_context_t *context)
+{
+        static const uint8_t never[] = "unused";
+        coap_dtls_spsk_t setup = { .version = COAP_DTLS_SPSK_SETUP_VERSION,
+                                   .psk_info = { .key = { sizeof(never), never } } };
+
+        if ((!keys->psk && !keys->pki) || coap_context_set_psk2(context, &setup))
+                return 0;
+        log_error("libcoap does not take keys: is its GnuTLS support there?");
+        return -ENOTSUP;
+}
+
+int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls)
+{
+        struct tls *tls;
+        int r = enable_tls(keys, context);
+
+        if (r < 0)
+                return r;
+        tls = calloc(1, sizeof(*tls));
+        if (!tls)
+                return -ENOMEM;
+        tls->context = context;
+        tls->keys = keys_ref(keys);
+        tls->next_warning = time(NULL) + DAY_S;
+        tls->next = attached;
+        attached = tls;
+        *ret_tls = tls;
+        return 0;
+}
+
+static void learn_raw_key(struct peer *peer, const gnutls_datum_t *spki)
+{
+        char name[64];
+
+        if (raw_key_name(span_of(spki->data, spki->size), name) < 0)
+                return;
+        memcpy(peer->name, name, sizeof(name));
+        peer->name_n = sizeof(name);
+        peer->kind = IDENTITY_RPK;
+}
+
+static void learn_certificate(struct peer *peer)
+{
+        unsigned n = 0;
+        const gnutls_datum_t *chain = gnutls_certificate_get_peers(peer->gnutls, &n);
+
+        if (n == 0)
+                return;
+        if (gnutls_certificate_type_get2(peer->gnutls, GNUTLS_CTYPE_CLIENT) == GNUTLS_CRT_RAWPK)
+                learn_raw_key(peer, &chain[0]);
+        else if (names_of_certificate(&chain[0], &peer->names) == 0)
+                peer->kind = IDENTITY_CERT;
+}
+
+static void learn_psk(struct peer *peer)
+{
+        gnutls_datum_t username;
+
+        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 || username.size > sizeof(peer->name))
+                return;
+        memcpy(peer->name, username.data, username.size);
+        peer->name_n = username.size;
+        peer->kind = IDENTITY_PSK;
+}
+
+/* Reads who it is from the finished handshake, and lets go of the keys that began it. */
+static void learn(struct peer *peer)
+{
+        if (gnutls_auth_client_get_type(peer->gnutls) == GNUTLS_CRD_PSK)
+                learn_psk(peer);
+        else
+                learn_certificate(peer);
+        peer->judged = peer->keys;
+        peer->known = true;
+}
+
+/* Whether a peer that was let in by `old` is by `new`. */
+static bool still_welcome(const struct peer *peer, const struct keys *old, const struct keys *new)
+{
+        struct span name = span_of(peer->name, peer->name_n);
+        gnutls_alert_description_t alert;
+        const gnutls_datum_t *chain;
+        unsigned n = 0;
+
+        if (peer->kind == IDENTITY_PSK) {
+                const struct secret *before = psk_find(old->psk, name), *after = psk_find(new->psk, name);
+
+                return before && after && secrets_equal(before, after);
+        }
+        if (!new->pki)
+                return false;
+        if (peer->kind == IDENTITY_NONE)
+                return pki_request(new->pki) != GNUTLS_CERT_REQUIRE;
+        chain = gnutls_certificate_get_peers(peer->gnutls, &n);
+        return !pki_judge(new->pki, gnutls_certificate_type_get2(peer->gnutls, GNUTLS_CTYPE_CLIENT), chain, n,
+                          &alert);
+}
+
+static bool is_up(const coap_session_t *session)
+{
+        coap_session_state_t state = coap_session_get_state(session);
+
+        return state == COAP_SESSION_STATE_ESTABLISHED || state == COAP_SESSION_STATE_CSM;
+}
+
+/*
+ * A handshake that began with older keys may end after a reload: judged again when it is first asked for, it
+ * is a stranger from then on if it would not be let in now.
+ */
+static bool settle(struct peer *peer)
+{
+        struct keys *now = peer->tls->keys;
+
+        if (!peer->known)
+                learn(peer);
+        if (peer->judged == now)
+                return true;
+        if (!peer->keys || !still_welcome(peer, peer->keys, now))
+                return false;
+        peer->judged = now;
+        return true;
+}
+
+void tls_identify(const coap_session_t *session, struct identity *who)
+{
+        coap_tls_library_t library = COAP_TLS_LIBRARY_NOTLS;
+        gnutls_session_t gnutls = coap_session_get_tls(session, &library);
+        struct peer *peer = gnutls && library == COAP_TLS_LIBRARY_GNUTLS ? peer_of(gnutls) : NULL;
+
+        if (!peer || !is_up(session) || !settle(peer))
+                return;
+        who->kind = peer->kind;
+        if (peer->kind == IDENTITY_CERT) {
+                who->name = peer->names.subject;
+                who->names = peer->names.v;
+                who->n_names = peer->names.n;
+        } else {
+                who->name = span_of(peer->name, peer->name_n);
+        }
+}
+
+/* Moves an established session on to the new keys; false when they do not let it in. */
+static bool carry_over(struct peer *peer, struct keys *new)
+{
+        if (!settle(peer) || !still_welcome(peer, peer->keys, new))
+                return false;
+        /* An established session needs no credentials; the old generation can go. */
+        gnutls_credentials_clear(peer->gnutls);
+        keys_ref(new);
+        keys_unref(peer->keys);
+        peer->keys = new;
+        peer->judged = new;
+        return true;
+}
+
+size_t tls_replace(struct tls *tls, struct keys *keys)
+{
+        struct keys *old = tls->keys;
+        size_t closed = 0;
+
+        for (struct peer *peer = tls->peers, *next; peer; peer = next) {
+                next = peer->next;
+                if (!is_up(peer->session) || carry_over(peer, keys))
+                        continue;
+                coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
+                closed++;
+        }
+        enable_tls(keys, tls->context);
+        tls->keys = keys_ref(keys);
+        keys_unref(old);
+        tls->next_warning = time(NULL) + DAY_S;
+        return closed;
+}
+
+void tls_detach(struct tls *tls)
+{
+        struct tls **link = &attached;
+
+        if (!tls)
+                return;
+        while (*link && *link != tls)
+                link = &(*link)->next;
+        if (*link)
+                *link = tls->next;
+        keys_unref(tls->keys);
+        free(tls);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The GnuTLS sessions below libcoap's DTLS and TLS sessions.
+ *
+ * libcoap sets each of them up itself and offers no call to give it credentials. But while doing so it calls
+ * gnutls_handshake_set_post_client_hello_function(), and the executable's own function of that name takes
+ * precedence over the one of the shared GnuTLS: there our credentials go in, and a struct peer with them, that
+ * lives as long as the GnuTLS session. For libcoap the context has pre-shared keys, whatever there really is.
+ */
+#ifndef COAPD_SECURITY_TLS_H
+#define COAPD_SECURITY_TLS_H
+
+#include <coap3/coap.h>
+
+#include "security/identity.h"
+#include "security/keys.h"
+
+struct tls;
+
+/* What keys_load() wants. */
+gnutls_psk_server_credentials_function2 tls_give_key;
+gnutls_certificate_verify_function tls_verify;
+
+/* Sessions of `context` take their keys from `keys` (a reference is taken). 0 or -errno. */
+int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls);
+
+/* New handshakes use `keys`; sessions that would not be let in again are closed. Returns their number. */
+size_t tls_replace(struct tls *tls, struct keys *keys);
+
+/* What the peer has proved; leaves *who alone when it is nothing. */
+void tls_identify(const coap_session_t *session, struct identity *who);
+
+/* Once the context is freed, and with it every session. Accepts NULL. */
+void tls_detach(struct tls *tls);
+
+#endif
