@@ -220,7 +220,7 @@ static bool visible(struct discovery *discovery, const struct message *m, const 
 
         if (resource->gone || !resource->self || (resource->conf && resource->conf->hidden))
                 return false;
-        return host->authorize(host->user, m->session, span_of_string(resource->path), 1U << METHOD_GET) == 0;
+        return host->authorize(host->user, m->session, span_of_string(resource->path), OPERATION_GET) == 0;
 }
 
 static struct representation *make_list(struct discovery *discovery, const struct message *m)

@@ -16,11 +16,17 @@
 
 struct registry;
 
-/* What a peer wants to do, as bits: 1 << request code for the methods. */
+/* What a peer wants to do, as bits. */
 enum operation {
-        OPERATION_OBSERVE = 1 << 8,
-        OPERATION_CREATE = 1 << 9,
+        OPERATION_GET = 1 << 0, /* the other methods follow in the order of their codes */
+        OPERATION_OBSERVE = 1 << 7,
+        OPERATION_CREATE = 1 << 8,
 };
+
+static inline unsigned operation_of_method(unsigned code)
+{
+        return (unsigned)OPERATION_GET << (code - 1);
+}
 
 /* What the registry needs of the daemon; functions of the server. Outlives the registry. */
 struct registry_host {

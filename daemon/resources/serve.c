@@ -8,7 +8,7 @@
 
 static unsigned operations_of(const struct message *m)
 {
-        return 1U << m->request.method | (m->request.observe ? (unsigned)OPERATION_OBSERVE : 0U);
+        return operation_of_method(m->request.method) | (m->request.observe ? (unsigned)OPERATION_OBSERVE : 0U);
 }
 
 /* Whether the peer may; else the response says no. */
@@ -173,19 +173,16 @@ static void serve_nothing(struct registry *registry, struct message *m, struct r
 {
         bool may_create = dynamic_may_exist(registry, m->request.path);
         enum method method = m->request.method;
+        bool creates = method == METHOD_PUT || method == METHOD_POST;
 
-        if (!authorized(registry, m,
-                        operations_of(m) | (method == METHOD_PUT || method == METHOD_POST ?
-                                                    (unsigned)OPERATION_CREATE :
-                                                    0U),
-                        response))
+        if (!authorized(registry, m, operations_of(m) | (creates ? (unsigned)OPERATION_CREATE : 0U), response))
                 return;
         /* RFC 7252, 5.8.4: deleting what is not there succeeds. */
         if (method == METHOD_DELETE && may_create && !m->if_match.n && !m->if_match.any) {
                 response->code = CODE_DELETED;
                 return;
         }
-        if ((method != METHOD_PUT && method != METHOD_POST) || !may_create) {
+        if (!creates || !may_create) {
                 response_error(response, CODE_NOT_FOUND, "there is no such resource");
                 return;
         }

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* coapd(8): arguments in, exit code out. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "coapd_version.h"
+#include "server.h"
+
+enum exit_code { EXIT_GOOD = 0, EXIT_INVALID = 1, EXIT_USAGE = 2 };
+
+enum command { COMMAND_RUN, COMMAND_CHECK };
+
+struct arguments {
+        const char *file;
+        enum command command;
+};
+
+static void print_usage(FILE *out)
+{
+        fputs("usage: coapd [-c FILE] [--check]\n"
+              "\n"
+              "  -c, --config FILE  read this file instead of " COAPD_SYSCONFDIR "/coapd.conf\n"
+              "      --check        read the config and all that it names, print every error, and exit:\n"
+              "                     0 it is valid, 1 it is not\n"
+              "      --version      print the version and exit\n"
+              "  -h, --help         print this help and exit\n"
+              "\n"
+              "See coapd(8) and coapd.conf(5).\n",
+              out);
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int parse_arguments(int argc, char *argv[], struct arguments *args)
+{
+        enum { OPTION_CHECK = 256, OPTION_VERSION };
+        static const struct option options[] = {
+                { "config", required_argument, NULL, 'c' },
+                { "check", no_argument, NULL, OPTION_CHECK },
+                { "version", no_argument, NULL, OPTION_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                { 0 },
+        };
+        int option;
+
+        while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+                switch (option) {
+                case 'c':
+                        args->file = optarg;
+                        break;
+                case OPTION_CHECK:
+                        args->command = COMMAND_CHECK;
+                        break;
+                case OPTION_VERSION:
+                        puts("coapd " COAPD_VERSION);
+                        return EXIT_GOOD;
+                case 'h':
+                        print_usage(stdout);
+                        return EXIT_GOOD;
+                default:
+                        print_usage(stderr);
+                        return EXIT_USAGE;
+                }
+        }
+        if (optind < argc) {
+                fprintf(stderr, "coapd: unexpected argument: %s\n", argv[optind]);
+                print_usage(stderr);
+                return EXIT_USAGE;
+        }
+        return -1;
+}
+
+static int check(const char *file)
+{
+        if (server_check(file, stderr) < 0)
+                return EXIT_INVALID;
+        printf("%s: valid\n", file);
+        return EXIT_GOOD;
+}
+
+int main(int argc, char *argv[])
+{
+        struct arguments args = { .file = COAPD_SYSCONFDIR "/coapd.conf" };
+        int code = parse_arguments(argc, argv, &args);
+
+        if (code >= 0)
+                return code;
+        log_open();
+        if (args.command == COMMAND_CHECK)
+                return check(args.file);
+        return server_run(args.file) < 0 ? EXIT_INVALID : EXIT_GOOD;
+}

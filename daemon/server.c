@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The daemon's life; see server.h. */
+#include "server.h"
+
+#include <coap3/coap.h>
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "endpoints/endpoints.h"
+#include "endpoints/pump.h"
+#include "persist/persist.h"
+#include "resources/registry.h"
+#include "security/access.h"
+#include "security/security.h"
+#include "systemd/notify.h"
+
+struct server {
+        const char *file;
+        struct config *config;
+        struct metrics metrics;
+        sd_event *event;
+        coap_context_t *context;
+        struct security *security;
+        struct access *access;
+        struct endpoints *endpoints;
+        struct registry *registry;
+        struct pump *pump;
+        struct persist_host persist_host;
+        const struct persist_engine *engine;
+        void *engine_self;
+        size_t observers_restored;
+};
+
+/* --- the words of the config --- */
+
+const struct conf_vocabulary *server_vocabulary(void)
+{
+        static const char *engines[8];
+        static struct conf_vocabulary vocabulary;
+
+        for (size_t i = 0; i < persist_engine_count && i < ARRAY_LEN(engines) - 1; i++)
+                engines[i] = persist_engines[i]->name;
+        vocabulary.kinds = registry_kinds(&vocabulary.n_kinds);
+        vocabulary.engines = engines;
+        return &vocabulary;
+}
+
+/* Everything that is read before anything is touched. */
+struct loaded {
+        struct config *config;
+        struct security *security;
+        struct access *access;
+};
+
+static void loaded_free(struct loaded *loaded)
+{
+        access_free(loaded->access);
+        security_free(loaded->security);
+        config_free(loaded->config);
+}
+
+/* Reports every error of the keys and of the rules, too, when the config itself is readable. */
+static int load(const char *file, FILE *errors, struct loaded *ret_loaded)
+{
+        struct loaded loaded = { 0 };
+        int r = config_load(file, server_vocabulary(), errors, &loaded.config);
+        int r_access;
+
+        if (r < 0)
+                return r;
+        r = security_load(loaded.config, errors, &loaded.security);
+        r_access = access_compile(loaded.config, errors, &loaded.access);
+        if (r < 0 || r_access < 0) {
+                loaded_free(&loaded);
+                return r < 0 ? r : r_access;
+        }
+        *ret_loaded = loaded;
+        return 0;
+}
+
+/* The same with the errors in the log, each a line of its own. */
+static int load_logged(const char *file, struct loaded *ret_loaded)
+{
+        CLEANUP(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *errors = open_memstream(&text, &size);
+        char *line, *rest;
+        int r;
+
+        if (!errors)
+                return -ENOMEM;
+        r = load(file, errors, ret_loaded);
+        fclose(errors);
+        rest = text;
+        while ((line = strsep(&rest, "\n")))
+                if (*line)
+                        log_message(LOG_ERR, &(struct log_fields){ .file = file }, "%s", line);
+        return r;
+}
+
+int server_check(const char *file, FILE *errors)
+{
+        struct loaded loaded = { 0 };
+        int r = load(file, errors, &loaded);
+
+        loaded_free(&loaded);
+        return r;
+}
+
+/* --- functions handed from module to module --- */
+
+_Static_assert((int)OPERATION_GET == (int)ACCESS_GET && (int)OPERATION_OBSERVE == (int)ACCESS_OBSERVE &&
+                       (int)OPERATION_CREATE == (int)ACCESS_CREATE,
+               "the registry's operations are the access rules' methods");
+
+static uint8_t authorize(void *user, const coap_session_t *session, struct span path, unsigned operations)
+{
+        struct server *server = user;
+        struct identity who;
+
+        security_identify(server->security, session, &who);
+        switch (access_decide(server->access, &who, path, operations, NULL)) {
+        case ACCESS_ALLOWED:
+                return 0;
+        case ACCESS_STRANGER:
+                return COAP_RESPONSE_CODE_UNAUTHORIZED;
+        default:
+                return COAP_RESPONSE_CODE_FORBIDDEN;
+        }
+}
+
+static int store_put(void *user, const struct stored_resource *stored)
+{
+        struct server *server = user;
+
+        return server->engine->put ? server->engine->put(server->engine_self, stored) : 0;
+}
+
+static int store_del(void *user, struct span path)
+{
+        struct server *server = user;
+
+        return server->engine->del ? server->engine->del(server->engine_self, path) : 0;
+}
+
+static void kick(void *user)
+{
+        struct server *server = user;
+
+        if (server->pump)
+                pump_kick(server->pump);
+}
+
+static int restore_resource(void *user, const struct stored_resource *stored)
+{
+        struct server *server = user;
+
+        return registry_restore(server->registry, stored);
+}
+
+static bool may_observe(void *user, coap_session_t *session, coap_resource_t *resource)
+{
+        const coap_str_const_t *path = coap_resource_get_uri_path(resource);
+
+        return authorize(user, session, span_of(path->s, path->length),
+                         OPERATION_GET | (unsigned)OPERATION_OBSERVE) == 0;
+}
+
+static void observer_restored(void *user, coap_resource_t *resource, coap_subscription_t *subscription)
+{
+        struct server *server = user;
+
+        (void)subscription;
+        server->observers_restored++;
+        registry_observer_restored(server->registry, resource);
+}
+
+static void replaying(void *user, bool on)
+{
+        struct server *server = user;
+
+        registry_set_replaying(server->registry, on);
+}
+
+static void progress(void *user, const char *what, uint64_t done, uint64_t total)
+{
+        enum { EXTRA_US = 30 * 1000 * 1000 };
+
+        (void)user;
+        notify_extend_timeout(EXTRA_US);
+        notify_status("Restoring %s: %llu of %llu", what, (unsigned long long)done, (unsigned long long)total);
+}
+
+/* --- libcoap's and GnuTLS's messages --- */
+
+/* What libcoap warns of is mostly what peers provoke, so a flood of it must not become a flood in the journal. */
+static void on_coap_log(coap_log_t level, const char *message)
+{
+        static struct log_gate gate = { .burst = 20, .interval_s = 10 };
+        unsigned suppressed;
+
+        if (level < COAP_LOG_DEBUG && !log_gate_pass(&gate, &suppressed))
+                return;
+        if (level < COAP_LOG_DEBUG && suppressed)
+                log_warning("libcoap: %u messages were left out", suppressed);
+        log_message(MIN((int)level, LOG_DEBUG), NULL, "libcoap: %s",
+                    LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
+}
+
+static void on_gnutls_log(int level, const char *message)
+{
+        log_debug("gnutls %d: %s", level, LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
+}
+
+static void apply_log_level(const struct config *config)
+{
+        int level = LOG_ERR + config->server.log_level;
+        bool debug = level >= LOG_DEBUG;
+
+        log_set_level(level);
+        coap_set_log_level(debug ? COAP_LOG_DEBUG : COAP_LOG_WARN);
+        coap_dtls_set_log_level(debug ? COAP_LOG_INFO : COAP_LOG_ERR);
+        gnutls_global_set_log_function(on_gnutls_log);
+        gnutls_global_set_log_level(debug ? 1 : 0);
+}
+
+static int on_coap_event(coap_session_t *session, coap_event_t event)
+{
+        struct server *server = coap_get_app_data(coap_session_get_context(session));
+
+        if (event == COAP_EVENT_SERVER_SESSION_DEL && server->registry)
+                registry_session_gone(server->registry, session);
+        return 0;
+}
+
+/* --- reload --- */
+
+static void log_diff(const struct config *old, const struct config *new)
+{
+        CLEANUP(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *out = open_memstream(&text, &size);
+        char *line, *rest;
+
+        if (!out)
+                return;
+        config_diff(old, new, out);
+        fclose(out);
+        rest = text;
+        while ((line = strsep(&rest, "\n")))
+                if (*line)
+                        log_notice("changed: %s", line);
+}
+
+static void show_status(const struct server *server)
+{
+        struct registry_counts counts = registry_count(server->registry);
+
+        notify_status("Serving %zu endpoints, %zu configured and %zu dynamic resources",
+                      endpoints_count(server->endpoints), counts.configured, counts.dynamic);
+}
+
+/* All or nothing: what can fail comes first, and fails before anything has changed. */
+static int reload(struct server *server)
+{
+        struct loaded new = { 0 };
+        size_t stale = 0, ended;
+        int r = load_logged(server->file, &new);
+
+        if (r < 0)
+                return r;
+        r = endpoints_update(server->endpoints, new.config, &stale);
+        if (r == 0)
+                r = registry_apply(server->registry, new.config);
+        if (r < 0) {
+                loaded_free(&new);
+                return r;
+        }
+        ended = security_replace(server->security, TAKE(new.security));
+        if (ended)
+                log_notice("%zu sessions ended: their keys are gone or changed", ended);
+        log_diff(server->config, new.config);
+        if (stale)
+                log_warning("%zu endpoints are not in the config any more; they close at the next restart", stale);
+        access_free(server->access);
+        server->access = TAKE(new.access);
+        if (server->engine->reload)
+                server->engine->reload(server->engine_self, &new.config->persist);
+        config_free(server->config);
+        server->config = TAKE(new.config);
+        apply_log_level(server->config);
+        return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+        struct server *server = user;
+
+        (void)source;
+        (void)info;
+        notify_reloading();
+        if (reload(server) == 0)
+                log_notice("reloaded %s", server->file);
+        else
+                log_error("not reloaded, the old configuration goes on");
+        notify_ready();
+        show_status(server);
+        return 0;
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+        struct server *server = user;
+
+        (void)source;
+        notify_stopping();
+        log_notice("stopping on %s", sigabbrev_np((int)info->ssi_signo));
+        return sd_event_exit(server->event, 0);
+}
+
+/* --- start and stop --- */
+
+static int start_loop(struct server *server)
+{
+        enum { BLOCK = SD_EVENT_SIGNAL_PROCMASK };
+        int r = sd_event_default(&server->event);
+
+        if (r >= 0)
+                r = sd_event_add_signal(server->event, NULL, SIGTERM | BLOCK, on_terminate, server);
+        if (r >= 0)
+                r = sd_event_add_signal(server->event, NULL, SIGINT | BLOCK, on_terminate, server);
+        if (r >= 0)
+                r = sd_event_add_signal(server->event, NULL, SIGHUP | BLOCK, on_hangup, server);
+        if (r >= 0)
+                r = sd_event_set_watchdog(server->event, true);
+        if (r < 0)
+                log_error("event loop: %s", strerror(-r));
+        return MIN(r, 0);
+}
+
+static int start_context(struct server *server)
+{
+        const struct conf_server *conf = &server->config->server;
+
+        server->context = coap_new_context(NULL);
+        if (!server->context) {
+                log_error("libcoap gives no context");
+                return -ENOMEM;
+        }
+        coap_set_app_data(server->context, server);
+        coap_register_event_handler(server->context, on_coap_event);
+        coap_context_set_session_timeout(server->context, (unsigned)conf->session_timeout);
+        coap_context_set_max_idle_sessions(server->context, (unsigned)conf->max_sessions);
+        return security_attach(server->security, server->context);
+}
+
+static int start_registry(struct server *server)
+{
+        struct registry_host host = {
+                .context = server->context,
+                .event = server->event,
+                .metrics = &server->metrics,
+                .user = server,
+                .authorize = authorize,
+                .store_put = store_put,
+                .store_del = store_del,
+                .kick = kick,
+        };
+        int r = registry_new(&host, &server->registry);
+
+        return r < 0 ? r : registry_apply(server->registry, server->config);
+}
+
+static int open_store(struct server *server)
+{
+        server->persist_host = (struct persist_host){
+                .context = server->context,
+                .event = server->event,
+                .metrics = &server->metrics,
+                .user = server,
+                .restore_resource = restore_resource,
+                .may_observe = may_observe,
+                .observer_restored = observer_restored,
+                .replaying = replaying,
+                .progress = progress,
+        };
+        server->engine = persist_engine_find(server->config->persist.engine);
+        if (!server->engine)
+                return -EINVAL;
+        if (server->engine->caveat)
+                log_warning("persist engine \"%s\": %s", server->engine->name, server->engine->caveat);
+        return server->engine->open(&server->config->persist, &server->persist_host, &server->engine_self);
+}
+
+/*
+ * The flat order of things. Addresses are taken before the store is opened, so that a second daemon with the
+ * same config stops before it touches a file.
+ */
+static int start(struct server *server)
+{
+        int r = start_loop(server);
+
+        if (r == 0)
+                r = start_context(server);
+        if (r == 0)
+                r = endpoints_open(server->context, server->config, &server->endpoints);
+        if (r == 0)
+                r = open_store(server);
+        if (r == 0)
+                r = start_registry(server);
+        if (r == 0)
+                r = server->engine->start(server->engine_self);
+        if (r == 0)
+                r = pump_attach(server->event, server->context, &server->metrics, &server->pump);
+        if (r == 0)
+                r = registry_refresh_restored(server->registry);
+        return r;
+}
+
+/* Whatever start() reached is undone in its reverse order. */
+static void stop(struct server *server)
+{
+        if (server->pump)
+                pump_drain(server->pump);
+        /* Before the context goes: else libcoap takes every observer and every resource for deleted. */
+        if (server->engine_self)
+                server->engine->stop(server->engine_self);
+        registry_free(server->registry);
+        server->registry = NULL;
+        pump_free(server->pump);
+        coap_free_context(server->context);
+        endpoints_free(server->endpoints);
+        if (server->engine_self)
+                server->engine->close(server->engine_self);
+        security_free(server->security);
+        access_free(server->access);
+        config_free(server->config);
+        sd_event_unref(server->event);
+}
+
+static int serve_until_told(struct server *server)
+{
+        struct registry_counts counts = registry_count(server->registry);
+        int r;
+
+        log_notice("serving %zu configured and %zu dynamic resources, %zu observers restored", counts.configured,
+                   counts.dynamic, server->observers_restored);
+        notify_ready();
+        show_status(server);
+        r = sd_event_loop(server->event);
+        if (r < 0)
+                log_error("event loop: %s", strerror(-r));
+        return r;
+}
+
+int server_run(const char *file)
+{
+        struct server server = { .file = file };
+        struct loaded loaded = { 0 };
+        int r = load_logged(file, &loaded);
+
+        if (r < 0)
+                return r;
+        server.config = loaded.config;
+        server.security = loaded.security;
+        server.access = loaded.access;
+
+        coap_startup();
+        coap_set_log_handler(on_coap_log);
+        apply_log_level(server.config);
+        r = start(&server);
+        if (r == 0)
+                r = serve_until_told(&server);
+        stop(&server);
+        coap_cleanup();
+        if (r == 0)
+                log_notice("stopped");
+        return r;
+}
