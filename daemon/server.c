@@ -133,6 +133,13 @@ static uint8_t authorize(void *user, const coap_session_t *session, struct span 
         }
 }
 
+static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
+{
+        struct server *server = user;
+
+        security_begin(server->security, session, request);
+}
+
 static int store_put(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
@@ -365,6 +372,7 @@ static int start_registry(struct server *server)
                 .event = server->event,
                 .metrics = &server->metrics,
                 .user = server,
+                .request_begins = request_begins,
                 .authorize = authorize,
                 .store_put = store_put,
                 .store_del = store_del,

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "resources/blockwise.h"
+#include "resources/duplicates.h"
 #include "resources/message.h"
 #include "resources/registry.h"
 
@@ -30,6 +31,7 @@ struct registry {
         const struct config *config;
         struct resource *first, *last;
         struct blockwise *blockwise;
+        struct duplicates *duplicates;
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         sd_event_source *refresh;

@@ -21,6 +21,9 @@ static const struct kind *const kinds[] = {
 /* Bodies on their way in, over all clients. */
 enum { MAX_TRANSFERS = 1000, MAX_TRANSFER_BYTES = 64 * 1024 * 1024 };
 
+/* Answers kept for requests that may come again: about 2 MiB. */
+enum { MAX_REMEMBERED_ANSWERS = 8192 };
+
 const struct conf_variant *registry_kinds(size_t *ret_n)
 {
         static struct conf_variant variants[ARRAY_LEN(kinds)];
@@ -422,6 +425,9 @@ static int registry_init(struct registry *registry)
         r = blockwise_new(MAX_TRANSFERS, MAX_TRANSFER_BYTES, &registry->blockwise);
         if (r < 0)
                 return r;
+        r = duplicates_new(MAX_REMEMBERED_ANSWERS, &registry->duplicates);
+        if (r < 0)
+                return r;
         r = discovery_new(registry, &registry->discovery);
         if (r < 0)
                 return r;
@@ -465,6 +471,7 @@ void registry_free(struct registry *registry)
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
         blockwise_free(registry->blockwise);
+        duplicates_free(registry->duplicates);
         discovery_free(registry->discovery);
         free(registry);
 }

@@ -211,12 +211,41 @@ static void finish(struct registry *registry, const struct message *m, struct re
         representation_unref(response->content);
 }
 
+static bool is_unsafe(const coap_pdu_t *request)
+{
+        coap_pdu_code_t code = coap_pdu_get_code(request);
+
+        return code != COAP_REQUEST_CODE_GET && code != COAP_REQUEST_CODE_FETCH;
+}
+
+/* Whether it was answered before, and now is again; else says whose request this is. */
+static bool begin(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                  coap_pdu_t *response_pdu)
+{
+        if (registry->replaying)
+                return false;
+        if (is_unsafe(request) && duplicates_answer(registry->duplicates, session, request, response_pdu)) {
+                registry->host.metrics->duplicates++;
+                return true;
+        }
+        registry->host.request_begins(registry->host.user, session, request);
+        return false;
+}
+
+static void end(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                const coap_pdu_t *response_pdu)
+{
+        if (!registry->replaying && is_unsafe(request))
+                duplicates_remember(registry->duplicates, session, request, response_pdu);
+}
+
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response_pdu)
 {
         struct resource *resource = coap_resource_get_userdata(handle);
         const coap_str_const_t *path = coap_resource_get_uri_path(handle);
         struct response response = { .max_age = -1 };
+        struct registry *registry;
         struct message message;
 
         (void)query;
@@ -224,34 +253,49 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_NOT_FOUND);
                 return;
         }
+        registry = resource->registry;
+        if (begin(registry, session, request, response_pdu))
+                return;
         if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0)
                 serve_resource(resource, &message, &response);
-        finish(resource->registry, &message, &response, response_pdu);
+        finish(registry, &message, &response, response_pdu);
+        end(registry, session, request, response_pdu);
 }
 
-void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
-                   const coap_string_t *query, coap_pdu_t *response_pdu)
+static void serve_path(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                       struct span path, coap_pdu_t *response_pdu)
 {
-        struct registry *registry = coap_resource_get_userdata(handle);
-        coap_string_t *path = coap_get_uri_path(request);
         struct response response = { .max_age = -1 };
         struct resource *resource;
         struct message message;
 
-        (void)query;
-        if (!path) {
-                coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
-                return;
-        }
-        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0) {
-                resource = find_subtree(registry, message.request.path, &message.request.rest);
+        if (message_parse(session, request, path, &message, &response) == 0) {
+                resource = find_subtree(registry, path, &message.request.rest);
                 if (resource)
                         serve_resource(resource, &message, &response);
                 else
                         serve_nothing(registry, &message, &response);
         }
         finish(registry, &message, &response, response_pdu);
+}
+
+void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
+                   const coap_string_t *query, coap_pdu_t *response_pdu)
+{
+        struct registry *registry = coap_resource_get_userdata(handle);
+        coap_string_t *path;
+
+        (void)query;
+        if (begin(registry, session, request, response_pdu))
+                return;
+        path = coap_get_uri_path(request);
+        if (!path) {
+                coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
+                return;
+        }
+        serve_path(registry, session, request, span_of(path->s, path->length), response_pdu);
         coap_delete_string(path);
+        end(registry, session, request, response_pdu);
 }
 
 void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
@@ -263,6 +307,8 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
         struct message message;
 
         (void)query;
+        if (begin(registry, session, request, response_pdu))
+                return;
         if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0 &&
             authorized(registry, &message, operations_of(&message), &response)) {
                 struct resource none = { .registry = registry };

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests that come twice (RFC 7252, 4.5): a client that saw no answer sends its message again, and what it
+ * asks for must not happen twice. libcoap leaves this to the server.
+ *
+ * Remembered are the answers to POST, PUT, DELETE, PATCH and iPATCH over datagram transports, the newest few
+ * thousand of them, each for EXCHANGE_LIFETIME. GET and FETCH are safe: they are served anew, as the RFC allows.
+ */
+#ifndef COAPD_RESOURCES_DUPLICATES_H
+#define COAPD_RESOURCES_DUPLICATES_H
+
+#include "resources/message.h"
+
+struct duplicates;
+
+/* Memory for at most `max_answers`. */
+int duplicates_new(size_t max_answers, struct duplicates **ret_duplicates);
+void duplicates_free(struct duplicates *duplicates);
+
+/* Whether this message was answered before; then `response` gets the same answer again. */
+bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session, const coap_pdu_t *request,
+                       coap_pdu_t *response);
+
+/* Remembers the finished answer. An answer that is too large for its slot keeps its code alone. */
+void duplicates_remember(struct duplicates *duplicates, const coap_session_t *session,
+                         const coap_pdu_t *request, const coap_pdu_t *response);
+
+#endif
