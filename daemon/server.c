@@ -181,9 +181,9 @@ static void observer_restored(void *user, coap_resource_t *resource, coap_subscr
 {
         struct server *server = user;
 
+        (void)resource;
         (void)subscription;
         server->observers_restored++;
-        registry_observer_restored(server->registry, resource);
 }
 
 static void replaying(void *user, bool on)

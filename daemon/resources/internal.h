@@ -23,7 +23,6 @@ struct resource {
         sd_event_source *timer;
         bool gone;     /* deleted in this turn of the loop; libcoap still holds the handle */
         bool observed; /* somebody registered since the last resource_changed() that found nobody */
-        bool restored; /* has observers from before a restart that were not told anything yet */
 };
 
 struct registry {
@@ -35,6 +34,7 @@ struct registry {
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         sd_event_source *refresh;
+        struct resource *refresh_next; /* whose observers from before the restart are told next */
         bool replaying;
         struct registry_counts counts;
 };

@@ -145,6 +145,8 @@ static void resource_unlink(struct resource *resource)
 {
         struct registry *registry = resource->registry;
 
+        if (registry->refresh_next == resource)
+                registry->refresh_next = resource->next;
         *(resource->prev ? &resource->prev->next : &registry->first) = resource->next;
         *(resource->next ? &resource->next->prev : &registry->last) = resource->prev;
         if (resource_is_dynamic(resource))
@@ -354,26 +356,19 @@ void registry_set_replaying(struct registry *registry, bool on)
         registry->replaying = on;
 }
 
-void registry_observer_restored(struct registry *registry, coap_resource_t *handle)
-{
-        struct resource *resource = coap_resource_get_userdata(handle);
-
-        (void)registry;
-        if (resource)
-                resource->restored = true;
-}
-
-/* One resource a turn, so that requests are served in between. */
+/* A few resources a turn, so that requests are served in between. Only those with observers cost anything. */
 static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
 {
         enum { PACE_US = 2000 };
         struct registry *registry = user;
 
-        for (struct resource *resource = registry->first; resource; resource = resource->next) {
-                if (!resource->restored)
+        while (registry->refresh_next) {
+                struct resource *resource = registry->refresh_next;
+
+                registry->refresh_next = resource->next;
+                if (!resource_changed(resource))
                         continue;
-                resource->restored = false;
-                if (resource_changed(resource) && resource->kind->observed)
+                if (resource->kind->observed)
                         resource->kind->observed(resource->self);
                 sd_event_source_set_time(source, usec + PACE_US);
                 return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -385,6 +380,7 @@ int registry_refresh_restored(struct registry *registry)
 {
         uint64_t now;
 
+        registry->refresh_next = registry->first;
         sd_event_now(registry->host.event, CLOCK_MONOTONIC, &now);
         return sd_event_add_time(registry->host.event, &registry->refresh, CLOCK_MONOTONIC, now, 1, on_refresh,
                                  registry);

@@ -64,8 +64,10 @@ int registry_restore(struct registry *registry, const struct stored_resource *st
 /* While libcoap replays stored requests, their session is a dummy and must not be asked for anything. */
 void registry_set_replaying(struct registry *registry, bool on);
 
-/* After a restart: the resources that have observers again get their present state sent, spread over time. */
-void registry_observer_restored(struct registry *registry, coap_resource_t *handle);
+/*
+ * After a restart: observers that are there again are sent the present state, resource by resource with pauses,
+ * so that those that are gone are found out and the others know. Returns 0 or -errno.
+ */
 int registry_refresh_restored(struct registry *registry);
 
 /* A session ends. */
