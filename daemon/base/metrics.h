@@ -21,6 +21,8 @@
         X(datagrams_received, "datagrams received")                                                          \
         X(datagrams_sent, "datagrams sent")                                                                  \
         X(datagrams_dropped, "datagrams dropped by the kernel")                                              \
+        X(datagrams_cut, "datagrams longer than any message, ignored")                                       \
+        X(datagrams_refused, "datagrams that could not be sent")                                             \
         X(store_writes, "changes written to the persistent store")                                           \
         X(store_errors, "changes that the persistent store refused")
 

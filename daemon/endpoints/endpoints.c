@@ -123,16 +123,16 @@ static void close_last(struct endpoints *endpoints)
         free(endpoint->host);
 }
 
-static coap_endpoint_t *open_quietly(coap_context_t *context, const struct sockaddr_storage *address,
-                                     socklen_t size, coap_proto_t proto)
+static coap_endpoint_t *open_quietly(coap_context_t *context, const struct socket_plan *plan,
+                                     coap_proto_t proto)
 {
         coap_log_t level = coap_get_log_level();
         coap_address_t at;
         coap_endpoint_t *handle;
 
         coap_address_init(&at);
-        memcpy(&at.addr, address, size);
-        at.size = size;
+        memcpy(&at.addr, &plan->address, plan->address_size);
+        at.size = plan->address_size;
         /* Its own messages name neither the address nor the config's line. */
         coap_set_log_level(COAP_LOG_EMERG);
         handle = coap_new_endpoint(context, &at, proto);
@@ -140,38 +140,35 @@ static coap_endpoint_t *open_quietly(coap_context_t *context, const struct socka
         return handle;
 }
 
-static int open_address(struct endpoints *endpoints, const struct config *config,
-                        const struct conf_endpoint *conf, const struct addrinfo *info)
+/* What is open already, for the plan of the next one. */
+static struct socket_peer *list_peers(const struct endpoints *endpoints)
 {
-        struct socket_plan plan = {
-                .type = transports[conf->transport].type,
-                .v6only = info->ai_family == AF_INET6 && ipv4_is_taken(config, conf),
-                .receive_buffer = (int)MIN(config->server.receive_buffer, INT_MAX),
-                .send_buffer = (int)MIN(config->server.send_buffer, INT_MAX),
-        };
-        struct endpoint *endpoint = reallocarray(endpoints->v, endpoints->n + 1, sizeof *endpoint);
+        struct socket_peer *peers = calloc(endpoints->n + 1, sizeof *peers);
 
-        if (!endpoint)
+        for (size_t i = 0; peers && i < endpoints->n; i++) {
+                const struct endpoint *endpoint = &endpoints->v[i];
+
+                peers[i] = (struct socket_peer){
+                        .fd = endpoint->fd,
+                        .type = transports[endpoint->transport].type,
+                        .address = endpoint->address,
+                };
+        }
+        return peers;
+}
+
+static int open_endpoint(struct endpoints *endpoints, struct endpoint *endpoint, struct socket_plan *plan,
+                         const struct conf_endpoint *conf)
+{
+        endpoint->host = strdup(conf->host);
+        if (!endpoint->host || !plan->peers)
                 return fail(conf, -ENOMEM, strerror(ENOMEM));
-        endpoints->v = endpoint;
-        endpoint += endpoints->n++;
-        memcpy(&plan.address, info->ai_addr, info->ai_addrlen);
-        *endpoint = (struct endpoint){
-                .transport = conf->transport,
-                .host = strdup(conf->host),
-                .port = conf->port,
-                .address = plan.address,
-                .fd = -1,
-        };
-        if (!endpoint->host)
-                return fail(conf, -ENOMEM, strerror(ENOMEM));
-        sockets_plan(&plan);
-        endpoint->handle = open_quietly(endpoints->context, &plan.address, info->ai_addrlen,
-                                        transports[conf->transport].proto);
+        sockets_plan(plan);
+        endpoint->handle = open_quietly(endpoints->context, plan, transports[conf->transport].proto);
         sockets_plan(NULL);
-        endpoint->fd = plan.fd;
-        if (!endpoint->handle && plan.error)
-                return fail(conf, -plan.error, strerror(plan.error));
+        endpoint->fd = plan->fd;
+        if (!endpoint->handle && plan->error)
+                return fail(conf, -plan->error, strerror(plan->error));
         if (!endpoint->handle)
                 return fail(conf, -ENOKEY, "libcoap refuses, as without keys in `security` for it");
         for (size_t i = 0; i < conf->multicast.n; i++) {
@@ -181,6 +178,34 @@ static int open_address(struct endpoints *endpoints, const struct config *config
                         return r;
         }
         return 0;
+}
+
+static int open_address(struct endpoints *endpoints, const struct config *config,
+                        const struct conf_endpoint *conf, const struct addrinfo *info)
+{
+        CLEANUP(freep) struct socket_peer *peers = list_peers(endpoints);
+        struct socket_plan plan = {
+                .address_size = info->ai_addrlen,
+                .type = transports[conf->transport].type,
+                .v6only = info->ai_family == AF_INET6 && ipv4_is_taken(config, conf),
+                .receive_buffer = (int)MIN(config->server.receive_buffer, INT_MAX),
+                .send_buffer = (int)MIN(config->server.send_buffer, INT_MAX),
+                .peers = peers,
+                .n_peers = endpoints->n,
+        };
+        struct endpoint *grown = reallocarray(endpoints->v, endpoints->n + 1, sizeof *grown);
+
+        if (!grown)
+                return fail(conf, -ENOMEM, strerror(ENOMEM));
+        memcpy(&plan.address, info->ai_addr, info->ai_addrlen);
+        endpoints->v = grown;
+        grown[endpoints->n] = (struct endpoint){
+                .transport = conf->transport,
+                .port = conf->port,
+                .address = plan.address,
+                .fd = -1,
+        };
+        return open_endpoint(endpoints, &grown[endpoints->n++], &plan, conf);
 }
 
 static int open_entry(struct endpoints *endpoints, const struct config *config,

@@ -2,37 +2,68 @@
 /*
  * The interposed calls; see sockets.h.
  *
- * They have no user data, so that this file keeps the program's one table of descriptors: a static, because
- * descriptors are a property of the process too. It holds only what belongs to endpoints; calls for any
- * other descriptor go straight to the kernel, which also keeps clear of a sanitizer's own interposition.
+ * They have no user data, so that this file keeps the one mutable table of the program: which descriptors are
+ * libcoap's, by number. Descriptors are a property of the process just the same. What is behind one, rings and
+ * counters, hangs on an object of its owner; a call for any other descriptor costs one look into the table and
+ * goes to the kernel by number, which also keeps clear of a sanitizer's own interposition.
  */
 #include "endpoints/sockets.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/log.h"
-#include "base/util.h"
-
 #define INTERPOSED __attribute__((used, visibility("default")))
 
-struct bound {
-        int fd;
-        int type;
-        bool v6only;
-        struct sockaddr_storage address;
+struct known {
+        enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_TIMER } kind;
+        int epoll_fd; /* -1: in none */
+        void *tag;
+        const struct socket_io *io;
 };
 
 static struct {
         struct socket_plan *plan;
-        struct bound *bound; /* the endpoints' descriptors */
-        size_t n_bound;
-} sockets;
+        struct known *by_fd;
+        int size;
+        unsigned generation;
+        int spare; /* kept to be given up for an accept() at the limit of descriptors */
+} sockets = { .spare = -1 };
+
+static struct known *find(int fd)
+{
+        if (fd < 0 || fd >= sockets.size || sockets.by_fd[fd].kind == KNOWN_NOT)
+                return NULL;
+        return &sockets.by_fd[fd];
+}
+
+static const struct socket_io *io_of(int fd)
+{
+        struct known *known = find(fd);
+
+        return known ? known->io : NULL;
+}
+
+/* False when there is no memory. */
+static bool remember(int fd, int kind, int epoll_fd)
+{
+        if (fd >= sockets.size) {
+                int size = fd + 16;
+                struct known *grown = reallocarray(sockets.by_fd, (size_t)size, sizeof *grown);
+
+                if (!grown)
+                        return false;
+                for (int i = sockets.size; i < size; i++)
+                        grown[i] = (struct known){ .kind = KNOWN_NOT };
+                sockets.by_fd = grown;
+                sockets.size = size;
+        }
+        sockets.by_fd[fd] = (struct known){ .kind = (unsigned)kind, .epoll_fd = epoll_fd };
+        return true;
+}
 
 void sockets_plan(struct socket_plan *plan)
 {
@@ -43,157 +74,72 @@ void sockets_plan(struct socket_plan *plan)
         sockets.plan = plan;
 }
 
-static struct bound *sockets_find(int fd)
-{
-        for (size_t i = 0; i < sockets.n_bound; i++) {
-                if (sockets.bound[i].fd == fd)
-                        return &sockets.bound[i];
-        }
-        return NULL;
-}
-
 void sockets_forget(int fd)
 {
-        struct bound *bound = sockets_find(fd);
+        struct known *known = find(fd);
 
-        if (!bound)
-                return;
-        *bound = sockets.bound[--sockets.n_bound];
-        if (sockets.n_bound == 0) {
-                free(sockets.bound);
-                sockets.bound = NULL;
+        if (known)
+                known->kind = KNOWN_NOT;
+}
+
+void sockets_set_io(int fd, const struct socket_io *io)
+{
+        struct known *known = find(fd);
+
+        if (known)
+                known->io = io;
+}
+
+int sockets_timer_of(int epoll_fd)
+{
+        for (int fd = 0; fd < sockets.size; fd++) {
+                if (sockets.by_fd[fd].kind == KNOWN_TIMER && sockets.by_fd[fd].epoll_fd == epoll_fd)
+                        return fd;
         }
+        return -1;
 }
 
-static int sockets_remember(const struct socket_plan *plan)
+unsigned sockets_generation(void)
 {
-        struct bound *bound;
-
-        sockets_forget(plan->fd);
-        bound = reallocarray(sockets.bound, sockets.n_bound + 1, sizeof *bound);
-        if (!bound)
-                return -ENOMEM;
-        sockets.bound = bound;
-        bound += sockets.n_bound++;
-        *bound = (struct bound){
-                .fd = plan->fd,
-                .type = plan->type,
-                .v6only = plan->v6only,
-        };
-        getsockname(plan->fd, (struct sockaddr *)&bound->address, &(socklen_t){ sizeof bound->address });
-        return 0;
+        return sockets.generation;
 }
 
-static in_port_t address_port(const struct sockaddr_storage *a)
+bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch)
 {
-        return a->ss_family == AF_INET ? ((const struct sockaddr_in *)a)->sin_port
-                                       : ((const struct sockaddr_in6 *)a)->sin6_port;
-}
+        while (*cursor < sockets.size) {
+                int fd = (*cursor)++;
+                const struct known *known = &sockets.by_fd[fd];
 
-/* May the same packet belong to both? Errs on the side of yes: the kernel has the last word. */
-static bool overlaps(const struct bound *bound, const struct socket_plan *plan)
-{
-        return bound->type == plan->type && address_port(&bound->address) == address_port(&plan->address);
-}
-
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-        const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
-        const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
-
-        if (a->ss_family != b->ss_family)
-                return false;
-        if (a->ss_family == AF_INET)
-                return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
-        return IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr) && a6->sin6_scope_id == b6->sin6_scope_id;
-}
-
-static void set_flag(int fd, int level, int option, int value)
-{
-        setsockopt(fd, level, option, &value, sizeof value);
-}
-
-/* Asks past the limit of net.core.[rw]mem_max first, which takes CAP_NET_ADMIN. */
-static void set_buffer(int fd, int forced, int plain, int bytes, const char *what)
-{
-        int got = 0;
-
-        if (bytes <= 0)
-                return;
-        if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) < 0)
-                set_flag(fd, SOL_SOCKET, plain, bytes);
-        getsockopt(fd, SOL_SOCKET, plain, &got, &(socklen_t){ sizeof got });
-        /* The kernel reports twice what was asked for: socket(7). */
-        if (got / 2 < bytes)
-                log_notice("The %s buffer is %d bytes, not %d: net.core.%s is lower", what, got / 2, bytes,
-                           plain == SO_RCVBUF ? "rmem_max" : "wmem_max");
-}
-
-static void allow_sharing(const struct socket_plan *plan, bool allow)
-{
-        set_flag(plan->fd, SOL_SOCKET, SO_REUSEPORT, allow);
-        for (size_t i = 0; i < sockets.n_bound; i++) {
-                if (overlaps(&sockets.bound[i], plan))
-                        set_flag(sockets.bound[i].fd, SOL_SOCKET, SO_REUSEPORT, allow);
+                if (known->kind == KNOWN_DATAGRAM && known->epoll_fd == epoll_fd) {
+                        *ret_watch = (struct socket_watch){ fd, known->tag };
+                        return true;
+                }
         }
+        return false;
 }
 
-/*
- * Is an endpoint of ours in the way, and can the two share the port? The kernel lets them when both say
- * SO_REUSEPORT at this moment. Saying so only now, and only in this case, keeps other processes out.
- */
-static bool is_beside_ours(const struct socket_plan *plan)
+ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags)
 {
-        bool any = false;
-
-        for (size_t i = 0; i < sockets.n_bound; i++) {
-                const struct bound *bound = &sockets.bound[i];
-
-                if (bound->fd == plan->fd || !overlaps(bound, plan))
-                        continue;
-                if (same_address(&bound->address, &plan->address))
-                        return false;
-                any = true;
-        }
-        return any;
+        return syscall(SYS_recvmsg, fd, message, flags);
 }
 
-/* bind() or listen(), which checks the address a second time, on a plan's descriptor. */
-static int try_sharing(const struct socket_plan *plan, long call, long second, long third)
+ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags)
 {
-        int r = (int)syscall(call, plan->fd, second, third);
-        int error = errno;
-
-        if (r < 0 && error == EADDRINUSE && is_beside_ours(plan)) {
-                allow_sharing(plan, true);
-                r = (int)syscall(call, plan->fd, second, third);
-                error = errno;
-                allow_sharing(plan, false);
-        }
-        errno = error;
-        return r;
+        return syscall(SYS_sendmsg, fd, message, flags);
 }
 
-static int bind_planned(struct socket_plan *plan, const struct sockaddr *address, socklen_t size)
+int sockets_raw_settime(int fd, const struct itimerspec *value)
 {
-        int r;
+#if defined(__LP64__)
+        return (int)syscall(SYS_timerfd_settime, fd, 0, value, NULL);
+#else
+        return timerfd_settime(fd, 0, value, NULL);
+#endif
+}
 
-        if (plan->type == SOCK_DGRAM) {
-                set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
-                set_buffer(plan->fd, SO_RCVBUFFORCE, SO_RCVBUF, plan->receive_buffer, "receive");
-                set_buffer(plan->fd, SO_SNDBUFFORCE, SO_SNDBUF, plan->send_buffer, "send");
-        } else {
-                /* Accepted sockets inherit it. A WebSocket answer leaves in two writes, 44 ms apart without. */
-                set_flag(plan->fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        }
-        if (plan->v6only)
-                set_flag(plan->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-        r = try_sharing(plan, SYS_bind, (long)address, size);
-        if (r == 0 && sockets_remember(plan) < 0) {
-                errno = ENOMEM;
-                r = -1;
-        }
-        return r;
+static bool is_planned(int fd)
+{
+        return sockets.plan && sockets.plan->fd >= 0 && fd == sockets.plan->fd;
 }
 
 INTERPOSED int socket(int domain, int type, int protocol)
@@ -202,10 +148,7 @@ INTERPOSED int socket(int domain, int type, int protocol)
 
         if (!plan || plan->fd >= 0 || domain != plan->address.ss_family || type != plan->type)
                 return (int)syscall(SYS_socket, domain, type, protocol);
-        plan->fd = (int)syscall(SYS_socket, domain, type | SOCK_CLOEXEC, protocol);
-        if (plan->fd < 0)
-                plan->error = errno;
-        return plan->fd;
+        return plan_socket(plan, protocol);
 }
 
 INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t size)
@@ -213,24 +156,102 @@ INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t size)
         struct socket_plan *plan = sockets.plan;
         int r;
 
-        if (!plan || fd != plan->fd)
+        if (!is_planned(fd))
                 return (int)syscall(SYS_bind, fd, address, size);
-        r = bind_planned(plan, address, size);
-        if (r < 0)
-                plan->error = errno;
+        r = plan_bind(plan);
+        if (r == 0 && !remember(fd, plan->type == SOCK_DGRAM ? KNOWN_DATAGRAM : KNOWN_LISTENER, -1)) {
+                plan->error = errno = ENOMEM;
+                r = -1;
+        }
         return r;
 }
 
 INTERPOSED int listen(int fd, int backlog)
 {
-        enum { MOST = 65535 }; /* libcoap asks for 5; the kernel cuts this to net.core.somaxconn */
-        struct socket_plan *plan = sockets.plan;
+        return is_planned(fd) ? plan_listen(sockets.plan) : (int)syscall(SYS_listen, fd, backlog);
+}
+
+/*
+ * At the limit of descriptors a connection can not be taken off the queue, and the loop would turn without
+ * end. Giving up the spare descriptor for a moment takes it off, so that the peer sees it closed.
+ */
+static int accept_at_limit(int fd)
+{
+        int error = errno;
+        int taken;
+
+        if (sockets.spare >= 0) {
+                close(sockets.spare);
+                taken = (int)syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC);
+                error = taken < 0 ? errno : error;
+                if (taken >= 0)
+                        close(taken);
+                sockets.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        }
+        errno = error;
+        return -1;
+}
+
+INTERPOSED int accept(int fd, struct sockaddr *address, socklen_t *size)
+{
+        struct known *known = find(fd);
+        bool ours = known && known->kind == KNOWN_LISTENER;
         int r;
 
-        if (!plan || fd != plan->fd)
-                return (int)syscall(SYS_listen, fd, backlog);
-        r = try_sharing(plan, SYS_listen, MOST, 0);
-        if (r < 0)
-                plan->error = errno;
+        if (ours && sockets.spare < 0)
+                sockets.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        r = (int)syscall(SYS_accept4, fd, address, size, ours ? SOCK_CLOEXEC : 0);
+        if (r < 0 && ours && (errno == EMFILE || errno == ENFILE))
+                r = accept_at_limit(fd);
         return r;
 }
+
+INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+        const struct socket_io *io = io_of(fd);
+
+        if (!io || flags != 0)
+                return sockets_raw_recvmsg(fd, message, flags);
+        return io->receive(io->userdata, message);
+}
+
+INTERPOSED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+        const struct socket_io *io = io_of(fd);
+
+        if (!io || flags != 0)
+                return sockets_raw_sendmsg(fd, message, flags);
+        return io->send(io->userdata, message);
+}
+
+/* libcoap marks an endpoint's events with its own pointer, and those of its one timer with none. */
+INTERPOSED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+        int r = (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
+        struct known *known = find(fd);
+
+        if (r < 0 || operation != EPOLL_CTL_ADD)
+                return r;
+        if (known && known->kind == KNOWN_DATAGRAM) {
+                known->epoll_fd = epoll_fd;
+                known->tag = event->data.ptr;
+                sockets.generation++;
+        } else if (!event->data.ptr) {
+                /* One left over from a context that had the same number for its set. */
+                sockets_forget(sockets_timer_of(epoll_fd));
+                remember(fd, KNOWN_TIMER, epoll_fd);
+        }
+        return r;
+}
+
+#if defined(__LP64__)
+/* Not where time_t has two sizes: there the library calls another name, and all that is lost is a call saved. */
+INTERPOSED int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
+{
+        const struct socket_io *io = io_of(fd);
+
+        if (!io || flags != 0 || old)
+                return (int)syscall(SYS_timerfd_settime, fd, flags, value, old);
+        return io->set_time(io->userdata, value);
+}
+#endif

@@ -2,32 +2,57 @@
 /*
  * The descriptors under libcoap's endpoints.
  *
- * libcoap opens its sockets itself and has no call to hand it an open one, to size its buffers or to refuse a
- * shared address. But the executable's own socket(), bind() and listen() take precedence over those of libc
- * when the shared libcoap calls them. Those here do as libc's do, except while sockets_plan() announces
- * that the next one is an endpoint of ours.
+ * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an open
+ * one. But functions of the executable take precedence over those of libc when the shared libcoap calls them:
+ * socket(), bind(), listen(), accept(), recvmsg(), sendmsg(), epoll_ctl() and timerfd_settime() of this module
+ * do as those of libc for every descriptor, except for those that belong to an endpoint.
  */
 #ifndef COAPD_ENDPOINTS_SOCKETS_H
 #define COAPD_ENDPOINTS_SOCKETS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
-/* What the next endpoint's socket shall be like. */
-struct socket_plan {
-        struct sockaddr_storage address;
-        int type;       /* SOCK_DGRAM or SOCK_STREAM */
-        bool v6only;    /* the IPv4 side of "::" is another endpoint's */
-        int receive_buffer; /* bytes; 0: the kernel's default */
-        int send_buffer;
-        int fd;    /* out: the descriptor; -1 while there is none */
-        int error; /* out: errno of the system call that failed, or 0 */
+#include "endpoints/socket_plan.h"
+
+/*
+ * From here on until sockets_plan(NULL), the next socket() of the plan's family and type is for `plan`, and is
+ * known as an endpoint's descriptor until sockets_forget().
+ */
+void sockets_plan(struct socket_plan *plan);
+void sockets_forget(int fd);
+
+/* Stands in for recvmsg() and sendmsg() of an endpoint, without flags, or for libcoap's timer. */
+struct socket_io {
+        ssize_t (*receive)(void *userdata, struct msghdr *into);
+        ssize_t (*send)(void *userdata, const struct msghdr *message);
+        int (*set_time)(void *userdata, const struct itimerspec *value);
+        void *userdata;
 };
 
-/* From here on until sockets_plan(NULL) the next matching socket() is for `plan`. */
-void sockets_plan(struct socket_plan *plan);
+/* `io` is borrowed until the next call; NULL gives the descriptor back to the kernel. */
+void sockets_set_io(int fd, const struct socket_io *io);
 
-/* Before the descriptor is closed: forgets that it is an endpoint's. */
-void sockets_forget(int fd);
+/* The timer that a libcoap context put into its epoll set; -1 when there is none. */
+int sockets_timer_of(int epoll_fd);
+
+/* A datagram endpoint as the epoll set of its context knows it. */
+struct socket_watch {
+        int fd;
+        void *tag; /* data.ptr of its events */
+};
+
+/* Changes with every endpoint that is added to an epoll set. */
+unsigned sockets_generation(void);
+
+/* The datagram endpoint behind `*cursor`, which starts at 0; false behind the last one. */
+bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch);
+
+/* The calls of libc past the ones above. */
+ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags);
+int sockets_raw_settime(int fd, const struct itimerspec *value);
 
 #endif

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include <systemd/sd-daemon.h>
@@ -36,6 +37,8 @@ void notify_status(const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
+        for (char *newline = strchr(text, '\n'); newline; newline = strchr(newline, '\n'))
+                *newline = ' '; /* the next line would be another assignment */
         sd_notifyf(0, "STATUS=%s", text);
 }
 

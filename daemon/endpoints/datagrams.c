@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Batches of datagrams; see datagrams.h. */
+#include "endpoints/datagrams.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* Room for both kinds of packet info, which a dual-stack socket gets for IPv4, and the overflow count. */
+enum { CONTROL_SIZE = 128, ARENA_SIZE = 64 * 1024 };
+
+union name {
+        struct sockaddr any;
+        struct sockaddr_in6 six;
+};
+
+struct inbox {
+        unsigned next, n;
+        uint32_t overflows;
+        struct mmsghdr head[INBOX_MOST];
+        struct iovec piece[INBOX_MOST];
+        union name name[INBOX_MOST];
+        _Alignas(struct cmsghdr) uint8_t control[INBOX_MOST][CONTROL_SIZE];
+        uint8_t payload[INBOX_MOST][DATAGRAM_SIZE];
+};
+
+struct outbox {
+        unsigned next, n;
+        size_t used; /* of the arena */
+        struct mmsghdr head[OUTBOX_MOST];
+        struct iovec piece[OUTBOX_MOST];
+        union name name[OUTBOX_MOST];
+        _Alignas(struct cmsghdr) uint8_t control[OUTBOX_MOST][CONTROL_SIZE];
+        uint8_t arena[ARENA_SIZE];
+};
+
+static void inbox_reset_slot(struct inbox *inbox, unsigned i)
+{
+        inbox->head[i].msg_hdr.msg_namelen = sizeof inbox->name[i];
+        inbox->head[i].msg_hdr.msg_controllen = CONTROL_SIZE;
+        inbox->head[i].msg_hdr.msg_flags = 0;
+}
+
+struct inbox *inbox_new(void)
+{
+        struct inbox *inbox = calloc(1, sizeof *inbox);
+
+        for (unsigned i = 0; inbox && i < INBOX_MOST; i++) {
+                inbox->piece[i] = (struct iovec){ inbox->payload[i], DATAGRAM_SIZE };
+                inbox->head[i].msg_hdr = (struct msghdr){
+                        .msg_name = &inbox->name[i],
+                        .msg_iov = &inbox->piece[i],
+                        .msg_iovlen = 1,
+                        .msg_control = inbox->control[i],
+                };
+                inbox_reset_slot(inbox, i);
+        }
+        return inbox;
+}
+
+void inbox_free(struct inbox *inbox)
+{
+        free(inbox);
+}
+
+int inbox_fill(struct inbox *inbox, int fd, unsigned most)
+{
+        int n = recvmmsg(fd, inbox->head, MIN(most, INBOX_MOST), MSG_DONTWAIT, NULL);
+
+        inbox->next = 0;
+        inbox->n = n > 0 ? (unsigned)n : 0;
+        if (n < 0)
+                return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+        return n;
+}
+
+static bool is_packet_info(const struct cmsghdr *c)
+{
+        return (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) ||
+               (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO);
+}
+
+/* libcoap's buffer holds one packet info and nothing else. The first is the one that it would have got. */
+static void take_control(struct inbox *inbox, struct msghdr *from, struct msghdr *into)
+{
+        size_t room = into->msg_controllen;
+
+        into->msg_controllen = 0;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(from); c; c = CMSG_NXTHDR(from, c)) {
+                size_t payload = c->cmsg_len - CMSG_LEN(0);
+
+                if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+                        memcpy(&inbox->overflows, CMSG_DATA(c), sizeof inbox->overflows);
+                } else if (is_packet_info(c) && into->msg_controllen == 0 && CMSG_SPACE(payload) <= room) {
+                        memcpy(into->msg_control, c, c->cmsg_len);
+                        into->msg_controllen = CMSG_SPACE(payload);
+                }
+        }
+}
+
+size_t inbox_take(struct inbox *inbox, struct msghdr *into)
+{
+        unsigned i = inbox->next++;
+        struct msghdr *from = &inbox->head[i].msg_hdr;
+        size_t length = inbox->head[i].msg_len;
+        size_t n = MIN(length, into->msg_iov[0].iov_len);
+
+        memcpy(into->msg_iov[0].iov_base, inbox->payload[i], n);
+        into->msg_namelen = MIN(into->msg_namelen, from->msg_namelen);
+        memcpy(into->msg_name, from->msg_name, into->msg_namelen);
+        take_control(inbox, from, into);
+        into->msg_flags = (from->msg_flags & MSG_TRUNC) | (n < length ? MSG_TRUNC : 0);
+        inbox_reset_slot(inbox, i);
+        return n;
+}
+
+bool inbox_is_empty(const struct inbox *inbox)
+{
+        return inbox->next == inbox->n;
+}
+
+uint32_t inbox_overflows(const struct inbox *inbox)
+{
+        return inbox->overflows;
+}
+
+struct outbox *outbox_new(void)
+{
+        struct outbox *outbox = malloc(sizeof *outbox);
+
+        if (outbox)
+                outbox->next = outbox->n = outbox->used = 0;
+        return outbox;
+}
+
+void outbox_free(struct outbox *outbox)
+{
+        free(outbox);
+}
+
+bool outbox_is_empty(const struct outbox *outbox)
+{
+        return outbox->next == outbox->n;
+}
+
+bool outbox_put(struct outbox *outbox, const struct msghdr *m)
+{
+        unsigned i = outbox->n;
+        size_t length = 0;
+
+        for (size_t k = 0; k < m->msg_iovlen; k++)
+                length += m->msg_iov[k].iov_len;
+        if (i == OUTBOX_MOST || length > ARENA_SIZE - outbox->used || m->msg_controllen > CONTROL_SIZE ||
+            m->msg_namelen > sizeof outbox->name[i])
+                return false;
+        outbox->piece[i] = (struct iovec){ outbox->arena + outbox->used, length };
+        for (size_t k = 0; k < m->msg_iovlen; k++) {
+                memcpy(outbox->arena + outbox->used, m->msg_iov[k].iov_base, m->msg_iov[k].iov_len);
+                outbox->used += m->msg_iov[k].iov_len;
+        }
+        if (m->msg_namelen > 0)
+                memcpy(&outbox->name[i], m->msg_name, m->msg_namelen);
+        if (m->msg_controllen > 0)
+                memcpy(outbox->control[i], m->msg_control, m->msg_controllen);
+        outbox->head[i].msg_hdr = (struct msghdr){
+                .msg_name = &outbox->name[i],
+                .msg_namelen = m->msg_namelen,
+                .msg_iov = &outbox->piece[i],
+                .msg_iovlen = 1,
+                .msg_control = outbox->control[i],
+                .msg_controllen = m->msg_controllen,
+        };
+        outbox->n++;
+        return true;
+}
+
+unsigned outbox_flush(struct outbox *outbox, int fd, outbox_refused *refused, void *userdata,
+                      bool *ret_blocked)
+{
+        unsigned sent = 0;
+
+        *ret_blocked = false;
+        while (outbox->next < outbox->n) {
+                struct mmsghdr *first = &outbox->head[outbox->next];
+                int r = sendmmsg(fd, first, outbox->n - outbox->next, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                if (r > 0) {
+                        outbox->next += (unsigned)r;
+                        sent += (unsigned)r;
+                } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+                        *ret_blocked = true;
+                        return sent;
+                } else if (errno != EINTR) {
+                        /* What it says is about the first one only. */
+                        outbox->next++;
+                        refused(userdata, &first->msg_hdr, errno);
+                }
+        }
+        outbox->next = outbox->n = 0;
+        outbox->used = 0;
+        return sent;
+}

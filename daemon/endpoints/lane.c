@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A datagram endpoint's two batches and its counters; see lane.h. */
+#include "endpoints/lane.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/util.h"
+
+static const char *peer_name(const struct msghdr *message, char *out, socklen_t size)
+{
+        const struct sockaddr_in *four = message->msg_name;
+        const struct sockaddr_in6 *six = message->msg_name;
+        bool is_six = four->sin_family == AF_INET6;
+
+        return inet_ntop(is_six ? AF_INET6 : AF_INET,
+                         is_six ? (const void *)&six->sin6_addr : (const void *)&four->sin_addr, out, size);
+}
+
+/* What the kernel refuses is lost, as it could be on its way; but the operator is to hear of it. */
+static void lane_on_refused(void *userdata, const struct msghdr *message, int error)
+{
+        struct lane *lane = userdata;
+        char peer[INET6_ADDRSTRLEN];
+        unsigned before;
+
+        lane->metrics->datagrams_refused++;
+        if (log_gate_pass(&lane->refused, &before))
+                log_warning("A datagram to %s could not be sent: %s (and %u before)",
+                            peer_name(message, peer, sizeof peer), strerror(error), before);
+}
+
+static int lane_on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        (void)source, (void)fd, (void)events;
+        lane_flush(userdata);
+        return 0;
+}
+
+static void lane_watch_writable(struct lane *lane, bool on)
+{
+        int r = 0;
+
+        if (!lane->writable && on) {
+                r = sd_event_add_io(lane->event, &lane->writable, lane->watch.fd, EPOLLOUT, lane_on_writable,
+                                    lane);
+                if (r < 0)
+                        log_warning("Can not wait for a socket to take more: %s", strerror(-r));
+        }
+        if (lane->writable)
+                sd_event_source_set_enabled(lane->writable, on ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+void lane_flush(struct lane *lane)
+{
+        bool blocked;
+
+        if (outbox_is_empty(lane->outbox))
+                return;
+        lane->metrics->datagrams_sent +=
+                outbox_flush(lane->outbox, lane->watch.fd, lane_on_refused, lane, &blocked);
+        if (blocked || lane->writable)
+                lane_watch_writable(lane, blocked);
+}
+
+static ssize_t lane_send(void *userdata, const struct msghdr *message)
+{
+        struct lane *lane = userdata;
+        ssize_t length = 0;
+        ssize_t n;
+
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                length += (ssize_t)message->msg_iov[i].iov_len;
+        if (*lane->holding || !outbox_is_empty(lane->outbox)) {
+                if (outbox_put(lane->outbox, message))
+                        return length;
+                lane_flush(lane);
+                if (outbox_put(lane->outbox, message))
+                        return length;
+                if (!outbox_is_empty(lane->outbox)) {
+                        /* libcoap would forget a message that fails here; one that is lost it sends again. */
+                        lane_on_refused(lane, message, EAGAIN);
+                        return length;
+                }
+        }
+        n = sockets_raw_sendmsg(lane->watch.fd, message, MSG_NOSIGNAL);
+        if (n >= 0)
+                lane->metrics->datagrams_sent++;
+        else
+                lane->metrics->datagrams_refused++;
+        return n;
+}
+
+unsigned lane_fill(struct lane *lane, unsigned most)
+{
+        int n = inbox_fill(lane->inbox, lane->watch.fd, most);
+        unsigned before;
+
+        if (n < 0) {
+                if (log_gate_pass(&lane->dropped, &before))
+                        log_warning("A socket can not be read: %s (and %u before)", strerror(-n), before);
+                return 0;
+        }
+        lane->metrics->datagrams_received += (unsigned)n;
+        return (unsigned)n;
+}
+
+static void lane_count_overflows(struct lane *lane)
+{
+        uint32_t lost = inbox_overflows(lane->inbox) - lane->overflows;
+        unsigned before;
+
+        if (lost == 0)
+                return;
+        lane->overflows += lost;
+        lane->metrics->datagrams_dropped += lost;
+        if (log_gate_pass(&lane->dropped, &before))
+                log_warning("The kernel dropped %u datagrams: server.receive_buffer is too small for the load",
+                            lost);
+}
+
+ssize_t lane_take(struct lane *lane, struct msghdr *into)
+{
+        size_t n = inbox_take(lane->inbox, into);
+        char peer[INET6_ADDRSTRLEN];
+        unsigned before;
+
+        lane_count_overflows(lane);
+        if (!(into->msg_flags & MSG_TRUNC))
+                return (ssize_t)n;
+        /* libcoap does not look at the flag and would take the rest of it for all. */
+        lane->metrics->datagrams_cut++;
+        if (log_gate_pass(&lane->cut, &before))
+                log_notice("A datagram from %s is longer than any message and was ignored (and %u before)",
+                           peer_name(into, peer, sizeof peer), before);
+        return lane_take_nothing(into);
+}
+
+ssize_t lane_take_nothing(struct msghdr *into)
+{
+        /* Without a packet info libcoap asks the kernel for the local address, for nothing. */
+        struct cmsghdr *c = into->msg_control;
+
+        into->msg_namelen = 0;
+        into->msg_flags = 0;
+        into->msg_controllen = CMSG_SPACE(sizeof(struct in_pktinfo));
+        memset(c, 0, CMSG_SPACE(sizeof(struct in_pktinfo)));
+        *c = (struct cmsghdr){
+                .cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)),
+                .cmsg_level = IPPROTO_IP,
+                .cmsg_type = IP_PKTINFO,
+        };
+        return 0;
+}
+
+void lane_clear_error(struct lane *lane)
+{
+        int error = 0;
+        unsigned before;
+
+        getsockopt(lane->watch.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error });
+        if (log_gate_pass(&lane->dropped, &before))
+                log_warning("A socket reports: %s (and %u before)", strerror(error), before);
+}
+
+int lane_new(const struct socket_watch *watch, sd_event *event, struct metrics *metrics, const bool *holding,
+             ssize_t (*receive)(void *lane, struct msghdr *into), struct lane **ret_lane)
+{
+        static const struct log_gate gate = { .burst = 3, .interval_s = 60 };
+        struct lane *lane = calloc(1, sizeof *lane);
+
+        if (!lane)
+                return -ENOMEM;
+        *lane = (struct lane){
+                .watch = *watch,
+                .io = { .receive = receive, .send = lane_send, .userdata = lane },
+                .inbox = inbox_new(),
+                .outbox = outbox_new(),
+                .metrics = metrics,
+                .event = sd_event_ref(event),
+                .holding = holding,
+                .refused = gate,
+                .cut = gate,
+                .dropped = gate,
+        };
+        if (!lane->inbox || !lane->outbox) {
+                lane_free(lane);
+                return -ENOMEM;
+        }
+        setsockopt(watch->fd, SOL_SOCKET, SO_RXQ_OVFL, &(int){ 1 }, sizeof(int));
+        sockets_set_io(watch->fd, &lane->io);
+        *ret_lane = lane;
+        return 0;
+}
+
+void lane_free(struct lane *lane)
+{
+        if (!lane)
+                return;
+        if (lane->outbox)
+                lane_flush(lane);
+        sockets_set_io(lane->watch.fd, NULL);
+        setsockopt(lane->watch.fd, SOL_SOCKET, SO_RXQ_OVFL, &(int){ 0 }, sizeof(int));
+        sd_event_source_disable_unref(lane->writable);
+        sd_event_unref(lane->event);
+        inbox_free(lane->inbox);
+        outbox_free(lane->outbox);
+        free(lane);
+}

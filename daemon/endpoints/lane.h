@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One datagram endpoint under the pump: what was read ahead for libcoap, what libcoap has sent and the kernel
+ * has not got yet, and what went wrong.
+ */
+#ifndef COAPD_ENDPOINTS_LANE_H
+#define COAPD_ENDPOINTS_LANE_H
+
+#include <stdbool.h>
+
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "endpoints/datagrams.h"
+#include "endpoints/sockets.h"
+
+struct lane {
+        struct socket_watch watch;
+        struct socket_io io;
+        struct inbox *inbox;
+        struct outbox *outbox;
+        struct metrics *metrics;
+        sd_event *event;
+        sd_event_source *writable; /* on while the kernel takes no more */
+        const bool *holding;       /* what libcoap sends waits for lane_flush() */
+        uint32_t overflows;
+        struct log_gate refused, cut, dropped;
+        /* The pump's, for its turn. */
+        void *owner;
+        unsigned copies; /* of the event that libcoap has been given and has not come to yet */
+        unsigned share;  /* how many it was given */
+        bool dry;
+};
+
+/*
+ * `receive` stands in for libcoap's recvmsg(), with the lane as its userdata. While *holding, sends are
+ * gathered. `metrics` and `holding` must outlive the lane.
+ */
+int lane_new(const struct socket_watch *watch, sd_event *event, struct metrics *metrics, const bool *holding,
+             ssize_t (*receive)(void *lane, struct msghdr *into), struct lane **ret_lane);
+
+/* Sends what it can and gives the descriptor back. Accepts NULL. */
+void lane_free(struct lane *lane);
+
+/* Reads ahead, when nothing is left of the last time. Returns how many datagrams. */
+unsigned lane_fill(struct lane *lane, unsigned most);
+
+/* The oldest datagram that was read ahead, as recvmsg() gives it. One that does not count comes as nothing. */
+ssize_t lane_take(struct lane *lane, struct msghdr *into);
+
+/* An empty datagram from nowhere: libcoap ignores it without a word. */
+ssize_t lane_take_nothing(struct msghdr *into);
+
+void lane_flush(struct lane *lane);
+
+/* Takes a pending error off the socket, which would keep it ready for ever. */
+void lane_clear_error(struct lane *lane);
+
+#endif

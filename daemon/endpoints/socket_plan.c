@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening an endpoint's socket; see socket_plan.h. It calls the kernel by number, because the functions of libc
+ * are the ones that sockets.c stands in for.
+ */
+#include "endpoints/socket_plan.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static void set_flag(int fd, int level, int option, int value)
+{
+        setsockopt(fd, level, option, &value, sizeof value);
+}
+
+/* Asks past the limit of net.core.[rw]mem_max first, which takes CAP_NET_ADMIN. */
+static void set_buffer(int fd, int forced, int plain, int bytes, const char *what)
+{
+        int got = 0;
+
+        if (bytes <= 0)
+                return;
+        if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) < 0)
+                set_flag(fd, SOL_SOCKET, plain, bytes);
+        getsockopt(fd, SOL_SOCKET, plain, &got, &(socklen_t){ sizeof got });
+        /* The kernel reports twice what was asked for: socket(7). */
+        if (got / 2 < bytes)
+                log_notice("A %s buffer is %d bytes and not %d: raise net.core.%s", what, got / 2, bytes,
+                           plain == SO_RCVBUF ? "rmem_max" : "wmem_max");
+}
+
+static in_port_t port_of(const struct sockaddr_storage *a)
+{
+        return a->ss_family == AF_INET ? ((const struct sockaddr_in *)a)->sin_port
+                                       : ((const struct sockaddr_in6 *)a)->sin6_port;
+}
+
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+        const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+        const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+
+        if (a->ss_family != b->ss_family)
+                return false;
+        if (a->ss_family == AF_INET)
+                return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+        return IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr) && a6->sin6_scope_id == b6->sin6_scope_id;
+}
+
+static bool share_port(const struct socket_plan *plan, const struct socket_peer *peer)
+{
+        return peer->type == plan->type && port_of(&peer->address) == port_of(&plan->address);
+}
+
+/* Is an endpoint of ours in the way, one that this one can share the port with? */
+static bool is_beside_ours(const struct socket_plan *plan)
+{
+        bool any = false;
+
+        for (size_t i = 0; i < plan->n_peers; i++) {
+                if (!share_port(plan, &plan->peers[i]))
+                        continue;
+                if (same_address(&plan->peers[i].address, &plan->address))
+                        return false;
+                any = true;
+        }
+        return any;
+}
+
+/*
+ * Two sockets may overlap when both say SO_REUSEPORT while the second one is bound. Saying so only then, and
+ * only where an endpoint of ours is in the way, keeps other processes out.
+ */
+static void allow_sharing(const struct socket_plan *plan, int allow)
+{
+        set_flag(plan->fd, SOL_SOCKET, SO_REUSEPORT, allow);
+        for (size_t i = 0; i < plan->n_peers; i++) {
+                if (share_port(plan, &plan->peers[i]))
+                        set_flag(plan->peers[i].fd, SOL_SOCKET, SO_REUSEPORT, allow);
+        }
+}
+
+/* bind(), or listen(), which checks the address a second time. */
+static int call_sharing(struct socket_plan *plan, long call, long second, long third)
+{
+        int r = (int)syscall(call, plan->fd, second, third);
+
+        if (r < 0)
+                plan->error = errno;
+        if (r < 0 && errno == EADDRINUSE && is_beside_ours(plan)) {
+                allow_sharing(plan, 1);
+                r = (int)syscall(call, plan->fd, second, third);
+                plan->error = r < 0 ? errno : 0;
+                allow_sharing(plan, 0);
+        }
+        errno = plan->error;
+        return r;
+}
+
+int plan_socket(struct socket_plan *plan, int protocol)
+{
+        plan->fd = (int)syscall(SYS_socket, plan->address.ss_family, plan->type | SOCK_CLOEXEC, protocol);
+        if (plan->fd < 0)
+                plan->error = errno;
+        return plan->fd;
+}
+
+int plan_bind(struct socket_plan *plan)
+{
+        if (plan->type == SOCK_DGRAM) {
+                set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
+                set_buffer(plan->fd, SO_RCVBUFFORCE, SO_RCVBUF, plan->receive_buffer, "receive");
+                set_buffer(plan->fd, SO_SNDBUFFORCE, SO_SNDBUF, plan->send_buffer, "send");
+        } else {
+                /* Accepted sockets inherit it. A WebSocket answer leaves in two writes, 44 ms apart without. */
+                set_flag(plan->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        }
+        if (plan->v6only)
+                set_flag(plan->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        return call_sharing(plan, SYS_bind, (long)&plan->address, plan->address_size);
+}
+
+int plan_listen(struct socket_plan *plan)
+{
+        enum { BACKLOG = 65535 }; /* libcoap asks for 5; the kernel cuts this to net.core.somaxconn */
+
+        return call_sharing(plan, SYS_listen, BACKLOG, 0);
+}

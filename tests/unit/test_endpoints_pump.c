@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pump: a real libcoap context on a real loop, asked over real sockets. And what the pump leans on in
+ * libcoap, so that an upgrade that changes it announces itself.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <systemd/sd-event.h>
+
+#include "base/util.h"
+#include "endpoints/endpoints.h"
+#include "endpoints/pump.h"
+
+/* As many small datagrams as a socket with the kernel's default buffer is sure to hold. */
+enum { MANY = 200 };
+
+enum { N_ENDPOINTS = 2 };
+
+struct fixture {
+        coap_context_t *context;
+        coap_resource_t *resource;
+        struct conf_endpoint entries[N_ENDPOINTS];
+        struct config config;
+        struct endpoints *endpoints;
+        struct metrics metrics;
+        sd_event *event;
+        struct pump *pump;
+        int client[N_ENDPOINTS]; /* connected to the endpoint of the same number */
+        unsigned handled;
+        unsigned number; /* what the resource answers */
+};
+
+/* The one of the running test: libcoap's log handler has no user data. */
+static unsigned warnings;
+
+static void on_log(coap_log_t level, const char *text)
+{
+        if (level <= COAP_LOG_WARN) {
+                warnings++;
+                fprintf(stderr, "libcoap: %s", text);
+        }
+}
+
+static void on_get(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                   const coap_string_t *query, coap_pdu_t *response)
+{
+        struct fixture *f = coap_resource_get_userdata(resource);
+        char text[16];
+
+        (void)session, (void)request, (void)query;
+        f->handled++;
+        coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
+        coap_add_data(response, (size_t)snprintf(text, sizeof text, "%u", f->number), (uint8_t *)text);
+}
+
+static int new_client(uint16_t port)
+{
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+                                 .sin_port = htons(port) };
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+        return fd;
+}
+
+static uint16_t free_port(void)
+{
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+        getsockname(fd, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
+        close(fd);
+        return ntohs(a.sin_port);
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = calloc(1, sizeof *f);
+
+        f->context = coap_new_context(NULL);
+        f->resource = coap_resource_init(coap_make_str_const("n"), 0);
+        coap_register_handler(f->resource, COAP_REQUEST_GET, on_get);
+        coap_resource_set_get_observable(f->resource, 1);
+        coap_resource_set_userdata(f->resource, f);
+        coap_add_resource(f->context, f->resource);
+        f->config.endpoints = (struct conf_list){ f->entries, N_ENDPOINTS };
+        f->config.server.receive_buffer = 4 << 20;
+        for (int i = 0; i < N_ENDPOINTS; i++)
+                f->entries[i] = (struct conf_endpoint){
+                        .at = { "coapd.conf", 1 },
+                        .uri = (char *)"coap://127.0.0.1",
+                        .transport = TRANSPORT_UDP,
+                        .host = (char *)"127.0.0.1",
+                        .port = free_port(),
+                };
+        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_true(sd_event_new(&f->event) >= 0);
+        assert_int_equal(pump_attach(f->event, f->context, &f->metrics, &f->pump), 0);
+        for (int i = 0; i < N_ENDPOINTS; i++)
+                f->client[i] = new_client(f->entries[i].port);
+        warnings = 0;
+        coap_set_log_handler(on_log);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+
+        coap_set_log_handler(NULL);
+        pump_free(f->pump);
+        endpoints_free(f->endpoints);
+        coap_free_context(f->context);
+        sd_event_unref(f->event);
+        for (int i = 0; i < N_ENDPOINTS; i++)
+                close(f->client[i]);
+        free(f);
+        return 0;
+}
+
+/* NON GET /n with the number as its token. */
+static void ask(int fd, unsigned number)
+{
+        uint8_t get[] = { 0x54, 1, (uint8_t)(number >> 8), (uint8_t)number, 0, 0, 0, 0, 0xb1, 'n' };
+
+        memcpy(get + 4, &number, 4);
+        assert_int_equal(send(fd, get, sizeof get, 0), sizeof get);
+}
+
+/* NON GET /n with Observe: 0 (register). */
+static void observe(int fd, uint8_t token)
+{
+        const uint8_t get[] = { 0x51, 1, 0, token, token, 0x60, 0x51, 'n' };
+
+        assert_int_equal(send(fd, get, sizeof get, 0), sizeof get);
+}
+
+/* The token of the next answer, -1 when there is none yet. */
+static long answered(int fd)
+{
+        uint8_t answer[64];
+        uint32_t token;
+
+        if (recv(fd, answer, sizeof answer, 0) < 8)
+                return -1;
+        assert_int_equal(answer[1], 0x45);
+        memcpy(&token, answer + 4, 4);
+        return token;
+}
+
+/* Turns the loop until nothing is ready. Returns how often it woke. */
+static unsigned run(struct fixture *f, uint64_t wait_usec)
+{
+        unsigned n = 0;
+
+        while (sd_event_run(f->event, n ? 0 : wait_usec) > 0)
+                n++;
+        return n;
+}
+
+static void answers_all_in_order(void **state)
+{
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[0], i);
+        run(f, 0);
+        for (unsigned i = 0; i < MANY; i++)
+                assert_int_equal(answered(f->client[0]), i);
+        assert_int_equal(answered(f->client[0]), -1);
+        assert_int_equal(f->metrics.datagrams_received, MANY);
+        assert_int_equal(f->metrics.datagrams_sent, MANY);
+        assert_int_equal(f->metrics.datagrams_dropped, 0);
+        assert_int_equal(warnings, 0);
+}
+
+static void batches(void **state)
+{
+        struct fixture *f = *state;
+        unsigned woke;
+
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[0], i);
+        woke = run(f, 0);
+        /* It begins with 16 a turn and doubles, as long as none takes over 1 ms. */
+        assert_in_range(woke, 1, 20);
+        assert_int_equal(f->handled, MANY);
+}
+
+static void serves_endpoints_by_turns(void **state)
+{
+        struct fixture *f = *state;
+        unsigned handled_before = 0;
+
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[0], i);
+        ask(f->client[1], 7);
+        while (answered(f->client[1]) < 0) {
+                handled_before = f->handled;
+                assert_true(sd_event_run(f->event, 0) > 0);
+        }
+        assert_in_range(handled_before, 0, 100);
+        run(f, 0);
+        assert_int_equal(f->handled, MANY + 1);
+}
+
+static void sleeps_when_idle(void **state)
+{
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < 10; i++) {
+                ask(f->client[0], i);
+                run(f, 100000);
+                assert_int_equal(answered(f->client[0]), i);
+        }
+        assert_int_equal(run(f, 500000), 0);
+}
+
+static void kick_sends_notifications(void **state)
+{
+        struct fixture *f = *state;
+        uint8_t message[64];
+
+        for (uint8_t i = 0; i < 100; i++) {
+                int fd = i == 0 ? f->client[0] : f->client[1];
+
+                observe(fd, i);
+                run(f, 100000);
+                assert_true(recv(fd, message, sizeof message, 0) > 0);
+        }
+        f->number = 42;
+        f->metrics.datagrams_sent = 0;
+        coap_resource_notify_observers(f->resource, NULL);
+        pump_kick(f->pump);
+        assert_in_range(f->metrics.datagrams_sent, 2, 100);
+        assert_true(recv(f->client[0], message, sizeof message, 0) > 0);
+        /* All of it is done: the timer that libcoap set for it is off again. */
+        assert_int_equal(run(f, 50000), 0);
+}
+
+static void ignores_what_is_no_message(void **state)
+{
+        static uint8_t bytes[2000];
+        struct fixture *f = *state;
+
+        send(f->client[0], bytes, 0, 0);
+        send(f->client[0], bytes, sizeof bytes, 0);
+        send(f->client[0], "\x40", 1, 0);
+        ask(f->client[0], 5);
+        run(f, 100000);
+        assert_int_equal(answered(f->client[0]), 5);
+        assert_int_equal(answered(f->client[0]), -1);
+        assert_int_equal(f->metrics.datagrams_received, 4);
+        assert_int_equal(f->metrics.datagrams_cut, 1);
+        assert_int_equal(warnings, 0);
+}
+
+static void drains_at_the_end(void **state)
+{
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[0], i);
+        pump_drain(f->pump);
+        for (unsigned i = 0; i < MANY; i++)
+                assert_int_equal(answered(f->client[0]), i);
+}
+
+static void goes_on_with_an_endpoint_that_came_later(void **state)
+{
+        struct fixture *f = *state;
+        uint16_t port = free_port();
+        size_t stale;
+        int fd;
+
+        f->entries[0].port = port;
+        assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
+        fd = new_client(port);
+        for (unsigned i = 0; i < MANY; i++)
+                ask(fd, i);
+        run(f, 100000);
+        for (unsigned i = 0; i < MANY; i++)
+                assert_int_equal(answered(fd), i);
+        assert_int_equal(f->metrics.datagrams_received, MANY);
+        close(fd);
+}
+
+static void stands_aside_for_others(void **state)
+{
+        struct fixture *f = *state;
+
+        ask(f->client[0], 1);
+        ask(f->client[0], 2);
+        coap_io_process(f->context, COAP_IO_NO_WAIT);
+        coap_io_process(f->context, COAP_IO_NO_WAIT);
+        assert_int_equal(answered(f->client[0]), 1);
+        assert_int_equal(answered(f->client[0]), 2);
+        pump_free(f->pump);
+        f->pump = NULL;
+        ask(f->client[0], 3);
+        coap_io_process(f->context, COAP_IO_NO_WAIT);
+        assert_int_equal(answered(f->client[0]), 3);
+        assert_int_equal(warnings, 0);
+}
+
+static void answers_streams_beside_datagrams(void **state)
+{
+        /* CSM, then GET /n with token 1: RFC 8323, 3.2. */
+        static const uint8_t csm[] = { 0x00, 0xe1 }, get[] = { 0x21, 1, 1, 0xb1, 'n' };
+        struct fixture *f = *state;
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        uint8_t answer[128];
+        size_t stale;
+        ssize_t n;
+
+        f->entries[0].transport = TRANSPORT_TCP;
+        assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
+        a.sin_port = htons(f->entries[0].port);
+        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+        send(fd, csm, sizeof csm, 0);
+        send(fd, get, sizeof get, 0);
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[1], i);
+        run(f, 100000);
+        n = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+        assert_true(n > 5);
+        assert_memory_equal(answer + n - 4, "\x45\x01\xff\x30", 4);
+        for (unsigned i = 0; i < MANY; i++)
+                assert_int_equal(answered(f->client[1]), i);
+        close(fd);
+}
+
+/* ------------------------------------------------ what the pump leans on in libcoap */
+
+/* coap_io_do_epoll() reads one datagram for each copy of the event, and takes 0 from recvmsg() in silence. */
+static void libcoap_takes_copies_of_an_event(void **state)
+{
+        struct fixture *f = *state;
+        struct epoll_event copies[8];
+        int epoll_fd = coap_context_get_coap_fd(f->context);
+
+        for (unsigned i = 0; i < 5; i++)
+                ask(f->client[0], i);
+        assert_int_equal(epoll_wait(epoll_fd, copies, 1, 1000), 1);
+        for (size_t i = 1; i < ARRAY_LEN(copies); i++)
+                copies[i] = copies[0];
+        pump_free(f->pump); /* so that libcoap's reads go to the kernel */
+        f->pump = NULL;
+        coap_io_do_epoll(f->context, copies, 3);
+        assert_int_equal(f->handled, 3);
+        send(f->client[0], "", 0, 0);
+        coap_io_do_epoll(f->context, copies, 3);
+        assert_int_equal(f->handled, 5);
+        assert_int_equal(warnings, 0);
+}
+
+int main(void)
+{
+#define PUMP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                PUMP_TEST(answers_all_in_order),
+                PUMP_TEST(batches),
+                PUMP_TEST(serves_endpoints_by_turns),
+                PUMP_TEST(sleeps_when_idle),
+                PUMP_TEST(kick_sends_notifications),
+                PUMP_TEST(ignores_what_is_no_message),
+                PUMP_TEST(drains_at_the_end),
+                PUMP_TEST(goes_on_with_an_endpoint_that_came_later),
+                PUMP_TEST(stands_aside_for_others),
+                PUMP_TEST(answers_streams_beside_datagrams),
+                PUMP_TEST(libcoap_takes_copies_of_an_event),
+        };
+
+        coap_startup();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
