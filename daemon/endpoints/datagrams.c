@@ -73,7 +73,7 @@ int inbox_fill(struct inbox *inbox, int fd, unsigned most)
         inbox->next = 0;
         inbox->n = n > 0 ? (unsigned)n : 0;
         if (n < 0)
-                return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         return n;
 }
 
@@ -190,7 +190,7 @@ unsigned outbox_flush(struct outbox *outbox, int fd, outbox_refused *refused, vo
                 if (r > 0) {
                         outbox->next += (unsigned)r;
                         sent += (unsigned)r;
-                } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+                } else if (errno == EAGAIN) {
                         *ret_blocked = true;
                         return sent;
                 } else if (errno != EINTR) {
