@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* coapd(8): arguments in, exit code out. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,23 +7,30 @@
 #include "base/log.h"
 #include "coapd_version.h"
 #include "server.h"
+#include "settings.h"
 
 enum exit_code { EXIT_GOOD = 0, EXIT_INVALID = 1, EXIT_USAGE = 2 };
 
-enum command { COMMAND_RUN, COMMAND_CHECK };
+enum command { COMMAND_RUN, COMMAND_CHECK, COMMAND_EXPLAIN };
 
 struct arguments {
         const char *file;
         enum command command;
+        char **operands;
+        int n_operands;
 };
 
 static void print_usage(FILE *out)
 {
         fputs("usage: coapd [-c FILE] [--check]\n"
+              "       coapd [-c FILE] --explain METHOD PATH SUBJECT\n"
               "\n"
               "  -c, --config FILE  read this file instead of " COAPD_SYSCONFDIR "/coapd.conf\n"
               "      --check        read the config and all that it names, print every error, and exit:\n"
               "                     0 it is valid, 1 it is not\n"
+              "      --explain      say which access rule decides when SUBJECT (anyone, psk:ID, cert:CN=NAME,\n"
+              "                     oscore:ID, net:ADDRESS) uses METHOD (or OBSERVE, CREATE) on PATH:\n"
+              "                     0 it is allowed, 1 it is not\n"
               "      --version      print the version and exit\n"
               "  -h, --help         print this help and exit\n"
               "\n"
@@ -35,10 +41,11 @@ static void print_usage(FILE *out)
 /* Returns -1 to go on, or the exit code. */
 static int parse_arguments(int argc, char *argv[], struct arguments *args)
 {
-        enum { OPTION_CHECK = 256, OPTION_VERSION };
+        enum { OPTION_CHECK = 256, OPTION_EXPLAIN, OPTION_VERSION };
         static const struct option options[] = {
                 { "config", required_argument, NULL, 'c' },
                 { "check", no_argument, NULL, OPTION_CHECK },
+                { "explain", no_argument, NULL, OPTION_EXPLAIN },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { "help", no_argument, NULL, 'h' },
                 { 0 },
@@ -53,6 +60,9 @@ static int parse_arguments(int argc, char *argv[], struct arguments *args)
                 case OPTION_CHECK:
                         args->command = COMMAND_CHECK;
                         break;
+                case OPTION_EXPLAIN:
+                        args->command = COMMAND_EXPLAIN;
+                        break;
                 case OPTION_VERSION:
                         puts("coapd " COAPD_VERSION);
                         return EXIT_GOOD;
@@ -64,20 +74,35 @@ static int parse_arguments(int argc, char *argv[], struct arguments *args)
                         return EXIT_USAGE;
                 }
         }
-        if (optind < argc) {
-                fprintf(stderr, "coapd: unexpected argument: %s\n", argv[optind]);
-                print_usage(stderr);
-                return EXIT_USAGE;
-        }
-        return -1;
+        args->operands = argv + optind;
+        args->n_operands = argc - optind;
+        if (args->n_operands == (args->command == COMMAND_EXPLAIN ? 3 : 0))
+                return -1;
+        fprintf(stderr, "coapd: %s\n",
+                args->command == COMMAND_EXPLAIN ? "--explain takes METHOD PATH SUBJECT" : "unexpected argument");
+        print_usage(stderr);
+        return EXIT_USAGE;
 }
 
 static int check(const char *file)
 {
-        if (server_check(file, stderr) < 0)
+        CLEANUP(settings_deinit) struct settings settings = { 0 };
+
+        if (settings_load(file, stderr, &settings) < 0)
                 return EXIT_INVALID;
         printf("%s: valid\n", file);
         return EXIT_GOOD;
+}
+
+static int explain(const char *file, char *const operands[])
+{
+        CLEANUP(settings_deinit) struct settings settings = { 0 };
+        int r;
+
+        if (settings_load(file, stderr, &settings) < 0)
+                return EXIT_INVALID;
+        r = settings_explain(&settings, operands[0], operands[1], operands[2], stdout);
+        return r < 0 ? EXIT_USAGE : r ? EXIT_INVALID : EXIT_GOOD;
 }
 
 int main(int argc, char *argv[])
@@ -88,7 +113,12 @@ int main(int argc, char *argv[])
         if (code >= 0)
                 return code;
         log_open();
-        if (args.command == COMMAND_CHECK)
+        switch (args.command) {
+        case COMMAND_CHECK:
                 return check(args.file);
-        return server_run(args.file) < 0 ? EXIT_INVALID : EXIT_GOOD;
+        case COMMAND_EXPLAIN:
+                return explain(args.file, args.operands);
+        default:
+                return server_run(args.file) < 0 ? EXIT_INVALID : EXIT_GOOD;
+        }
 }

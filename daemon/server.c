@@ -4,18 +4,17 @@
 
 #include <coap3/coap.h>
 #include <errno.h>
-#include <gnutls/gnutls.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-event.h>
 
+#include "base/foreign_log.h"
 #include "base/log.h"
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
-#include "security/access.h"
-#include "security/security.h"
+#include "settings.h"
 #include "systemd/notify.h"
 
 struct server {
@@ -34,82 +33,6 @@ struct server {
         void *engine_self;
         size_t observers_restored;
 };
-
-/* --- the words of the config --- */
-
-const struct conf_vocabulary *server_vocabulary(void)
-{
-        static const char *engines[8];
-        static struct conf_vocabulary vocabulary;
-
-        for (size_t i = 0; i < persist_engine_count && i < ARRAY_LEN(engines) - 1; i++)
-                engines[i] = persist_engines[i]->name;
-        vocabulary.kinds = registry_kinds(&vocabulary.n_kinds);
-        vocabulary.engines = engines;
-        return &vocabulary;
-}
-
-/* Everything that is read before anything is touched. */
-struct loaded {
-        struct config *config;
-        struct security *security;
-        struct access *access;
-};
-
-static void loaded_free(struct loaded *loaded)
-{
-        access_free(loaded->access);
-        security_free(loaded->security);
-        config_free(loaded->config);
-}
-
-/* Reports every error of the keys and of the rules, too, when the config itself is readable. */
-static int load(const char *file, FILE *errors, struct loaded *ret_loaded)
-{
-        struct loaded loaded = { 0 };
-        int r = config_load(file, server_vocabulary(), errors, &loaded.config);
-        int r_access;
-
-        if (r < 0)
-                return r;
-        r = security_load(loaded.config, errors, &loaded.security);
-        r_access = access_compile(loaded.config, errors, &loaded.access);
-        if (r < 0 || r_access < 0) {
-                loaded_free(&loaded);
-                return r < 0 ? r : r_access;
-        }
-        *ret_loaded = loaded;
-        return 0;
-}
-
-/* The same with the errors in the log, each a line of its own. */
-static int load_logged(const char *file, struct loaded *ret_loaded)
-{
-        CLEANUP(freep) char *text = NULL;
-        size_t size = 0;
-        FILE *errors = open_memstream(&text, &size);
-        char *line, *rest;
-        int r;
-
-        if (!errors)
-                return -ENOMEM;
-        r = load(file, errors, ret_loaded);
-        fclose(errors);
-        rest = text;
-        while ((line = strsep(&rest, "\n")))
-                if (*line)
-                        log_message(LOG_ERR, &(struct log_fields){ .file = file }, "%s", line);
-        return r;
-}
-
-int server_check(const char *file, FILE *errors)
-{
-        struct loaded loaded = { 0 };
-        int r = load(file, errors, &loaded);
-
-        loaded_free(&loaded);
-        return r;
-}
 
 /* --- functions handed from module to module --- */
 
@@ -202,37 +125,10 @@ static void progress(void *user, const char *what, uint64_t done, uint64_t total
         notify_status("Restoring %s: %llu of %llu", what, (unsigned long long)done, (unsigned long long)total);
 }
 
-/* --- libcoap's and GnuTLS's messages --- */
-
-/* What libcoap warns of is mostly what peers provoke, so a flood of it must not become a flood in the journal. */
-static void on_coap_log(coap_log_t level, const char *message)
-{
-        static struct log_gate gate = { .burst = 20, .interval_s = 10 };
-        unsigned suppressed;
-
-        if (level < COAP_LOG_DEBUG && !log_gate_pass(&gate, &suppressed))
-                return;
-        if (level < COAP_LOG_DEBUG && suppressed)
-                log_warning("libcoap: %u messages were left out", suppressed);
-        log_message(MIN((int)level, LOG_DEBUG), NULL, "libcoap: %s",
-                    LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
-}
-
-static void on_gnutls_log(int level, const char *message)
-{
-        log_debug("gnutls %d: %s", level, LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
-}
-
 static void apply_log_level(const struct config *config)
 {
-        int level = LOG_ERR + config->server.log_level;
-        bool debug = level >= LOG_DEBUG;
-
-        log_set_level(level);
-        coap_set_log_level(debug ? COAP_LOG_DEBUG : COAP_LOG_WARN);
-        coap_dtls_set_log_level(debug ? COAP_LOG_INFO : COAP_LOG_ERR);
-        gnutls_global_set_log_function(on_gnutls_log);
-        gnutls_global_set_log_level(debug ? 1 : 0);
+        log_set_level(LOG_ERR + config->server.log_level);
+        foreign_log_follow();
 }
 
 static int on_coap_event(coap_session_t *session, coap_event_t event)
@@ -274,9 +170,9 @@ static void show_status(const struct server *server)
 /* All or nothing: what can fail comes first, and fails before anything has changed. */
 static int reload(struct server *server)
 {
-        struct loaded new = { 0 };
+        struct settings new = { 0 };
         size_t stale = 0, ended;
-        int r = load_logged(server->file, &new);
+        int r = settings_load_logged(server->file, &new);
 
         if (r < 0)
                 return r;
@@ -284,7 +180,7 @@ static int reload(struct server *server)
         if (r == 0)
                 r = registry_apply(server->registry, new.config);
         if (r < 0) {
-                loaded_free(&new);
+                settings_deinit(&new);
                 return r;
         }
         ended = security_replace(server->security, TAKE(new.security));
@@ -468,17 +364,16 @@ static int serve_until_told(struct server *server)
 int server_run(const char *file)
 {
         struct server server = { .file = file };
-        struct loaded loaded = { 0 };
-        int r = load_logged(file, &loaded);
+        struct settings settings = { 0 };
+        int r = settings_load_logged(file, &settings);
 
         if (r < 0)
                 return r;
-        server.config = loaded.config;
-        server.security = loaded.security;
-        server.access = loaded.access;
+        server.config = settings.config;
+        server.security = settings.security;
+        server.access = settings.access;
 
         coap_startup();
-        coap_set_log_handler(on_coap_log);
         apply_log_level(server.config);
         r = start(&server);
         if (r == 0)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The libraries' messages; see foreign_log.h. */
+#include "base/foreign_log.h"
+
+#include <coap3/coap.h>
+#include <gnutls/gnutls.h>
+
+#include "base/log.h"
+
+static void on_coap_log(coap_log_t level, const char *message)
+{
+        static struct log_gate gate = { .burst = 20, .interval_s = 10 };
+        unsigned suppressed = 0;
+
+        if (level < COAP_LOG_DEBUG && !log_gate_pass(&gate, &suppressed))
+                return;
+        if (suppressed)
+                log_warning("libcoap: %u messages were left out", suppressed);
+        log_message(MIN((int)level, LOG_DEBUG), NULL, "libcoap: %s",
+                    LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
+}
+
+static void on_gnutls_log(int level, const char *message)
+{
+        log_debug("gnutls %d: %s", level, LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
+}
+
+void foreign_log_follow(void)
+{
+        bool debug = log_enabled(LOG_DEBUG);
+
+        coap_set_log_handler(on_coap_log);
+        coap_set_log_level(debug ? COAP_LOG_DEBUG : COAP_LOG_WARN);
+        coap_dtls_set_log_level(debug ? COAP_LOG_INFO : COAP_LOG_ERR);
+        gnutls_global_set_log_function(on_gnutls_log);
+        gnutls_global_set_log_level(debug ? 1 : 0);
+}
