@@ -162,7 +162,7 @@ void config_free(struct config *config)
 
 struct conf_origin config_origin(const struct config *config, const void *member)
 {
-        const struct place *place = memory_find(config->memory, member);
+        const struct place *place = config->memory ? memory_find(config->memory, member) : NULL;
 
         return place ? place->at : (struct conf_origin){ config->file, 0 };
 }

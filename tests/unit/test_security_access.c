@@ -346,7 +346,7 @@ static double time_decisions(size_t n)
         struct conf_access_rule *rules = calloc(n, sizeof(*rules));
         struct config config = { .file = (char *)"test.conf", .access = { rules, n } };
         char *methods[] = { (char *)"GET", (char *)"PUT" };
-        char(*texts)[2][32] = calloc(n, sizeof(*texts));
+        char(*texts)[2][64] = calloc(n, sizeof(*texts));
         char **allow = calloc(n, sizeof(*allow));
         struct timespec before, after;
         struct access *access;
