@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The scenarios: what is run against which server, and which ratios are drawn from it.
+
+A scenario is a generator function that yields steps: (variant, function). The runner goes through the steps of one
+round in turn, so that the servers are measured interleaved, and through several rounds. Each function returns a
+dict of figures. A new scenario is a function with the decorator.
+"""
+from dataclasses import dataclass, field
+from functools import partial
+
+from .servers import OSCORE, PSK_IDENTITY, PSK_KEY, Coapd, CoapServer, Echo
+
+SCENARIOS = {}
+
+
+@dataclass
+class Ratio:
+    """Figure `metric` of `over` divided by figure `under_metric` of `under`, in the same round."""
+
+    title: str
+    over: str
+    under: str
+    metric: str
+    under_metric: str = ""
+    target: str = ""
+
+
+@dataclass
+class Scenario:
+    name: str
+    doc: str
+    steps: object
+    ratios: list = field(default_factory=list)
+    show: list = field(default_factory=list)  # figures for the table, in order
+
+
+def scenario(name, show, ratios=()):
+    def register(function):
+        SCENARIOS[name] = Scenario(name, function.__doc__, function, list(ratios), show.split())
+        return function
+
+    return register
+
+
+# --- from the generator's report to figures ---
+
+
+def flow_figures(report):
+    flow, spent = report["flow"], report["server"]["measurement"]
+    answered = max(flow["answered"], 1)
+    good = sum(n for code, n in flow["codes"].items() if code.startswith("2."))
+    return {
+        "rate": flow["rate"],
+        "cpu_us": spent["cpu_seconds"] * 1e6 / answered,
+        "cpu_percent": 100 * spent["cpu_seconds"] / spent["seconds"],
+        "p50_us": flow["latency_us"]["p50"],
+        "p99_us": flow["latency_us"]["p99"],
+        "max_us": flow["latency_us"]["max"],
+        "lost": flow["timeouts"] + flow["skipped"] + flow["send_errors"],
+        "errors": flow["answered"] - good,
+        "drops": spent["drops"],
+        "generator_percent": 100 * report["generator_cpu_seconds"] / spent["seconds"],
+    }
+
+
+def registration_figures(report):
+    seen, spent = report["observers"], report["server"]["registration"]
+    count = max(seen["registered"], 1)
+    return {
+        "registered": seen["registered"],
+        "failed": seen["failed"] + seen["refused"],
+        "retransmissions": seen["retransmissions"],
+        "rate": seen["registration_rate"],
+        "cpu_us": spent["cpu_seconds"] * 1e6 / count,
+        "seconds": seen["registration_seconds"],
+        "bytes_each": (spent["memory_after"] - spent["memory_before"]) / count,
+    }
+
+
+def notification_figures(report):
+    seen, spent = report["observers"], report["server"]["measurement"]
+    count = max(seen["notifications"], 1)
+    return {
+        "notified": seen["notifications"],
+        "con_percent": 100 * seen["confirmable"] / count,
+        "stale": seen["stale_observe"] + seen["stale_body"],
+        "stale_percent": 100 * (seen["stale_observe"] + seen["stale_body"]) / count,
+        "duplicate": seen["duplicate"],
+        "ended": seen["ended"],
+        "max_gap_ms": seen["max_gap_ms"],
+        "round_p99_ms": seen["delay_us"]["p99"] / 1000,
+        "cpu_percent": 100 * spent["cpu_seconds"] / spent["seconds"],
+        "notify_us": spent["cpu_seconds"] * 1e6 / count,
+        "drops": spent["drops"],
+        "client_drops": seen["client_drops"],
+    }
+
+
+# --- building blocks ---
+
+
+def get(bench, kind, **options):
+    with kind(bench.server_core, **options) as server:
+        return flow_figures(bench.load(server, server.uri("time")))
+
+
+def make_idle(bench, server, path="idle"):
+    """An observable resource of a few bytes that never changes."""
+    bench.load(server, "--method", "put", "--count", "1", "--body", "10", server.uri(path))
+    return server.uri(path)
+
+
+def registered(bench, kind, observers, *load, **options):
+    """Observers of a resource that does not change, one port each, and what they cost."""
+    with kind(bench.server_core, **options) as server:
+        idle = make_idle(bench, server)
+        report = bench.load(server, "--observers", str(observers), "--observe", idle, *load, "--method", "none",
+                            "--seconds", "0.1", "--registration-limit", str(bench.registration_limit))
+        return registration_figures(report)
+
+
+def crowd(bench, kind, observers, **options):
+    """GETs of one client while many others observe something that does not change."""
+    with kind(bench.server_core, **options) as server:
+        load = []
+        if observers:
+            load = ["--observers", str(observers), "--observe", make_idle(bench, server), "--observe-window", "32"]
+        report = bench.load(server, *load, server.uri("time"))
+        figures = flow_figures(report)
+        if observers:
+            figures["registered"] = report["observers"]["registered"]
+        return figures
+
+
+# --- the scenarios ---
+
+
+@scenario("get", "rate cpu_us cpu_percent p50_us p99_us lost errors generator_percent", [
+    Ratio("coapd against coap-server", "coapd", "coap-server", "rate", target=">= 1.6"),
+    Ratio("coapd against the echo", "coapd", "echo", "rate", target=">= 0.75"),
+    Ratio("coap-server against the echo", "coap-server", "echo", "rate"),
+    Ratio("coapd against the batching echo", "coapd", "echo-batch", "rate"),
+])
+def get_scenario(bench):
+    """GET of the clock, one client, 64 requests under way"""
+    yield "coap-server", partial(get, bench, CoapServer)
+    yield "coapd", partial(get, bench, Coapd)
+    yield "echo", partial(get, bench, Echo)
+    yield "echo-batch", partial(get, bench, Echo, batch=True)
+
+
+@scenario("get-idle", "rate cpu_us p50_us p99_us lost registered", [
+    Ratio("coapd with 10,000 idle observers, against none", "coapd 10000", "coapd 0", "rate", target=">= 0.6"),
+    Ratio("coap-server with 10,000 idle observers, against none", "coap-server 10000", "coap-server 0", "rate"),
+    Ratio("coapd against coap-server, 10,000 idle observers", "coapd 10000", "coap-server 10000", "rate",
+          target=">= 60"),
+])
+def get_idle_scenario(bench):
+    """GET of one client while N others observe something that does not change"""
+    for count in bench.peer_counts:
+        yield f"coap-server {count}", partial(crowd, bench, CoapServer, count)
+        yield f"coapd {count}", partial(crowd, bench, Coapd, count)
+
+
+@scenario("register", "rate cpu_us registered failed retransmissions", [
+    Ratio("coapd, persistent, against coap-server", "coapd persistent", "coap-server", "rate", target=">= 2.5"),
+    Ratio("coapd, persistent, against not", "coapd persistent", "coapd", "rate"),
+])
+def register_scenario(bench):
+    """10,000 observers of something that does not change register, one port each"""
+    count = bench.observers
+    yield "coap-server", partial(registered, bench, CoapServer, count)
+    yield "coapd", partial(registered, bench, Coapd, count)
+    yield "coapd persistent", partial(registered, bench, Coapd, count, persist="sqlite")
+
+
+def clock(bench, kind, confirmable, **options):
+    with kind(bench.server_core, confirmable=confirmable, **options) as server:
+        report = bench.load(server, "--observers", str(bench.observers), "--observe", server.ticking_uri(),
+                            "--registration-limit", str(bench.registration_limit), "--settle", "2", "--rate", "100",
+                            "--timeout", "3", server.uri("hello" if kind is Coapd else ""),
+                            seconds=max(bench.seconds, bench.clock_seconds))
+        gets = flow_figures(report)
+        return {**notification_figures(report), "registered": report["observers"]["registered"],
+                "get_p50_ms": gets["p50_us"] / 1000, "get_p99_ms": gets["p99_us"] / 1000, "get_lost": gets["lost"]}
+
+
+CLOCK_SHOW = ("registered notified con_percent stale_percent duplicate cpu_percent notify_us round_p99_ms max_gap_ms "
+              "get_p50_ms get_p99_ms get_lost drops client_drops")
+
+
+@scenario("time-non", CLOCK_SHOW, [Ratio("processor time, coapd against coap-server", "coapd", "coap-server",
+                                         "cpu_percent")])
+def time_non_scenario(bench):
+    """10,000 observers of the clock, notified by NON with a CON now and then; 100 GET/s beside them"""
+    yield "coap-server", partial(clock, bench, CoapServer, False)
+    yield "coapd", partial(clock, bench, Coapd, False)
+
+
+@scenario("time-con", CLOCK_SHOW)
+def time_con_scenario(bench):
+    """10,000 observers of the clock, every notification confirmable; 100 GET/s beside them"""
+    yield "coap-server", partial(clock, bench, CoapServer, True)
+    yield "coapd", partial(clock, bench, Coapd, True)
+
+
+def many_observers(count):
+    def steps(bench):
+        for kind in (CoapServer, Coapd):
+            yield kind.name, partial(registered, bench, kind, count)
+        yield "coapd persistent", partial(registered, bench, Coapd, count, persist="sqlite")
+
+    steps.__doc__ = f"{count:,} observers of something that does not change register"
+    scenario(f"observers-{count}", "registered failed rate seconds cpu_us bytes_each")(steps)
+
+
+many_observers(20000)
+many_observers(50000)
+
+
+@scenario("memory", "registered bytes_each")
+def memory_scenario(bench):
+    """private memory of a session that asked once, and of a session with an observation"""
+    count = bench.observers
+    for kind in (CoapServer, Coapd):
+        yield f"{kind.name} session", partial(registered, bench, kind, count, "--no-observe")
+        yield f"{kind.name} observer", partial(registered, bench, kind, count)
+    yield "coapd observer persistent", partial(registered, bench, Coapd, count, persist="sqlite")
+
+
+def idle(bench, kind, observers, **options):
+    with kind(bench.server_core, **options) as server:
+        load = ["--observers", str(observers), "--observe", server.ticking_uri()] if observers else []
+        report = bench.load(server, *load, "--method", "none", "--settle", "2", seconds=bench.idle_seconds)
+        spent = report["server"]["measurement"]
+        return {"wake_ups_a_second": spent["wake_ups"] / spent["seconds"],
+                "cpu_ms_a_minute": 60e3 * spent["cpu_seconds"] / spent["seconds"]}
+
+
+@scenario("idle-wakeups", "wake_ups_a_second cpu_ms_a_minute")
+def idle_scenario(bench):
+    """how often a server wakes that has nothing to do, and with one observer of the clock"""
+    for kind in (CoapServer, Coapd):
+        for observers in (0, 1):
+            yield f"{kind.name} {observers} observers", partial(idle, bench, kind, observers)
+    yield "coapd persistent 0 observers", partial(idle, bench, Coapd, 0, persist="sqlite")
+
+
+TRANSPORTS = (("tcp", "coap+tcp", ">= 1.2"), ("dtls-psk", "coaps", ">= 0.85"), ("ws", "coap+ws", ">= 0.9"),
+              ("oscore", "coap", ">= 0.35"))
+
+
+def transport(bench, kind, scheme, window, oscore=False):
+    options = {"oscore": True} if oscore else {"secure": True}
+    load = ["--peers", "16", "--window", str(window)]
+    if scheme == "coaps":
+        load += ["--psk", f"{PSK_IDENTITY}:{PSK_KEY}"]
+    if oscore:
+        load += ["--oscore", ":".join((OSCORE["secret"], OSCORE["salt"], OSCORE["client"], OSCORE["server"]))]
+    with kind(bench.server_core, **options) as server:
+        return flow_figures(bench.load(server, *load, server.uri("time", scheme)))
+
+
+def transports(name, window, doc):
+    def steps(bench):
+        for kind in (CoapServer, Coapd):
+            yield f"{kind.name} udp", partial(transport, bench, kind, "coap", window)
+            for transport_name, scheme, _ in TRANSPORTS:
+                yield (f"{kind.name} {transport_name}",
+                       partial(transport, bench, kind, scheme, window, transport_name == "oscore"))
+
+    steps.__doc__ = doc
+    scenario(name, "rate cpu_us cpu_percent p50_us p99_us lost errors generator_percent", [
+        Ratio(f"{kind.name} {transport_name} against its udp", f"{kind.name} {transport_name}", f"{kind.name} udp",
+              "rate", target=target if kind is Coapd else "")
+        for kind in (CoapServer, Coapd) for transport_name, _, target in TRANSPORTS
+    ] + [
+        Ratio(f"{transport_name}, coapd against coap-server", f"coapd {transport_name}",
+              f"coap-server {transport_name}", "rate")
+        for transport_name, _, _ in TRANSPORTS
+    ])(steps)
+
+
+transports("transports", 16, "GET of the clock over each transport, 16 sessions that each wait for the answer")
+transports("transports-pipelined", 64, "GET of the clock over each transport, 16 sessions, 4 requests under way each")
+
+
+def put(bench, kind, **options):
+    with kind(bench.server_core, **options) as server:
+        uri = make_idle(bench, server, "value")
+        return flow_figures(bench.load(server, "--method", "put", "--body", "32", uri))
+
+
+@scenario("put", "rate cpu_us cpu_percent p50_us p99_us lost errors", [
+    Ratio("coapd against coap-server", "coapd", "coap-server", "rate"),
+    Ratio("coapd persistent (interval) against not", "coapd interval", "coapd", "rate"),
+    Ratio("coapd persistent (always) against not", "coapd always", "coapd", "rate"),
+])
+def put_scenario(bench):
+    """PUT to one dynamic resource, 32 bytes, one client, 64 requests under way"""
+    yield "coap-server", partial(put, bench, CoapServer)
+    yield "coapd", partial(put, bench, Coapd)
+    for sync in ("interval", "always"):
+        yield f"coapd {sync}", partial(put, bench, Coapd, persist="sqlite", sync=sync)
+
+
+def restore(bench, observers, resources):
+    with Coapd(bench.server_core, persist="sqlite") as server:
+        idle_uri = make_idle(bench, server)
+        if resources:
+            bench.load(server, "--method", "put", "--body", "32", "--count", str(resources), "--numbers",
+                       str(resources), server.uri("r@@@@@@"), seconds=60)
+        registered_now = 0
+        if observers:
+            report = bench.load(server, "--observers", str(observers), "--observe", idle_uri, "--method", "none",
+                                "--seconds", "0.1", "--registration-limit", "60")
+            registered_now = report["observers"]["registered"]
+        empty = server.seconds_to_ready
+        server.stop()
+        server.start()
+        return {"observers": registered_now, "resources": resources, "ready_ms": 1000 * server.seconds_to_ready,
+                "empty_ready_ms": 1000 * empty}
+
+
+@scenario("restore", "observers resources ready_ms empty_ready_ms")
+def restore_scenario(bench):
+    """from start to READY=1 with what was stored before"""
+    for observers in bench.restore_counts:
+        yield f"coapd {observers} observers", partial(restore, bench, observers, 0)
+    yield "coapd 10000 resources", partial(restore, bench, 0, 10000)
+
+
+def feature(bench, **options):
+    return get(bench, Coapd, **options)
+
+
+@scenario("features", "rate cpu_us p50_us p99_us lost errors", [
+    Ratio("persistence on, against off", "persistent", "plain", "rate", target=">= 0.95"),
+    Ratio("10 access rules, against none", "10 rules", "plain", "rate", target=">= 0.95"),
+    Ratio("1,000 access rules, against none", "1000 rules", "plain", "rate", target=">= 0.95"),
+])
+def features_scenario(bench):
+    """GET of the clock with features of coapd on and off"""
+    yield "plain", partial(feature, bench)
+    yield "persistent", partial(feature, bench, persist="sqlite")
+    yield "10 rules", partial(feature, bench, access=10)
+    yield "1000 rules", partial(feature, bench, access=1000)
