@@ -15,6 +15,7 @@
 #include "persist/persist.h"
 #include "resources/registry.h"
 #include "settings.h"
+#include "systemd/fdstore.h"
 #include "systemd/notify.h"
 
 struct server {
@@ -261,6 +262,21 @@ static int start_context(struct server *server)
         return security_attach(server->security, server->context);
 }
 
+/* The sockets of the last run come from the service manager, and those of this one stay there for the next. */
+static int open_endpoints(struct server *server)
+{
+        struct endpoints_keeper keeper = { .keep = fdstore_keep, .drop = fdstore_drop };
+        int r = fdstore_take(&keeper.left, &keeper.n_left);
+
+        if (r < 0) {
+                log_error("can not take the service manager's sockets: %s", strerror(-r));
+                return r;
+        }
+        r = endpoints_open(server->context, server->config, &keeper, &server->endpoints);
+        fdstore_free(keeper.left, keeper.n_left);
+        return r;
+}
+
 static int start_registry(struct server *server)
 {
         struct registry_host host = {
@@ -311,7 +327,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = start_context(server);
         if (r == 0)
-                r = endpoints_open(server->context, server->config, &server->endpoints);
+                r = open_endpoints(server);
         if (r == 0)
                 r = open_store(server);
         if (r == 0)

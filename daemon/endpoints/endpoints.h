@@ -14,18 +14,33 @@
 
 #include <coap3/coap.h>
 
+#include "base/named_fd.h"
 #include "config/config.h"
 
 struct endpoints;
+
+/*
+ * Sockets that outlive the process, so that the kernel goes on queueing for them in a restart: what the last
+ * run left, and how to leave one for the next.
+ */
+struct endpoints_keeper {
+        struct named_fd *left; /* the fd of one that fits an endpoint is taken over, and is -1 then */
+        size_t n_left;
+        void (*keep)(int fd, const char *name, const char *old_name); /* NULL: not kept yet */
+        /* Closes those not taken over, with every copy, so that their addresses are free on return. */
+        void (*drop)(struct named_fd *left, size_t n_left);
+};
 
 /*
  * Opens every endpoint of `config` on `context` and joins its multicast groups. Secure transports need their
  * keys on the context first. On failure it closes what it opened and logs one line, which names the uri,
  * where it stands in the config, and the reason; then returns -errno.
  *
- * `context` must outlive the result. `config` is borrowed for the call.
+ * `context` must outlive the result. `config` is borrowed for the call. `keeper` may be NULL; its lists are
+ * borrowed for the call, its functions for as long as the result.
  */
-int endpoints_open(coap_context_t *context, const struct config *config, struct endpoints **ret_endpoints);
+int endpoints_open(coap_context_t *context, const struct config *config, const struct endpoints_keeper *keeper,
+                   struct endpoints **ret_endpoints);
 
 /*
  * Opens those of `config` that are not open yet and brings multicast groups in line; all or nothing, with

@@ -102,24 +102,59 @@ static int call_sharing(struct socket_plan *plan, long call, long second, long t
         return r;
 }
 
+static int option(int fd, int level, int name)
+{
+        int value = -1;
+
+        getsockopt(fd, level, name, &value, &(socklen_t){ sizeof value });
+        return value;
+}
+
+static bool is_any6(const struct sockaddr_storage *a)
+{
+        return a->ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)a)->sin6_addr);
+}
+
+bool plan_fits(const struct socket_plan *plan, int fd)
+{
+        struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+
+        return option(fd, SOL_SOCKET, SO_TYPE) == plan->type &&
+               getsockname(fd, (struct sockaddr *)&address, &(socklen_t){ sizeof address }) == 0 &&
+               same_address(&address, &plan->address) && port_of(&address) == port_of(&plan->address) &&
+               (!is_any6(&address) || option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == plan->v6only);
+}
+
 int plan_socket(struct socket_plan *plan, int protocol)
 {
-        plan->fd = (int)syscall(SYS_socket, plan->address.ss_family, plan->type | SOCK_CLOEXEC, protocol);
+        if (plan->kept >= 0)
+                plan->fd = plan->kept;
+        else
+                plan->fd = (int)syscall(SYS_socket, plan->address.ss_family, plan->type | SOCK_CLOEXEC, protocol);
         if (plan->fd < 0)
                 plan->error = errno;
         return plan->fd;
 }
 
+static void set_datagram_options(const struct socket_plan *plan)
+{
+        set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
+        set_buffer(plan->fd, SO_RCVBUFFORCE, SO_RCVBUF, plan->receive_buffer, "receive");
+        set_buffer(plan->fd, SO_SNDBUFFORCE, SO_SNDBUF, plan->send_buffer, "send");
+        /* Only groups that this socket joined, and only on the interface where it did. */
+        set_flag(plan->fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+        set_flag(plan->fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+}
+
 int plan_bind(struct socket_plan *plan)
 {
-        if (plan->type == SOCK_DGRAM) {
-                set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
-                set_buffer(plan->fd, SO_RCVBUFFORCE, SO_RCVBUF, plan->receive_buffer, "receive");
-                set_buffer(plan->fd, SO_SNDBUFFORCE, SO_SNDBUF, plan->send_buffer, "send");
-        } else {
-                /* Accepted sockets inherit it. A WebSocket answer leaves in two writes, 44 ms apart without. */
+        if (plan->type == SOCK_DGRAM)
+                set_datagram_options(plan);
+        else /* Accepted sockets inherit it. A WebSocket answer leaves in two writes, 44 ms apart without. */
                 set_flag(plan->fd, IPPROTO_TCP, TCP_NODELAY, 1);
-        }
+        if (plan->kept >= 0)
+                return 0;
+        /* libcoap has just turned it off. */
         if (plan->v6only)
                 set_flag(plan->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
         return call_sharing(plan, SYS_bind, (long)&plan->address, plan->address_size);

@@ -115,7 +115,7 @@ static int open_logged(struct fixture *f, const char **ret_log)
 
         fflush(stderr);
         dup2(out, STDERR_FILENO);
-        r = endpoints_open(f->context, &f->config, &f->endpoints);
+        r = endpoints_open(f->context, &f->config, NULL, &f->endpoints);
         fflush(stderr);
         dup2(saved, STDERR_FILENO);
         n = pread(out, text, sizeof text - 1, 0);
@@ -135,7 +135,7 @@ static void opens_what_the_config_names(void **state)
         add_entry(f, TRANSPORT_UDP, "::1", a);
         add_entry(f, TRANSPORT_TCP, "127.0.0.1", a);
         add_entry(f, TRANSPORT_WS, "127.0.0.1", b);
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         assert_int_equal(endpoints_count(f->endpoints), 4);
         assert_true(answers(f, "127.0.0.1", a));
         assert_true(answers(f, "::1", a));
@@ -163,7 +163,7 @@ static void refuses_a_taken_address(void **state)
 
         /* All or nothing: the first one is closed again. */
         f->config.endpoints.n = 1;
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         close(other);
 }
 
@@ -174,7 +174,7 @@ static void names_what_is_wrong_with_secure_ones(void **state)
 
         add_entry(f, TRANSPORT_DTLS, "127.0.0.1", free_port());
         assert_int_equal(open_logged(f, &log), -ENOKEY);
-        assert_non_null(strstr(log, "without keys"));
+        assert_non_null(strstr(log, "no key for it"));
 }
 
 static void lets_its_own_overlap(void **state)
@@ -186,7 +186,7 @@ static void lets_its_own_overlap(void **state)
         add_entry(f, TRANSPORT_UDP, "::", port);
         add_entry(f, TRANSPORT_TCP, "127.0.0.1", port);
         add_entry(f, TRANSPORT_TCP, "::", port);
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         assert_true(answers(f, "127.0.0.1", port));
         assert_true(answers(f, "127.0.0.2", port));
         assert_true(answers(f, "::1", port));
@@ -209,7 +209,7 @@ static void overlap_lets_nobody_else_in(void **state)
         assert_non_null(strstr(log, "coapd.conf:11:"));
         close(other);
 
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         other = socket(AF_INET, SOCK_DGRAM, 0);
         setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
         setsockopt(other, SOL_SOCKET, SO_REUSEPORT, &(int){ 1 }, sizeof(int));
@@ -226,7 +226,7 @@ static void both_wildcards_share_a_port(void **state)
         add_entry(f, TRANSPORT_UDP, "::", port);
         add_entry(f, TRANSPORT_TCP, "::", port);
         add_entry(f, TRANSPORT_TCP, "0.0.0.0", port);
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         assert_true(answers(f, "127.0.0.1", port));
         assert_true(answers(f, "::1", port));
 }
@@ -250,7 +250,7 @@ static void update_opens_new_ones_and_counts_stale_ones(void **state)
         size_t stale = 99;
 
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", a);
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         f->config.endpoints.n = 0;
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", b);
         assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
@@ -277,7 +277,7 @@ static void joins_multicast_groups(void **state)
         request[0] = 0x51; /* NON: RFC 7252, 8.1 */
         add_entry(f, TRANSPORT_UDP, "::", port);
         f->entries[0].multicast = (struct conf_strings){ groups, 2 };
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
 
         fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
         setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF,
@@ -303,7 +303,7 @@ static void names_what_is_wrong_with_a_group(void **state)
         } cases[] = {
                 { "::", "ff02::fd%nosuchif0", "ff02::fd%nosuchif0: No such device" },
                 { "::", "127.0.0.1%lo", "127.0.0.1%lo: Invalid argument" },
-                { "::1", "ff02::fd%lo", "groups need a host of" },
+                { "::1", "ff02::fd%lo", "needs coap:// on" },
         };
         struct fixture *f = *state;
 

@@ -108,7 +108,7 @@ static int set_up(void **state)
                         .host = (char *)"127.0.0.1",
                         .port = free_port(),
                 };
-        assert_int_equal(endpoints_open(f->context, &f->config, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
         assert_true(sd_event_new(&f->event) >= 0);
         assert_int_equal(pump_attach(f->event, f->context, &f->metrics, &f->pump), 0);
         for (int i = 0; i < N_ENDPOINTS; i++)
