@@ -336,7 +336,8 @@ int udp_open(const struct links_setup *setup, struct links **ret)
                 r = udp_open_sources(self, setup);
         }
         if (r < 0) {
-                fprintf(stderr, "load: cannot open %u sockets: %s\n", n_sources, strerror(-r));
+                fprintf(stderr, "load: cannot open %u sockets: %s%s\n", n_sources, strerror(-r),
+                        r == -EPERM ? " (the limit of open files; by address one is enough)" : "");
                 if (self)
                         udp_close(&self->links);
                 return r;

@@ -110,21 +110,26 @@ def make_idle(bench, server, path="idle"):
     return server.uri(path)
 
 
-def registered(bench, kind, observers, *load, **options):
+def observed(bench, server, large):
+    """Something that does not change: a few bytes, or more than fit into one block."""
+    return server.uri(server.large) if large else make_idle(bench, server)
+
+
+def registered(bench, kind, observers, *load, large=False, **options):
     """Observers of a resource that does not change, one port each, and what they cost."""
     with kind(bench.server_core, **options) as server:
-        idle = make_idle(bench, server)
+        idle = observed(bench, server, large)
         report = bench.load(server, "--observers", str(observers), "--observe", idle, *load, "--method", "none",
                             "--seconds", "0.1", "--registration-limit", str(bench.registration_limit))
         return registration_figures(report)
 
 
-def crowd(bench, kind, observers, **options):
+def crowd(bench, kind, observers, large=False, **options):
     """GETs of one client while many others observe something that does not change."""
     with kind(bench.server_core, **options) as server:
         load = []
         if observers:
-            load = ["--observers", str(observers), "--observe", make_idle(bench, server), "--observe-window", "32"]
+            load = ["--observers", str(observers), "--observe", observed(bench, server, large)]
         report = bench.load(server, *load, server.uri("time"))
         figures = flow_figures(report)
         if observers:
@@ -154,17 +159,27 @@ def get_scenario(bench):
     Ratio("coap-server with 10,000 idle observers, against none", "coap-server 10000", "coap-server 0", "rate"),
     Ratio("coapd against coap-server, 10,000 idle observers", "coapd 10000", "coap-server 10000", "rate",
           target=">= 60"),
+    Ratio("coapd with 10,000 idle observers of 1,500 bytes, against none", "coapd 10000 large", "coapd 0", "rate",
+          target=">= 0.6"),
+    Ratio("coap-server with 10,000 idle observers of 1,500 bytes, against none", "coap-server 10000 large",
+          "coap-server 0", "rate"),
+    Ratio("coapd against coap-server, 10,000 idle observers of 1,500 bytes", "coapd 10000 large",
+          "coap-server 10000 large", "rate", target=">= 60"),
 ])
 def get_idle_scenario(bench):
-    """GET of one client while N others observe something that does not change"""
+    """GET of one client while N others observe something that does not change (large: 1,500 bytes, block-wise)"""
     for count in bench.peer_counts:
-        yield f"coap-server {count}", partial(crowd, bench, CoapServer, count)
-        yield f"coapd {count}", partial(crowd, bench, Coapd, count)
+        for kind in (CoapServer, Coapd):
+            yield f"{kind.name} {count}", partial(crowd, bench, kind, count)
+    for kind in (CoapServer, Coapd):
+        yield f"{kind.name} {count} large", partial(crowd, bench, kind, count, large=True)
 
 
 @scenario("register", "rate cpu_us registered failed retransmissions", [
     Ratio("coapd, persistent, against coap-server", "coapd persistent", "coap-server", "rate", target=">= 2.5"),
     Ratio("coapd, persistent, against not", "coapd persistent", "coapd", "rate"),
+    Ratio("coapd, persistent, against coap-server, 1,500 bytes", "coapd persistent large", "coap-server large", "rate",
+          target=">= 2.5"),
 ])
 def register_scenario(bench):
     """10,000 observers of something that does not change register, one port each"""
@@ -172,6 +187,8 @@ def register_scenario(bench):
     yield "coap-server", partial(registered, bench, CoapServer, count)
     yield "coapd", partial(registered, bench, Coapd, count)
     yield "coapd persistent", partial(registered, bench, Coapd, count, persist="sqlite")
+    yield "coap-server large", partial(registered, bench, CoapServer, count, large=True)
+    yield "coapd persistent large", partial(registered, bench, Coapd, count, persist="sqlite", large=True)
 
 
 def clock(bench, kind, confirmable, **options):
@@ -204,13 +221,16 @@ def time_con_scenario(bench):
     yield "coapd", partial(clock, bench, Coapd, True)
 
 
+BY_ADDRESS = ("--observe-by", "address")  # an address each and one socket for all: no limit of open files
+
+
 def many_observers(count):
     def steps(bench):
         for kind in (CoapServer, Coapd):
-            yield kind.name, partial(registered, bench, kind, count)
-        yield "coapd persistent", partial(registered, bench, Coapd, count, persist="sqlite")
+            yield kind.name, partial(registered, bench, kind, count, *BY_ADDRESS)
+        yield "coapd persistent", partial(registered, bench, Coapd, count, *BY_ADDRESS, persist="sqlite")
 
-    steps.__doc__ = f"{count:,} observers of something that does not change register"
+    steps.__doc__ = f"{count:,} observers of something that does not change register, one address each"
     scenario(f"observers-{count}", "registered failed rate seconds cpu_us bytes_each")(steps)
 
 
@@ -312,8 +332,8 @@ def restore(bench, observers, resources):
                        str(resources), server.uri("r@@@@@@"), seconds=60)
         registered_now = 0
         if observers:
-            report = bench.load(server, "--observers", str(observers), "--observe", idle_uri, "--method", "none",
-                                "--seconds", "0.1", "--registration-limit", "60")
+            report = bench.load(server, "--observers", str(observers), "--observe", idle_uri, *BY_ADDRESS, "--method",
+                                "none", "--seconds", "0.1", "--registration-limit", "60")
             registered_now = report["observers"]["registered"]
         empty = server.seconds_to_ready
         server.stop()

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+LARGE = 1500  # bytes: an answer in two blocks
 READY_WITHIN = 120  # seconds; a restore of many rows takes its time
 STOP_WITHIN = 30
 PSK_IDENTITY, PSK_KEY = "bench", "0123456789abcdef"
@@ -140,6 +141,7 @@ class CoapServer(Server):
 
     name = "coap-server"
     time_query = "ticks"
+    large = "example_data"
 
     def __init__(self, core, state=None, confirmable=False, secure=False, oscore=False, **_):
         super().__init__(core, state)
@@ -164,6 +166,7 @@ class Coapd(Server):
 
     name = "coapd"
     time_query = "secs"
+    large = "large"
     binary = None  # set by run
 
     def __init__(self, core, state=None, confirmable=False, secure=False, oscore=False, persist=None, sync="interval",
@@ -183,7 +186,8 @@ class Coapd(Server):
 endpoints = ( {endpoints} );
 resources = (
   {{ path = "time"; kind = "time";{notify} }},
-  {{ path = "hello"; kind = "static"; content = "hello, world"; }}
+  {{ path = "hello"; kind = "static"; content = "hello, world"; }},
+  {{ path = "{self.large}"; kind = "static"; content = "{"x" * LARGE}"; }}
 );
 dynamic: {{ enable = true; max_resources = 200000; }};
 """]
