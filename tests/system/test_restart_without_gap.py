@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""No request goes unanswered over `systemctl restart`: systemd keeps the sockets, the kernel queues for them."""
+import json
+
+import pytest
+
+# Requests at a steady rate, none sent twice, from several ports to several endpoints; then what had no answer.
+LOAD = r"""
+import json, select, socket, sys, time
+
+rate, seconds, uris = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+answered, errors, sockets = set(), {}, []
+for host in uris:
+    for _ in range(2):
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, 33, 1 << 22)  # SO_RCVBUFFORCE
+        s.connect((host, 5683))
+        s.setblocking(False)
+        sockets.append(s)
+
+def receive(wait):
+    for s in select.select(sockets, [], [], wait)[0]:
+        try:
+            while True:
+                answer = s.recv(100)
+                if answer[1] == 0x45:
+                    answered.add(int.from_bytes(answer[4:8]))
+                else:
+                    errors[answer[1]] = errors.get(answer[1], 0) + 1
+        except BlockingIOError:
+            pass
+        except OSError as e:
+            errors[str(e)] = errors.get(str(e), 0) + 1
+
+sent, start = 0, time.monotonic()
+while time.monotonic() < start + seconds:
+    while sent < (time.monotonic() - start) * rate:
+        request = bytes([0x54, 1]) + (sent & 0xffff).to_bytes(2) + sent.to_bytes(4) + b"\xb4time"
+        try:
+            sockets[sent % len(sockets)].send(request)
+        except OSError as e:
+            errors[str(e)] = errors.get(str(e), 0) + 1
+        sent += 1
+    receive(0.001)
+last = time.monotonic() + 3
+while len(answered) < sent and time.monotonic() < last:
+    receive(0.1)
+print(json.dumps({"sent": sent, "answered": len(answered), "errors": errors}))
+"""
+
+CONFIG = """
+endpoints = (
+  {{ uri = "coap://{four}:5683"; }},
+  {{ uri = "coap://{six}:5683"; }},
+  {{ uri = "coap+tcp://{six}:5683"; }}
+);
+resources = ( {{ path = "time"; kind = "time"; }} );
+"""
+
+
+def restart_under_load(machine, restarts=4, rate=3000, seconds=5):
+    machine.write("/tmp/load.py", LOAD)
+    load = machine.popen(["python3", "/tmp/load.py", rate, seconds, "127.0.0.1", "::1"])
+    for _ in range(restarts):
+        machine.run("sleep 0.6; systemctl restart coapd")
+    output = load.communicate(timeout=60)[0]
+    print(output, machine.journal("coapd", "-n", "20"))
+    return json.loads(output)
+
+
+@pytest.mark.parametrize("four, six", [("127.0.0.1", "[::1]"), ("0.0.0.0", "[::]")])
+def test_no_request_is_lost(coapd, four, six):
+    # The load's own bursts are as long as a restart: the default buffer of the kernel holds 256 datagrams.
+    coapd.run("sysctl -qw net.core.rmem_max=8388608")
+    coapd.write("/etc/coapd.conf", CONFIG.format(four=four, six=six))
+    coapd.run("systemctl restart coapd")
+    pid = coapd.show("coapd", "MainPID")
+    result = restart_under_load(coapd)
+    assert coapd.show("coapd", "MainPID") != pid
+    assert result["answered"] == result["sent"] > 10000
+    assert result["errors"] == {}
+    assert coapd.show("coapd", "NFileDescriptorStore") == "3"
+
+
+def test_the_store_is_what_does_it(coapd):
+    """The same without the store loses requests: the test above can fail."""
+    coapd.write("/etc/systemd/system/coapd.service.d/test.conf", "[Service]\nFileDescriptorStoreMax=0\n")
+    coapd.run("systemctl daemon-reload; systemctl restart coapd")
+    result = restart_under_load(coapd, restarts=2, seconds=3)
+    assert result["answered"] < result["sent"]
+
+
+def test_a_changed_address_is_let_go(coapd):
+    coapd.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]"))
+    coapd.run("systemctl restart coapd")
+    assert coapd.show("coapd", "NFileDescriptorStore") == "3"
+    coapd.write("/etc/coapd.conf", 'endpoints = ( { uri = "coap://[::]:5683"; } );')
+    coapd.run("systemctl restart coapd")
+    assert coapd.show("coapd", "NFileDescriptorStore") == "1"
+    assert "127.0.0.1:5683" not in coapd.run("ss -Hlun || cat /proc/net/udp").stdout
+
+
+def test_sockets_of_a_socket_unit_are_taken(coapd):
+    coapd.run("systemctl stop coapd; systemctl clean --what=fdstore coapd")
+    coapd.write("/etc/systemd/system/coapd.socket",
+                "[Socket]\nListenDatagram=127.0.0.1:5683\nListenStream=127.0.0.1:5683\n")
+    coapd.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]")
+                + "# one of the three comes from the unit, and what the unit has for TCP on IPv4 is nobody's\n")
+    try:
+        coapd.run("systemctl daemon-reload; systemctl start coapd.socket")
+        # It is the first request that starts the service.
+        assert coapd.run("coap-client-gnutls -B 10 coap://127.0.0.1/time").stdout.strip()
+        assert coapd.show("coapd", "ActiveState") == "active"
+        assert restart_under_load(coapd, restarts=2, rate=300, seconds=3)["errors"] == {}
+    finally:
+        coapd.run("systemctl stop coapd.socket coapd; rm /etc/systemd/system/coapd.socket; systemctl daemon-reload")
