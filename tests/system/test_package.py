@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The Debian package in a machine of its own: install, upgrade, remove, purge; and that it builds reproducibly."""
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import CONFIG
+from machine import Machine
+from observer import Observer, assert_goes_on
+
+SOURCE = Path(__file__).resolve().parents[2]
+NEXT = "99.0"
+needs_sample = pytest.mark.skipif(not (SOURCE / "conf/coapd.conf").exists(), reason="no sample config to install yet")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """{name: .deb} of this build, of the same build done again elsewhere, and of a later version."""
+    builds = {}
+    for name, version in (("this", ""), ("again", ""), ("next", NEXT)):
+        folder = tmp_path_factory.mktemp(name)
+        # The unit tests have been run already, and once is enough.
+        subprocess.run([SOURCE / "packaging/build", folder, version], check=True,
+                       env=dict(os.environ, DEB_BUILD_OPTIONS="nocheck"))
+        builds[name] = next(folder.glob("coapd_*.deb"))
+    return builds
+
+
+@pytest.fixture(scope="module")
+def bare(packages):
+    """A machine without coapd, where the packages can be read."""
+    with Machine(binds={deb.parent for deb in packages.values()}) as booted:
+        yield booted
+
+
+@pytest.fixture
+def packaged(bare, packages):
+    """The machine with the package freshly installed, and gone without a trace afterwards."""
+    install(bare, packages["this"])
+    yield bare
+    bare.run("apt-get -qy purge coapd")
+
+
+def install(machine, deb):
+    return machine.run(f"apt-get -qy install {deb}", timeout=120)
+
+
+def test_two_builds_are_the_same_bytes(packages):
+    one, two = (hashlib.sha256(packages[name].read_bytes()).hexdigest() for name in ("this", "again"))
+    assert one == two
+
+
+@needs_sample
+def test_install_starts_the_service(packaged):
+    assert packaged.show("coapd", "ActiveState") == "active"
+    assert packaged.show("coapd", "UnitFileState") == "enabled"
+    packaged.run("coapd --check -c /etc/coapd.conf && test -d /etc/coapd.d && id coapd")
+
+
+@needs_sample
+@pytest.mark.parametrize("name", ["serves", "survives-restart"])
+def test_autopkgtest(packaged, name):
+    script = (SOURCE / "packaging/debian/tests" / name).read_text()
+    packaged.write(f"/tmp/autopkgtest-{name}", script, "755")
+    packaged.run(f"/tmp/autopkgtest-{name}")
+
+
+def test_upgrade_keeps_the_config_and_the_observers(packaged, packages):
+    packaged.write("/etc/coapd.conf", CONFIG)
+    packaged.run("systemctl restart coapd")
+    with Observer(packaged) as observer:
+        answers = observer.take(3)
+        before = packaged.show("coapd", "MainPID")
+        install(packaged, packages["next"])
+        assert packaged.show("coapd", "MainPID") != before
+        answers += observer.take(3)
+    assert_goes_on(answers)
+    assert packaged.run("cat /etc/coapd.conf").stdout == CONFIG
+    assert NEXT in packaged.run("dpkg-query -W coapd").stdout
+
+
+def test_remove_stops_it_and_keeps_what_is_the_operators(packaged):
+    packaged.write("/etc/coapd.conf", CONFIG)
+    packaged.run("systemctl restart coapd && coap-client-gnutls -m put -e kept coap://127.0.0.1/door")
+    packaged.run("apt-get -qy remove coapd")
+    assert packaged.run("pgrep -x coapd", check=False).stdout == ""
+    packaged.run("test -f /etc/coapd.conf && ls /var/lib/coapd/* && ! test -e /usr/sbin/coapd")
+
+
+def test_purge_leaves_nothing(bare, packages):
+    listing = "find / -xdev -not -path '/tmp/*' -not -path '/var/lib/dpkg/*' -not -path '/var/log/*' " \
+              "-not -path '/var/cache/*' -name '*coapd*' | sort"
+    before = bare.run(listing).stdout
+    install(bare, packages["this"])
+    assert bare.run(listing).stdout != before
+    bare.run("apt-get -qy purge coapd")
+    assert bare.run(listing).stdout == before
