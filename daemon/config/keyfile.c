@@ -55,7 +55,9 @@ int keyfile_read(const char *path, size_t max, struct buf *ret_key)
                         break;
                 key.n += n > 0 ? (size_t)n : 0;
         }
-        if (key.n && key.p[key.n - 1] == '\n')
+        if (key.n == 0)
+                return -ENODATA;
+        if (key.p[key.n - 1] == '\n')
                 key.n -= key.n > 1 && key.p[key.n - 2] == '\r' ? 2 : 1;
         if (key.n > max)
                 return -EFBIG;

@@ -12,8 +12,8 @@
 const char *keyfile_check(const char *path, bool private);
 
 /*
- * Reads a key of at most `max` bytes; a newline at its end ("\n" or "\r\n") is not part of it. 0, -EFBIG, or
- * another -errno. The caller wipes *ret_key with keyfile_wipe().
+ * Reads a key of at most `max` bytes; a newline at its end ("\n" or "\r\n") is not part of it. 0, -EFBIG, -ENODATA
+ * for an empty file, or another -errno. The caller wipes *ret_key with keyfile_wipe().
  */
 int keyfile_read(const char *path, size_t max, struct buf *ret_key);
 

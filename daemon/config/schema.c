@@ -66,7 +66,7 @@ static const struct conf_row resource_rows[] = {
           .doc = "The path under which clients find the resource, without a slash at either end. Characters "
                  "are written as they are, not percent-encoded." },
         { ROW(CONF_STRING, conf_resource, kind), .flags = CONF_REQUIRED | CONF_KIND, .example = "\"time\"",
-          .doc = "What the resource is; each kind has keys of its own, below." },
+          .doc = "What the resource is." },
         { ROW(CONF_STRING, conf_resource, title), .check = syntax_title, .max = 255, .example = "\"Clock\"",
           .doc = "A title for people, shown in /.well-known/core." },
         { .key = "rt",
@@ -97,7 +97,8 @@ static const struct conf_group resource_group = {
         .name = "resources",
         GROUP_OF(conf_resource, resource_rows),
         .fields = offsetof(struct conf_resource, fields),
-        .doc = "The resources that are always there. Keys that every kind has come first."
+        .doc = "The resources that are always there. These keys are for every kind; each kind has keys of "
+               "its own."
 };
 
 static const struct conf_row dynamic_rows[] = {
@@ -107,7 +108,8 @@ static const struct conf_row dynamic_rows[] = {
                  "allow." },
         { ROW(CONF_STRINGS, conf_dynamic, prefix), .fallback = "( \"\" )", .flags = CONF_EMPTY_OK,
           .check = syntax_prefix, .max = 1000, .example = "( \"devices\", \"groups/a\" )",
-          .doc = "The paths below which clients may create resources. An empty one allows every path." },
+          .doc = "The paths at and below which clients may create resources. An empty one allows every "
+                 "path." },
         { ROW(CONF_INT, conf_dynamic, max_resources), .fallback = "1000", .min = 1, .max = 10000000,
           .unit = "resources", .doc = "How many resources clients may create." },
         { ROW(CONF_INT, conf_dynamic, max_size), .fallback = "65536", .min = 1, .max = 64 << 20,
@@ -126,7 +128,10 @@ static const char *const bad_files[] = {
 };
 
 static const struct conf_row persist_rows[] = {
-        { ROW(CONF_STRING, conf_persist, engine), .flags = CONF_ENGINE, .doc = "How state is kept." },
+        { ROW(CONF_STRING, conf_persist, engine), .flags = CONF_ENGINE,
+          .doc = "What keeps the state. The engine \"libcoap\" is libcoap's own: it keeps the observers and "
+                 "their numbers, but only the newest of the resources that clients created, with the content "
+                 "it was created with." },
         { ROW(CONF_STRING, conf_persist, dynamic_resources), .flags = CONF_PATH | CONF_SAMPLE,
           .example = "\"/var/lib/coapd/dynamic-resources\"",
           .doc = "The file that keeps the resources that clients created. Without it they are gone after a "
@@ -145,8 +150,9 @@ static const struct conf_row persist_rows[] = {
                  "restart it goes on that much higher." },
         { ROW(CONF_CHOICE, conf_persist, sync), .fallback = "\"interval\"", .choices = syncs,
           .doc = "When changes are forced to the disk: \"always\" before a client gets its answer, so that a "
-                 "power cut loses nothing that was acknowledged; \"interval\" in the background. Neither "
-                 "loses anything when only coapd dies." },
+                 "power cut loses nothing that was acknowledged, \"interval\" in the background. Neither "
+                 "loses anything when only coapd dies. The engine \"libcoap\" knows neither and leaves it to "
+                 "the kernel." },
         { ROW(CONF_INT, conf_persist, sync_interval), .fallback = "1000", .min = 1, .max = 3600000,
           .unit = "milliseconds",
           .doc = "With sync = \"interval\", how much of the latest changes a power cut may take." },
@@ -156,7 +162,7 @@ static const struct conf_row persist_rows[] = {
         { ROW(CONF_INT, conf_persist, observer_max_age), .fallback = "604800", .min = 0,
           .max = 10LL * SECONDS_A_YEAR, .unit = "seconds",
           .doc = "How long an observer is kept whose endpoint or resource is missing at a start, in case it "
-                 "comes back." },
+                 "comes back. The engine \"libcoap\" forgets it at once." },
 };
 
 static const struct conf_group persist_group = {

@@ -216,32 +216,28 @@ int value_set_fallback(const struct conf_vocabulary *vocabulary, const struct co
         return 0;
 }
 
-static void describe_words(const char *const *words, struct buf *out)
+static void list_word(size_t i, bool last, const char *word, struct buf *out)
 {
-        buf_append_string(out, words[1] ? "one of " : "");
-        for (size_t i = 0; words[i]; i++)
-                buf_printf(out, "%s\"%s\"", i == 0 ? "" : words[i + 1] ? ", " : " and ", words[i]);
+        buf_printf(out, "%s\"%s\"", i == 0 ? "" : last ? " and " : ", ", word);
 }
 
-static void describe_kinds(const struct conf_vocabulary *vocabulary, struct buf *out)
+void value_words(const struct conf_vocabulary *vocabulary, const struct conf_row *row, struct buf *out)
 {
-        buf_append_string(out, vocabulary->n_kinds > 1 ? "one of " : "");
-        for (size_t i = 0; i < vocabulary->n_kinds; i++)
-                buf_printf(out, "%s\"%s\"",
-                           i == 0                        ? ""
-                           : i + 1 < vocabulary->n_kinds ? ", "
-                                                         : " and ",
-                           vocabulary->kinds[i].name);
+        const char *const *words = row->flags & CONF_ENGINE ? vocabulary->engines : row->choices;
+
+        if (row->flags & CONF_KIND)
+                for (size_t i = 0; i < vocabulary->n_kinds; i++)
+                        list_word(i, i + 1 == vocabulary->n_kinds, vocabulary->kinds[i].name, out);
+        else
+                for (size_t i = 0; words[i]; i++)
+                        list_word(i, !words[i + 1], words[i], out);
 }
 
 void value_describe(const struct conf_vocabulary *vocabulary, const struct conf_row *row, struct buf *out)
 {
-        if (row->flags & CONF_ENGINE) {
-                describe_words(vocabulary->engines, out);
-                return;
-        }
-        if (row->flags & CONF_KIND) {
-                describe_kinds(vocabulary, out);
+        if (row->type == CONF_CHOICE || row->flags & (CONF_ENGINE | CONF_KIND)) {
+                buf_append_string(out, "one of ");
+                value_words(vocabulary, row, out);
                 return;
         }
         switch (row->type) {
@@ -254,8 +250,6 @@ void value_describe(const struct conf_vocabulary *vocabulary, const struct conf_
                         buf_printf(out, " (%s)", row->unit);
                 break;
         case CONF_CHOICE:
-                describe_words(row->choices, out);
-                break;
         case CONF_STRING:
                 buf_append_string(out, "a string in double quotes");
                 break;

@@ -21,6 +21,9 @@ size_t value_size(const struct conf_row *row);
 /* The default of a row that has one; 0 or -ENOMEM. */
 int value_set_fallback(const struct conf_vocabulary *vocabulary, const struct conf_row *row, void *value);
 
+/* Appends the words that a CONF_CHOICE, an engine or a kind may be: "a", "b" and "c", quoted. */
+void value_words(const struct conf_vocabulary *vocabulary, const struct conf_row *row, struct buf *out);
+
 /* Appends what a good value looks like: "an integer from 1 to 100 (seconds)". */
 void value_describe(const struct conf_vocabulary *vocabulary, const struct conf_row *row, struct buf *out);
 
