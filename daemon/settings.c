@@ -20,6 +20,9 @@ const struct conf_vocabulary *settings_vocabulary(void)
                 engines[i] = persist_engines[i]->name;
         vocabulary.kinds = registry_kinds(&vocabulary.n_kinds);
         vocabulary.engines = engines;
+        vocabulary.check_access_path = access_check_path;
+        vocabulary.check_access_method = access_check_method;
+        vocabulary.check_access_subject = access_check_subject;
         return &vocabulary;
 }
 

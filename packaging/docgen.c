@@ -10,7 +10,7 @@
 
 #include "base/util.h"
 #include "config/config.h"
-#include "server.h"
+#include "settings.h"
 
 static int failed(const char *path)
 {
@@ -41,7 +41,7 @@ static int write_manual(const struct conf_vocabulary *vocabulary, FILE *out)
 
 int main(int argc, char **argv)
 {
-        const struct conf_vocabulary *vocabulary = server_vocabulary();
+        const struct conf_vocabulary *vocabulary = settings_vocabulary();
         FILE *out;
 
         if (argc != 2 || chdir(argv[1]) < 0) {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "config/check.h"
 #include "config/keyfile.h"
+#include "config/memory.h"
 #include "config/syntax.h"
 
 enum {
@@ -48,13 +49,13 @@ static void check_identities(struct check *check, const struct conf_list *list)
 static void check_pki(struct check *check)
 {
         const struct conf_pki *pki = &check->config->security.pki;
-        bool any = pki->certificate || pki->private_key || pki->ca || pki->crl ||
-                   pki->require_client_certificate;
+        bool certificate = CHECK_GIVEN(check, &pki->certificate);
+        bool private_key = CHECK_GIVEN(check, &pki->private_key);
 
-        if (any && !CHECK_GIVEN(check, &pki->certificate))
+        if (private_key && !certificate)
                 check_failed(check, &pki->certificate, "certificate",
                              "is missing, expected the file of coapd's certificate");
-        if (any && !CHECK_GIVEN(check, &pki->private_key))
+        if (certificate && !private_key)
                 check_failed(check, &pki->private_key, "private_key",
                              "is missing, expected the file of the certificate's private key");
         if (pki->require_client_certificate && !CHECK_GIVEN(check, &pki->ca))
@@ -189,12 +190,27 @@ static bool known_peer(const struct conf_security *security, const char *id)
         return false;
 }
 
+/* False when `value` has not the form that its module, which handed the function over, wants. */
+static bool check_form(struct check *check, const void *member, const char *(*form)(const char *),
+                       const char *value)
+{
+        const char *expected = form && value ? form(value) : NULL;
+
+        if (expected)
+                check_failed(check, member, "", "\"%s\" is not valid, expected %s",
+                             LOG_ESCAPE(span_of_string(value)), expected);
+        return !expected;
+}
+
 /* A rule for somebody who can not exist is a mistyped one. */
 static void check_subject(struct check *check, const struct conf_access_rule *rule, const char *subject)
 {
         const struct conf_security *security = &check->config->security;
+        const char *colon = strchr(subject, ':');
         const char *shown = LOG_ESCAPE(span_of_string(subject));
 
+        if (colon && strcmp(colon, ":*") == 0)
+                return;
         if (strncmp(subject, "psk:", 4) == 0 && !known_identity(security, subject + 4))
                 check_failed(check, &rule->allow, "",
                              "nobody is \"%s\", expected one of the identities of security.psk", shown);
@@ -207,15 +223,26 @@ static void check_subject(struct check *check, const struct conf_access_rule *ru
                              shown);
 }
 
+static void check_rule(struct check *check, const struct conf_access_rule *rule)
+{
+        const struct conf_memory *memory = check->config->memory;
+        const struct conf_vocabulary *vocabulary = &memory->vocabulary;
+
+        check_form(check, &rule->path, vocabulary->check_access_path, rule->path);
+        for (size_t i = 0; i < rule->methods.n; i++)
+                check_form(check, &rule->methods, vocabulary->check_access_method, rule->methods.v[i]);
+        for (size_t i = 0; i < rule->allow.n; i++)
+                if (check_form(check, &rule->allow, vocabulary->check_access_subject, rule->allow.v[i]))
+                        check_subject(check, rule, rule->allow.v[i]);
+}
+
 void check_security(struct check *check)
 {
         const struct conf_list *access = &check->config->access;
-        const struct conf_access_rule *rules = access->v;
 
         check_identities(check, &check->config->security.psk.identities);
         check_pki(check);
         check_oscore(check, &check->config->security.oscore);
         for (size_t i = 0; i < access->n; i++)
-                for (size_t j = 0; j < rules[i].allow.n; j++)
-                        check_subject(check, &rules[i], rules[i].allow.v[j]);
+                check_rule(check, (const struct conf_access_rule *)access->v + i);
 }

@@ -139,6 +139,10 @@ struct conf_vocabulary {
         const struct conf_variant *kinds; /* of `resources` */
         size_t n_kinds;
         const char *const *engines; /* of `persist.engine`, NULL-terminated; the first is the default */
+        /* The forms of the strings in `access`, as conf_row.check; NULL: any. */
+        const char *(*check_access_path)(const char *value);
+        const char *(*check_access_method)(const char *value);
+        const char *(*check_access_subject)(const char *value);
 };
 
 /*

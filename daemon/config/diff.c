@@ -16,10 +16,8 @@ struct diff {
         size_t restarts;
 };
 
-static void name_change(struct diff *diff, const struct conf_row *row, const char *path, const char *what)
+static void name_change(struct diff *diff, unsigned reload, const char *path, const char *what)
 {
-        bool reload = row->flags & CONF_RELOAD;
-
         fprintf(diff->out, "%s%s%s\n", path, what, reload ? "" : " (needs a restart)");
         diff->restarts += !reload;
 }
@@ -88,10 +86,13 @@ static char *element_name(const char *path, const char *name, size_t i)
         return n < 0 ? NULL : text;
 }
 
-/* The elements of `from` that `to` has no partner for are named; with `both` the others are compared. */
+/* The elements of `from` that `to` has no partner for are named; unless those are the added ones, others
+ * compared. */
 static void diff_list(struct diff *diff, const struct conf_row *row, const struct conf_list *from,
-                      const struct conf_list *to, const char *path, const char *alone, bool both)
+                      const struct conf_list *to, const char *path, bool added)
 {
+        unsigned reload = row->flags & (added ? CONF_RELOAD | CONF_ADDABLE : CONF_RELOAD);
+
         for (size_t i = 0; i < from->n; i++) {
                 const void *element = element_of(row->group, from, i);
                 const char *name = name_of(row->group, element);
@@ -99,8 +100,9 @@ static void diff_list(struct diff *diff, const struct conf_row *row, const struc
                 CLEANUP(freep) char *element_path = element_name(path, name, i);
 
                 if (!partner)
-                        name_change(diff, row, element_path ? element_path : path, alone);
-                else if (both)
+                        name_change(diff, reload, element_path ? element_path : path,
+                                    added ? ": added" : ": removed");
+                else if (!added)
                         diff_group(diff, row->group, element, partner, element_path ? element_path : path);
         }
 }
@@ -118,10 +120,10 @@ static void diff_rows(struct diff *diff, const struct conf_row *rows, size_t n, 
                 if (row->type == CONF_GROUP) {
                         diff_group(diff, row->group, x, y, key ? key : row->key);
                 } else if (row->type == CONF_LIST) {
-                        diff_list(diff, row, x, y, key ? key : row->key, ": removed", true);
-                        diff_list(diff, row, y, x, key ? key : row->key, ": added", false);
+                        diff_list(diff, row, x, y, key ? key : row->key, false);
+                        diff_list(diff, row, y, x, key ? key : row->key, true);
                 } else if (!value_equal(diff->vocabulary, row, x, y)) {
-                        name_change(diff, row, key ? key : row->key, "");
+                        name_change(diff, row->flags & CONF_RELOAD, key ? key : row->key, "");
                 }
         }
 }

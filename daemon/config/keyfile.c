@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -34,6 +35,27 @@ const char *keyfile_check(const char *path, bool private)
         if (private && status.st_mode & S_IRWXO)
                 return "is open to every user, expected a file without access for others (chmod o= FILE)";
         return NULL;
+}
+
+int keyfile_credential(const char *name, char **ret_path)
+{
+        static const char prefix[] = "credential:";
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+        bool asked = strncmp(name, prefix, strlen(prefix)) == 0;
+        CLEANUP(freep) char *path = NULL;
+
+        if (asked)
+                name += strlen(prefix);
+        if (!folder || strchr(name, '/'))
+                return asked ? -ENOENT : 0;
+        if (asprintf(&path, "%s/%s", folder, name) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        if (!asked && access(path, F_OK) < 0)
+                return 0;
+        *ret_path = TAKE(path);
+        return 1;
 }
 
 int keyfile_read(const char *path, size_t max, struct buf *ret_key)

@@ -12,8 +12,16 @@
 const char *keyfile_check(const char *path, bool private);
 
 /*
- * Reads a key of at most `max` bytes; a newline at its end ("\n" or "\r\n") is not part of it. 0, -EFBIG, -ENODATA
- * for an empty file, or another -errno. The caller wipes *ret_key with keyfile_wipe().
+ * The file that a name of the config stands for when it is a credential of the service manager
+ * (LoadCredential= of systemd.exec): "credential:NAME" always is, a name without a slash when there is one of
+ * that name. 1 and the path in *ret_path; 0: it is a path like any other; -ENOENT: there are no credentials;
+ * -ENOMEM.
+ */
+int keyfile_credential(const char *name, char **ret_path);
+
+/*
+ * Reads a key of at most `max` bytes; a newline at its end ("\n" or "\r\n") is not part of it. 0, -EFBIG,
+ * -ENODATA for an empty file, or another -errno. The caller wipes *ret_key with keyfile_wipe().
  */
 int keyfile_read(const char *path, size_t max, struct buf *ret_key);
 

@@ -77,14 +77,25 @@ static void remember(struct reader *reader, const config_setting_t *setting, con
                 reader->out_of_memory = true;
 }
 
-/* A relative path counts from the folder of the file that names it. */
-static char *resolve_path(struct conf_origin at, const char *value)
+/* A relative path counts from the folder of the file that names it. NULL after an error. */
+static char *resolve_path(struct reader *reader, const struct item *item, const char *value)
 {
+        struct conf_origin at = read_origin(reader, item->setting);
         const char *slash = *value == '/' ? NULL : strrchr(at.file, '/');
-        char *path;
+        char *path = NULL;
+        int r = item->row->flags & CONF_KEY_FILE ? keyfile_credential(value, &path) : 0;
 
-        return asprintf(&path, "%.*s%s", slash ? (int)(slash - at.file + 1) : 0, at.file, value) < 0 ? NULL
-                                                                                                     : path;
+        if (r > 0)
+                return path;
+        if (r == -ENOENT) {
+                wrong_value(reader, item, value,
+                            "credentials of the service manager ($CREDENTIALS_DIRECTORY)");
+                return NULL;
+        }
+        if (r == 0 && asprintf(&path, "%.*s%s", slash ? (int)(slash - at.file + 1) : 0, at.file, value) >= 0)
+                return path;
+        reader->out_of_memory = true;
+        return NULL;
 }
 
 static bool check_length(struct reader *reader, const struct item *item, const char *value)
@@ -103,17 +114,16 @@ static bool check_length(struct reader *reader, const struct item *item, const c
         return false;
 }
 
-static bool check_file(struct reader *reader, const struct item *item, const char *path)
+static void check_file(struct reader *reader, const struct item *item, const char *path)
 {
         const char *expected;
 
         if (!(item->row->flags & CONF_KEY_FILE))
-                return true;
+                return;
         expected = keyfile_check(path, item->row->flags & CONF_PRIVATE);
         if (expected)
                 report_add(reader->report, read_order(item->setting), read_origin(reader, item->setting),
                            item->path, "\"%s\" %s", LOG_ESCAPE(span_of_string(path)), expected);
-        return !expected;
 }
 
 static bool check_word(struct reader *reader, const struct item *item, const char *value)
@@ -151,12 +161,15 @@ static char *take_string(struct reader *reader, const struct item *item)
                 wrong_value(reader, item, value, expected);
                 return NULL;
         }
-        copy = item->row->flags & CONF_PATH ? resolve_path(read_origin(reader, item->setting), value)
-                                            : strdup(value);
+        if (item->row->flags & CONF_PATH) {
+                copy = resolve_path(reader, item, value);
+                if (copy)
+                        check_file(reader, item, copy);
+                return copy;
+        }
+        copy = strdup(value);
         if (!copy)
                 reader->out_of_memory = true;
-        else
-                check_file(reader, item, copy);
         return copy;
 }
 
@@ -178,7 +191,7 @@ static void read_strings(struct reader *reader, const struct item *item, struct 
                 return;
         }
         if (n == 0) {
-                if (!(item->row->flags & CONF_EMPTY_OK) || item->row->flags & CONF_REQUIRED)
+                if (!(item->row->flags & CONF_NONE_OK))
                         wrong(reader, item, "is empty");
                 return;
         }

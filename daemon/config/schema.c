@@ -42,14 +42,14 @@ static const struct conf_group server_group = { .name = "server",
                                                 .doc = "The daemon as a whole." };
 
 static const struct conf_row endpoint_rows[] = {
-        { ROW(CONF_STRING, conf_endpoint, uri), .flags = CONF_REQUIRED | CONF_NAME, .check = syntax_uri,
-          .max = 300, .example = "\"coap://127.0.0.1:5683\"",
+        { ROW(CONF_STRING, conf_endpoint, uri), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NAME,
+          .check = syntax_uri, .max = 300, .example = "\"coap://127.0.0.1:5683\"",
           .doc = "Where to listen, as SCHEME://HOST:PORT. The schemes are coap (UDP), coaps (DTLS), "
                  "coap+tcp, coaps+tcp (TLS), coap+ws and coaps+ws (WebSocket). An IPv6 address stands in "
                  "brackets, [::] is every address of the machine. The port may be left out: it is 5683, 5684 "
                  "with DTLS or TLS, 80 and 443 with WebSocket." },
-        { ROW(CONF_STRINGS, conf_endpoint, multicast), .check = syntax_multicast, .max = 64,
-          .example = "( \"224.0.1.187%eth0\", \"ff02::fd%eth0\" )",
+        { ROW(CONF_STRINGS, conf_endpoint, multicast), .flags = CONF_RELOAD, .check = syntax_multicast,
+          .max = 64, .example = "( \"224.0.1.187%eth0\", \"ff02::fd%eth0\" )",
           .doc = "The multicast groups to join, each with the network interface behind a % sign. Without one "
                  "the kernel chooses the interface. Only endpoints of the scheme coap can have them." },
 };
@@ -61,15 +61,16 @@ static const struct conf_group endpoint_group = {
 };
 
 static const struct conf_row resource_rows[] = {
-        { ROW(CONF_STRING, conf_resource, path), .flags = CONF_REQUIRED | CONF_NAME, .check = syntax_path,
-          .max = 1000, .example = "\"sensors/1\"",
+        { ROW(CONF_STRING, conf_resource, path), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NAME,
+          .check = syntax_path, .max = 1000, .example = "\"sensors/1\"",
           .doc = "The path under which clients find the resource, without a slash at either end. Characters "
                  "are written as they are, not percent-encoded." },
-        { ROW(CONF_STRING, conf_resource, kind), .flags = CONF_REQUIRED | CONF_KIND, .example = "\"time\"",
-          .doc = "What the resource is." },
-        { ROW(CONF_STRING, conf_resource, title), .check = syntax_title, .max = 255, .example = "\"Clock\"",
-          .doc = "A title for people, shown in /.well-known/core." },
+        { ROW(CONF_STRING, conf_resource, kind), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_KIND,
+          .example = "\"time\"", .doc = "What the resource is." },
+        { ROW(CONF_STRING, conf_resource, title), .flags = CONF_RELOAD, .check = syntax_title, .max = 255,
+          .example = "\"Clock\"", .doc = "A title for people, shown in /.well-known/core." },
         { .key = "rt",
+          .flags = CONF_RELOAD,
           .type = CONF_STRINGS,
           .offset = offsetof(struct conf_resource, resource_types),
           .check = syntax_link_value,
@@ -78,18 +79,19 @@ static const struct conf_row resource_rows[] = {
           .doc = "The resource types (RFC 6690, 3.1) shown in /.well-known/core. Without them a kind may "
                  "show its own." },
         { .key = "if",
+          .flags = CONF_RELOAD,
           .type = CONF_STRINGS,
           .offset = offsetof(struct conf_resource, interfaces),
           .check = syntax_link_value,
           .max = 255,
           .example = "( \"sensor\" )",
           .doc = "The interface descriptions (RFC 6690, 3.2) shown in /.well-known/core." },
-        { ROW(CONF_BOOL, conf_resource, observable), .fallback = "true",
+        { ROW(CONF_BOOL, conf_resource, observable), .flags = CONF_RELOAD, .fallback = "true",
           .doc = "Whether clients may observe the resource (RFC 7641)." },
-        { ROW(CONF_BOOL, conf_resource, hidden), .fallback = "false",
+        { ROW(CONF_BOOL, conf_resource, hidden), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Leaves the resource out of /.well-known/core. It is reachable all the same." },
-        { ROW(CONF_INT, conf_resource, max_age), .fallback = "-1", .min = -1, .max = UINT32_MAX,
-          .unit = "seconds",
+        { ROW(CONF_INT, conf_resource, max_age), .flags = CONF_RELOAD, .fallback = "-1", .min = -1,
+          .max = UINT32_MAX, .unit = "seconds",
           .doc = "How long caches may keep an answer. -1 sends no Max-Age, which means 60 seconds." },
 };
 
@@ -102,20 +104,21 @@ static const struct conf_group resource_group = {
 };
 
 static const struct conf_row dynamic_rows[] = {
-        { ROW(CONF_BOOL, conf_dynamic, enable), .fallback = "false",
+        { ROW(CONF_BOOL, conf_dynamic, enable), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Whether clients may create resources, with a PUT or POST to a path that does not exist. "
                  "Whoever reaches an endpoint may then store data here, as far as the rules of access "
                  "allow." },
-        { ROW(CONF_STRINGS, conf_dynamic, prefix), .fallback = "( \"\" )", .flags = CONF_EMPTY_OK,
-          .check = syntax_prefix, .max = 1000, .example = "( \"devices\", \"groups/a\" )",
+        { ROW(CONF_STRINGS, conf_dynamic, prefix), .fallback = "( \"\" )",
+          .flags = CONF_RELOAD | CONF_EMPTY_OK, .check = syntax_prefix, .max = 1000,
+          .example = "( \"devices\", \"groups/a\" )",
           .doc = "The paths at and below which clients may create resources. An empty one allows every "
                  "path." },
-        { ROW(CONF_INT, conf_dynamic, max_resources), .fallback = "1000", .min = 1, .max = 10000000,
-          .unit = "resources", .doc = "How many resources clients may create." },
-        { ROW(CONF_INT, conf_dynamic, max_size), .fallback = "65536", .min = 1, .max = 64 << 20,
-          .unit = "bytes", .doc = "How large the body of one may be." },
-        { ROW(CONF_INT, conf_dynamic, max_total_size), .fallback = "67108864", .min = 1, .max = 1LL << 40,
-          .unit = "bytes", .doc = "How large the bodies of all may be together." },
+        { ROW(CONF_INT, conf_dynamic, max_resources), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
+          .max = 10000000, .unit = "resources", .doc = "How many resources clients may create." },
+        { ROW(CONF_INT, conf_dynamic, max_size), .flags = CONF_RELOAD, .fallback = "65536", .min = 1,
+          .max = 64 << 20, .unit = "bytes", .doc = "How large the body of one may be." },
+        { ROW(CONF_INT, conf_dynamic, max_total_size), .flags = CONF_RELOAD, .fallback = "67108864", .min = 1,
+          .max = 1LL << 40, .unit = "bytes", .doc = "How large the bodies of all may be together." },
 };
 
 static const struct conf_group dynamic_group = { .name = "dynamic",
@@ -174,17 +177,17 @@ static const struct conf_group persist_group = {
 
 static const struct conf_row root_rows[] = {
         { ROW(CONF_GROUP, config, server), .group = &server_group },
-        { ROW(CONF_LIST, config, endpoints), .group = &endpoint_group, .flags = CONF_SAMPLE,
+        { ROW(CONF_LIST, config, endpoints), .group = &endpoint_group, .flags = CONF_SAMPLE | CONF_ADDABLE,
           .example = "(\n  { uri = \"coap://127.0.0.1:5683\"; },\n  { uri = \"coap://[::1]:5683\"; }\n)" },
-        { ROW(CONF_LIST, config, resources), .group = &resource_group, .flags = CONF_SAMPLE,
+        { ROW(CONF_LIST, config, resources), .group = &resource_group, .flags = CONF_SAMPLE | CONF_RELOAD,
           .example = "(\n  { path = \"time\"; kind = \"time\"; title = \"Clock\"; }\n)" },
         { ROW(CONF_GROUP, config, dynamic), .group = &dynamic_group },
         { ROW(CONF_GROUP, config, persist), .group = &persist_group },
         { ROW(CONF_GROUP, config, security), .group = &conf_group_security },
-        { ROW(CONF_LIST, config, access), .group = &conf_group_access,
-          .example = "(\n  { path = \"/**\"; methods = ( \"GET\", \"OBSERVE\" ); allow = ( \"anyone\" ); },\n"
-                     "  { path = \"/actuators/**\"; methods = ( \"PUT\", \"POST\", \"DELETE\" );\n"
-                     "    allow = ( \"psk:sensor-1\", \"cert:CN=ops\", \"net:10.0.0.0/8\" ); }\n)" },
+        { ROW(CONF_LIST, config, access), .group = &conf_group_access, .flags = CONF_RELOAD,
+          .example = "(\n  { path = \"/actuators/**\"; methods = ( \"PUT\", \"POST\", \"DELETE\" );\n    "
+                     "allow = ( \"psk:sensor-1\", \"cert:CN=ops\", \"net:10.0.0.0/8\" ); },\n"
+                     "  { path = \"/**\"; methods = ( \"GET\", \"OBSERVE\" ); allow = ( \"anyone\" ); }\n)" },
 };
 
 const struct conf_group conf_root = { .name = "", GROUP_OF(config, root_rows) };

@@ -44,13 +44,16 @@ enum conf_flag {
         CONF_SECRET = 1 << 1,   /* never printed, wiped when freed */
         CONF_RELOAD = 1 << 2,   /* SIGHUP applies a change; without it a change asks for a restart */
         CONF_KEY_FILE = 1 << 3, /* a file that must be readable; a private one not by others */
-        CONF_EMPTY_OK = 1 << 4, /* a string or list may be empty */
+        CONF_EMPTY_OK = 1 << 4, /* a string may be empty */
         CONF_PRIVATE = 1 << 5,  /* with CONF_KEY_FILE: what the file holds is secret */
         CONF_PATH = 1 << 6, /* of a file; a relative one counts from the folder of the config that names it */
         CONF_NAME = 1 << 7, /* tells the groups of a list apart */
         CONF_KIND = 1 << 8, /* CONF_STRING: the name of a conf_variant, whose rows this group has, too */
-        CONF_ENGINE = 1 << 9,  /* CONF_STRING: one of conf_vocabulary's engines, the first is the default */
-        CONF_SAMPLE = 1 << 10, /* the sample file sets it to its example, others it only mentions */
+        CONF_ENGINE = 1 << 9,   /* CONF_STRING: one of conf_vocabulary's engines, the first is the default */
+        CONF_SAMPLE = 1 << 10,  /* the sample file sets it to its example, others it only mentions */
+        CONF_NONE_OK = 1 << 11, /* CONF_STRINGS: there may be none in a list that is given */
+        CONF_ADDABLE =
+                1 << 12, /* CONF_LIST: a reload opens new groups, but closes old ones only with a restart */
 };
 
 struct conf_group;

@@ -10,19 +10,21 @@ enum {
 };
 
 static const struct conf_row identity_rows[] = {
-        { ROW(CONF_STRING, conf_psk_identity, identity), .flags = CONF_REQUIRED | CONF_NAME, .min = 1,
-          .max = IDENTITY_MAX, .example = "\"sensor-1\"", .doc = "The name that the client gives." },
-        { ROW(CONF_STRING, conf_psk_identity, key_file), .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+        { ROW(CONF_STRING, conf_psk_identity, identity), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NAME,
+          .min = 1, .max = IDENTITY_MAX, .example = "\"sensor-1\"",
+          .doc = "The name that the client gives." },
+        { ROW(CONF_STRING, conf_psk_identity, key_file),
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
           .example = "\"/etc/coapd/sensor-1.key\"",
           .doc = "A file that holds the key, as it is. A newline at its end is not part of the key. Nobody "
                  "but the owner and group of the file may have access to it." },
-        { ROW(CONF_STRING, conf_psk_identity, key), .flags = CONF_SECRET, .min = 1, .max = KEY_MAX,
-          .example = "\"correct horse battery staple\"",
+        { ROW(CONF_STRING, conf_psk_identity, key), .flags = CONF_RELOAD | CONF_SECRET, .min = 1,
+          .max = KEY_MAX, .example = "\"correct horse battery staple\"",
           .doc = "The key itself, as text. One of key_file, key and key_hex is needed, and key_file is the "
                  "safe one." },
-        { ROW(CONF_STRING, conf_psk_identity, key_hex), .flags = CONF_SECRET, .check = syntax_hex, .min = 2,
-          .max = 2 * KEY_MAX, .example = "\"00112233445566778899aabbccddeeff\"",
-          .doc = "The key itself, as hex digits." },
+        { ROW(CONF_STRING, conf_psk_identity, key_hex), .flags = CONF_RELOAD | CONF_SECRET,
+          .check = syntax_hex, .min = 2, .max = 2 * KEY_MAX,
+          .example = "\"00112233445566778899aabbccddeeff\"", .doc = "The key itself, as hex digits." },
 };
 
 static const struct conf_group identity_group = { .name = "identities",
@@ -30,9 +32,9 @@ static const struct conf_group identity_group = { .name = "identities",
                                                   .doc = "The clients and their keys, 1 to 64 bytes each." };
 
 static const struct conf_row psk_rows[] = {
-        { ROW(CONF_STRING, conf_psk, hint), .min = 1, .max = HINT_MAX, .example = "\"coapd\"",
-          .doc = "What coapd says of itself so that a client can choose its key." },
-        { ROW(CONF_LIST, conf_psk, identities), .group = &identity_group,
+        { ROW(CONF_STRING, conf_psk, hint), .flags = CONF_RELOAD, .min = 1, .max = HINT_MAX,
+          .example = "\"coapd\"", .doc = "What coapd says of itself so that a client can choose its key." },
+        { ROW(CONF_LIST, conf_psk, identities), .flags = CONF_RELOAD, .group = &identity_group,
           .example = "(\n  { identity = \"sensor-1\"; key_file = \"/etc/coapd/sensor-1.key\"; }\n)" },
 };
 
@@ -41,20 +43,20 @@ static const struct conf_group psk_group = { .name = "psk",
                                              .doc = "Pre-shared keys for DTLS and TLS." };
 
 static const struct conf_row pki_rows[] = {
-        { ROW(CONF_STRING, conf_pki, certificate), .flags = CONF_PATH | CONF_KEY_FILE,
+        { ROW(CONF_STRING, conf_pki, certificate), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/server.crt\"",
           .doc = "The certificate that coapd shows, in PEM, with the intermediate ones behind it." },
-        { ROW(CONF_STRING, conf_pki, private_key), .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+        { ROW(CONF_STRING, conf_pki, private_key),
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
           .example = "\"/etc/coapd/server.key\"",
-          .doc = "Its private key, in PEM. Nobody but the owner and group of the file may have access to "
-                 "it." },
-        { ROW(CONF_STRING, conf_pki, ca), .flags = CONF_PATH | CONF_KEY_FILE,
+          .doc = "Its private key, in PEM. Nobody but its owner and group may have access to it." },
+        { ROW(CONF_STRING, conf_pki, ca), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/ca.crt\"",
           .doc = "The authorities whose client certificates are accepted, in PEM." },
-        { ROW(CONF_STRING, conf_pki, crl), .flags = CONF_PATH | CONF_KEY_FILE,
+        { ROW(CONF_STRING, conf_pki, crl), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/ca.crl\"",
           .doc = "The list of client certificates that were revoked, in PEM." },
-        { ROW(CONF_BOOL, conf_pki, require_client_certificate), .fallback = "false",
+        { ROW(CONF_BOOL, conf_pki, require_client_certificate), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Turns away clients that show no certificate of one of the authorities." },
 };
 
@@ -63,10 +65,10 @@ static const struct conf_group pki_group = { .name = "pki",
                                              .doc = "Certificates (X.509) for DTLS and TLS." };
 
 static const struct conf_row rpk_rows[] = {
-        { ROW(CONF_STRING, conf_rpk, private_key), .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+        { ROW(CONF_STRING, conf_rpk, private_key),
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
           .example = "\"/etc/coapd/server-rpk.key\"",
-          .doc = "The private key, in PEM. Nobody but the owner and group of the file may have access to "
-                 "it." },
+          .doc = "The private key, in PEM. Nobody but its owner and group may have access to it." },
 };
 
 static const struct conf_group rpk_group = { .name = "rpk",
@@ -90,7 +92,7 @@ static const struct conf_row oscore_rows[] = {
         { ROW(CONF_STRING, conf_oscore, master_secret), .flags = CONF_SECRET, .check = syntax_hex, .min = 2,
           .max = 256, .example = "\"0102030405060708090a0b0c0d0e0f10\"",
           .doc = "The master secret itself, as hex digits. One of master_secret_file and master_secret is "
-                 "needed, and the file is the safe one." },
+                 "needed, and the file is safest." },
         { ROW(CONF_STRING, conf_oscore, master_salt), .check = syntax_hex, .min = 2, .max = 256,
           .example = "\"9e7ca92223786340\"", .doc = "The master salt, as hex digits." },
 };
@@ -118,22 +120,28 @@ const struct conf_group conf_group_security = {
 };
 
 static const struct conf_row access_rows[] = {
-        { ROW(CONF_STRING, conf_access_rule, path), .flags = CONF_REQUIRED, .check = syntax_access_path,
-          .max = 1000, .example = "\"/sensors/**\"",
-          .doc = "The paths that the rule is about. * stands for anything within one segment, ** for any "
-                 "number of segments." },
-        { ROW(CONF_STRINGS, conf_access_rule, methods), .flags = CONF_REQUIRED, .check = syntax_method,
+        { ROW(CONF_STRING, conf_access_rule, path), .flags = CONF_RELOAD | CONF_REQUIRED, .max = 1000,
+          .example = "\"/sensors/**\"",
+          .doc = "The paths that the rule is about, with a slash in front. * stands for any characters "
+                 "within one segment, ** as a whole segment for any number of segments, also none." },
+        { ROW(CONF_STRINGS, conf_access_rule, methods), .flags = CONF_RELOAD | CONF_REQUIRED,
           .example = "( \"GET\", \"OBSERVE\" )",
-          .doc = "The methods that the rule is about: GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH and "
-                 "OBSERVE." },
-        { ROW(CONF_STRINGS, conf_access_rule, allow), .flags = CONF_REQUIRED, .check = syntax_subject,
+          .doc = "What the rule is about: GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH; OBSERVE, which an "
+                 "observation needs beside GET or FETCH; CREATE, which a PUT or POST needs that makes a new "
+                 "resource; or * for all of them." },
+        { ROW(CONF_STRINGS, conf_access_rule, allow), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NONE_OK,
           .max = 300, .example = "( \"psk:sensor-1\", \"cert:CN=ops\", \"oscore:02\", \"net:10.0.0.0/8\" )",
-          .doc = "Who may: anyone, psk:IDENTITY, cert:CN=NAME, oscore:ID or net:ADDRESS/BITS." },
+          .doc = "Who may, everyone else may not: anyone; authenticated (has proved any key); psk:IDENTITY; "
+                 "cert:CN=NAME, also with O, OU, DNS, URI and so on, several parts joined by commas; "
+                 "rpk:SHA256 of a raw public key; oscore:RECIPIENT_ID; or net:ADDRESS/BITS, which a client "
+                 "without a key can forge over UDP. A * behind the colon of psk, cert, rpk and oscore stands "
+                 "for every client of that kind. An empty list closes the paths to everyone." },
 };
 
 const struct conf_group conf_group_access = {
         .name = "access",
         GROUP_OF(conf_access_rule, access_rows),
-        .doc = "The rules of access. Without any, everyone may do everything. With some, what no rule allows "
-               "is denied."
+        .doc = "The rules of access. Without any, everyone may do everything. With some, the first rule in "
+               "the order of the file whose path and methods match decides, and what no rule matches is "
+               "denied. So a narrow rule goes before a wide one."
 };

@@ -20,9 +20,6 @@ const char *syntax_link_value(const char *value); /* one value of `rt` or `if` *
 const char *syntax_oscore_id(const char *value);
 const char *syntax_id_context(const char *value);
 const char *syntax_hex(const char *value);
-const char *syntax_access_path(const char *value);
-const char *syntax_method(const char *value);
-const char *syntax_subject(const char *value);
 
 /* An address of either family in text; a scope behind `%` goes to `scope` (of IF_NAMESIZE bytes). */
 struct address {

@@ -27,6 +27,8 @@ static const char *const method_names[ACCESS_N_METHODS] = {
         "GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "iPATCH", "OBSERVE", "CREATE",
 };
 
+static const char expected_method[] = "GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH, OBSERVE, CREATE or *";
+
 unsigned access_method_by_name(const char *name)
 {
         if (strcmp(name, "*") == 0)
@@ -36,6 +38,26 @@ unsigned access_method_by_name(const char *name)
                         return 1u << i;
         }
         return 0;
+}
+
+const char *access_check_path(const char *path)
+{
+        return globs_check(path);
+}
+
+const char *access_check_method(const char *name)
+{
+        return access_method_by_name(name) ? NULL : expected_method;
+}
+
+const char *access_check_subject(const char *subject)
+{
+        struct subjects *scratch = subjects_new(1);
+        const char *expected = NULL;
+        int r = scratch ? subjects_add(scratch, 0, subject, &expected) : -ENOMEM;
+
+        subjects_free(scratch);
+        return r == -EINVAL ? expected : NULL;
 }
 
 /* One line for the operator. A wrong value is quoted: nothing in a rule is secret. */
@@ -57,8 +79,7 @@ static int compile_rule(struct access *access, uint32_t index, FILE *errors)
                 unsigned method = access_method_by_name(rule->methods.v[i]);
 
                 if (!method) {
-                        report(errors, rule, "methods", rule->methods.v[i],
-                               "GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH, OBSERVE, CREATE or *");
+                        report(errors, rule, "methods", rule->methods.v[i], expected_method);
                         result = -EINVAL;
                 }
                 access->methods[index] |= method;

@@ -75,6 +75,11 @@ enum access_answer access_decide(const struct access *access, const struct ident
 /* The bit of "GET" and so on, of all for "*"; 0: no such method. */
 unsigned access_method_by_name(const char *name);
 
+/* The form of a rule's strings, for the config: what would have been expected, or NULL when it is good. */
+const char *access_check_path(const char *path);
+const char *access_check_method(const char *name);
+const char *access_check_subject(const char *subject);
+
 /* Whether some rule lets a peer without any key write (ACCESS_WRITES), or there is no rule at all. */
 bool access_strangers_may_write(const struct access *access);
 

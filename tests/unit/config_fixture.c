@@ -21,6 +21,21 @@ static const char *check_format(const char *value)
         return strchr(value, '/') ? NULL : "a content format such as \"text/plain\"";
 }
 
+static const char *check_access_path(const char *value)
+{
+        return *value == '/' ? NULL : "a path with a slash in front";
+}
+
+static const char *check_access_method(const char *value)
+{
+        return *value == 'G' || *value == 'O' ? NULL : "GET or OBSERVE";
+}
+
+static const char *check_access_subject(const char *value)
+{
+        return strchr(value, ':') || *value == 'a' ? NULL : "anyone or KIND:NAME";
+}
+
 static const struct conf_row static_rows[] = {
         { .key = "content",
           .type = CONF_STRING,
@@ -68,7 +83,14 @@ static const struct conf_variant kinds[] = {
 
 static const char *const engines[] = { "sqlite", "libcoap", NULL };
 
-const struct conf_vocabulary fixture_vocabulary = { kinds, ARRAY_LEN(kinds), engines };
+const struct conf_vocabulary fixture_vocabulary = {
+        .kinds = kinds,
+        .n_kinds = ARRAY_LEN(kinds),
+        .engines = engines,
+        .check_access_path = check_access_path,
+        .check_access_method = check_access_method,
+        .check_access_subject = check_access_subject,
+};
 
 const char *fixture_path(const char *name)
 {
