@@ -7,7 +7,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,26 +38,6 @@ void key_error(struct key_errors *errors, struct conf_origin at, const char *key
         errors->n++;
 }
 
-const char *secret_path(const char *name, char *out, size_t size)
-{
-        static const char prefix[] = "credential:";
-        const char *folder = getenv("CREDENTIALS_DIRECTORY");
-        bool asked = strncmp(name, prefix, sizeof(prefix) - 1) == 0;
-        int n = -1;
-
-        if (asked)
-                name += sizeof(prefix) - 1;
-        if (folder && !strchr(name, '/')) {
-                n = snprintf(out, size, "%s/%s", folder, name);
-                if (n > 0 && (size_t)n < size && (asked || access(out, F_OK) == 0))
-                        return out;
-        }
-        if (asked)
-                return NULL;
-        n = snprintf(out, size, "%s", name);
-        return n >= 0 && (size_t)n < size ? out : NULL;
-}
-
 static int read_all(int fd, size_t size, struct secret *ret_secret)
 {
         struct secret secret = { malloc(size + 1), size };
@@ -84,21 +63,13 @@ static int read_all(int fd, size_t size, struct secret *ret_secret)
         return 0;
 }
 
-int secret_read_file(const char *name, bool private, struct key_errors *errors, struct conf_origin at,
+int secret_read_file(const char *path, bool private, struct key_errors *errors, struct conf_origin at,
                      const char *key, struct secret *ret_secret)
 {
         CLEANUP(closep) int fd = -1;
-        char buffer[PATH_MAX];
-        const char *path = secret_path(name, buffer, sizeof(buffer));
         struct stat status;
         int r;
 
-        if (!path) {
-                key_error(errors, at, key,
-                          "\"%s\" needs $CREDENTIALS_DIRECTORY, expected a credential of the service manager",
-                          name);
-                return -ENOENT;
-        }
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd < 0 || fstat(fd, &status) < 0) {
                 r = -errno;

@@ -32,18 +32,10 @@ void key_error(struct key_errors *errors, struct conf_origin at, const char *key
         PRINTF_LIKE(4, 5);
 
 /*
- * The file behind a name of the config: "credential:NAME" stands for a credential that the service manager
- * hands over (LoadCredential= of systemd.exec), found below $CREDENTIALS_DIRECTORY; so does a name without a
- * slash when there is such a credential. Returns `out`, or NULL when the name is too long or there are no
- * credentials.
- */
-const char *secret_path(const char *name, char *out, size_t size);
-
-/*
  * Reads a whole regular file. A `private` one must keep everybody but owner and group out. 0, or -errno
  * after having reported it as `key` at `at`.
  */
-int secret_read_file(const char *name, bool private, struct key_errors *errors, struct conf_origin at,
+int secret_read_file(const char *path, bool private, struct key_errors *errors, struct conf_origin at,
                      const char *key, struct secret *ret_secret);
 
 /* Hex digits, with blanks and newlines between them or not. 0, -EINVAL, -ENOMEM. */

@@ -43,6 +43,23 @@ int security_attach(struct security *security, coap_context_t *context);
  */
 size_t security_replace(struct security *security, struct security *fresh);
 
+/*
+ * Where OSCORE keeps how far it has counted: numbers by name, of a few dozen bytes. `save` returns once the
+ * number is on disk (or as safe as sync of the config makes anything), 0 or -errno; `load` returns -ENOENT for
+ * a name that it does not have.
+ */
+struct security_store {
+        int (*load)(void *user, const char *name, uint64_t *ret_number);
+        int (*save)(void *user, const char *name, uint64_t number);
+        void *user;
+};
+
+/*
+ * Gives the OSCORE contexts to the context of security_attach(), once the store is open and before observers
+ * are restored. `store` is borrowed for good; NULL: the clock stands in for it. Returns 0 or -errno (logged).
+ */
+int security_open_oscore(struct security *security, const struct security_store *store);
+
 /* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and whether OSCORE is spoken. */
 bool security_has_tls(const struct security *security);
 bool security_has_oscore(const struct security *security);
@@ -52,6 +69,19 @@ bool security_has_oscore(const struct security *security);
  * With OSCORE that is a matter of each single message, not of the session, and libcoap does not tell.
  */
 void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request);
+
+/* And last thing. */
+void security_end(struct security *security);
+
+/*
+ * An observation that is restored: `oscore_info` as libcoap's tracking gave it; empty without OSCORE. Its
+ * notifications are then the recipient's, as they were before.
+ */
+void security_restore_observer(struct security *security, const coap_session_t *session, struct span token,
+                               struct span oscore_info);
+
+/* COAP_EVENT_SERVER_SESSION_DEL. */
+void security_session_gone(struct security *security, const coap_session_t *session);
 
 /*
  * Who the peer of a session is; within a handler, who has sent the request. Cheap: the names of a session are

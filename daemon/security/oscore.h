@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * OSCORE (RFC 8613): security contexts for libcoap, which protects and checks messages with them, and what
+ * libcoap leaves open.
+ *
+ * - Who has sent a message. libcoap marks the session, for good, when one message of it was protected; the
+ *   next one may come unprotected from whoever forges the address. So we watch the decryption itself: libcoap
+ *   calls gnutls_aead_cipher_decrypt(), and the executable's own function of that name takes precedence. The
+ *   key tells who, and the plain text which request: the one that reaches a handler is compared with it.
+ * - No nonce twice. Sequence numbers are stored ahead of their use, and while that fails nothing that would
+ *   need a new one is sent. A response may use its request's nonce once: libcoap would do so again for
+ *   whoever repeats an observer's token unprotected.
+ */
+#ifndef COAPD_SECURITY_OSCORE_H
+#define COAPD_SECURITY_OSCORE_H
+
+#include <coap3/coap.h>
+
+#include "security/identity.h"
+#include "security/secrets.h"
+#include "security/security.h"
+
+struct oscore;
+
+/* *ret_oscore is never NULL, also without any context. 0, -ENOMEM, or -EINVAL with the errors reported. */
+int oscore_load(const struct config *config, struct key_errors *errors, struct oscore **ret_oscore);
+bool oscore_is_empty(const struct oscore *oscore);
+
+/* Gives the contexts to libcoap. `store` may be NULL. 0 or -errno, logged. */
+int oscore_open(struct oscore *oscore, coap_context_t *context, const struct security_store *store);
+
+/* Takes over what can change on a living context; what can not is logged, and refused until a restart. */
+void oscore_replace(struct oscore *oscore, struct oscore *fresh);
+
+/* As security_begin(), security_end() and security_identify() have it; false: not an OSCORE message. */
+void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request);
+void oscore_end(struct oscore *oscore);
+bool oscore_identify(const struct oscore *oscore, const coap_session_t *session, struct identity *who);
+
+void oscore_restore_observer(struct oscore *oscore, const coap_session_t *session, struct span token,
+                             struct span oscore_info);
+void oscore_session_gone(struct oscore *oscore, const coap_session_t *session);
+
+/* After the libcoap context is freed. Accepts NULL. */
+void oscore_free(struct oscore *oscore);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of OSCORE share: contexts (oscore.c), the watch over their use (oscore_watch.c), and whose
+ * message is at hand (oscore_message.c, oscore_observers.c).
+ */
+#ifndef COAPD_SECURITY_OSCORE_INTERNAL_H
+#define COAPD_SECURITY_OSCORE_INTERNAL_H
+
+#include "base/buf.h"
+#include "security/oscore.h"
+#include "security/oscore_keys.h"
+
+struct oscore_recipient {
+        struct oscore_recipient *next;
+        uint8_t id[OSCORE_ID_MAX];
+        size_t id_n;
+        char name[2 * OSCORE_ID_MAX]; /* hex digits */
+        uint8_t key[OSCORE_KEY_SIZE];
+        bool welcome; /* in the present config */
+        bool live;    /* known to libcoap */
+};
+
+struct oscore_context {
+        struct oscore *owner;
+        struct conf_origin at;
+        uint8_t sender_id[OSCORE_ID_MAX];
+        size_t sender_id_n;
+        struct secret secret, salt, id_context;
+        uint8_t sender_key[OSCORE_KEY_SIZE];
+        uint8_t common_iv[OSCORE_NONCE_SIZE];
+        char sequence[OSCORE_NAME_SIZE];
+        struct oscore_recipient *recipients;
+        bool stalled;      /* a sequence number could not be stored */
+        uint64_t wanted;   /* which */
+        uint64_t next_own; /* sequence numbers below are used up */
+};
+
+/* A key in use. */
+struct oscore_key {
+        uint8_t key[OSCORE_KEY_SIZE];
+        struct oscore_context *context;
+        struct oscore_recipient *recipient; /* NULL: the sender's key */
+};
+
+/* Nonces of requests that are not answered yet. */
+#define OSCORE_LEDGER_SIZE 256
+
+struct oscore_ledger {
+        struct {
+                const struct oscore_context *context; /* NULL: free */
+                uint8_t nonce[OSCORE_NONCE_SIZE];
+        } v[OSCORE_LEDGER_SIZE];
+        size_t newest;
+};
+
+struct oscore_observers;
+
+struct oscore {
+        struct oscore *next; /* in the list of those that are open */
+        coap_context_t *coap;
+        const struct security_store *store;
+        struct oscore_context **contexts;
+        size_t n;
+        struct oscore_key *keys; /* sorted */
+        size_t n_keys;
+        struct oscore_ledger ledger;
+        /* The last message that was decrypted, until a handler asks for it. */
+        const struct oscore_recipient *decrypted_by;
+        struct buf plaintext;
+        /* The message in the handler's hands. */
+        const coap_session_t *session;
+        const struct oscore_recipient *sender;
+        struct oscore_observers *observers;
+};
+
+/* oscore_watch.c */
+void oscore_watch(struct oscore *oscore);
+void oscore_unwatch(struct oscore *oscore);
+int oscore_index_keys(struct oscore *oscore);
+/* libcoap asks for numbers below `number` to be used up. */
+int oscore_save_sequence(uint64_t number, void *context);
+
+/* oscore_observers.c: which recipient has begun an observation. */
+int oscore_observers_new(struct oscore_observers **ret_observers);
+void oscore_observers_free(struct oscore_observers *observers);
+void oscore_observers_add(struct oscore_observers *observers, const coap_session_t *session, struct span token,
+                          const struct oscore_recipient *recipient);
+const struct oscore_recipient *oscore_observers_find(const struct oscore_observers *observers,
+                                                     const coap_session_t *session, struct span token);
+void oscore_observers_remove(struct oscore_observers *observers, const coap_session_t *session,
+                             struct span token);
+void oscore_observers_remove_session(struct oscore_observers *observers, const coap_session_t *session);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whose message a handler has in its hands: the request is the one that was decrypted last when its code,
+ * payload and every option that OSCORE protects are the same. The plain text is then used up.
+ */
+#include "security/oscore_internal.h"
+
+#define PAYLOAD_MARKER 0xff
+
+/* Class E options (RFC 8613, 4.1.2): libcoap takes them from the plain text alone. */
+static bool is_protected(unsigned number)
+{
+        switch (number) {
+        case COAP_OPTION_IF_MATCH:
+        case COAP_OPTION_ETAG:
+        case COAP_OPTION_IF_NONE_MATCH:
+        case COAP_OPTION_OBSERVE:
+        case COAP_OPTION_LOCATION_PATH:
+        case COAP_OPTION_URI_PATH:
+        case COAP_OPTION_CONTENT_FORMAT:
+        case COAP_OPTION_MAXAGE:
+        case COAP_OPTION_URI_QUERY:
+        case COAP_OPTION_ACCEPT:
+        case COAP_OPTION_LOCATION_QUERY:
+        case COAP_OPTION_BLOCK1:
+        case COAP_OPTION_BLOCK2:
+        case COAP_OPTION_SIZE1:
+        case COAP_OPTION_SIZE2:
+        case COAP_OPTION_NORESPONSE:
+        case COAP_OPTION_ECHO:
+        case COAP_OPTION_RTAG:
+                return true;
+        default:
+                return false;
+        }
+}
+
+struct option {
+        unsigned number;
+        struct span value;
+};
+
+/* A number that may go on in the next bytes (RFC 7252, 3.1). */
+static bool take_extended(struct span *rest, unsigned nibble, unsigned *ret_number)
+{
+        unsigned size = nibble == 13 ? 1 : nibble == 14 ? 2 : 0;
+
+        if (nibble == 15 || rest->n < size)
+                return false;
+        *ret_number = size == 0   ? nibble
+                      : size == 1 ? 13u + rest->p[0]
+                                  : 269u + ((unsigned)rest->p[0] << 8 | rest->p[1]);
+        *rest = span_skip(*rest, size);
+        return true;
+}
+
+/* The next protected option of the plain text; false at the payload or the end. */
+static bool next_inner(struct span *rest, unsigned *number, struct option *ret_option)
+{
+        while (rest->n > 0 && rest->p[0] != PAYLOAD_MARKER) {
+                uint8_t head = rest->p[0];
+                unsigned delta, length;
+
+                *rest = span_skip(*rest, 1);
+                if (!take_extended(rest, head >> 4, &delta) || !take_extended(rest, head & 15, &length) ||
+                    rest->n < length)
+                        return false;
+                *number += delta;
+                *ret_option = (struct option){ *number, span_of(rest->p, length) };
+                *rest = span_skip(*rest, length);
+                if (is_protected(*number))
+                        return true;
+        }
+        return false;
+}
+
+static bool next_of_request(coap_opt_iterator_t *iterator, struct option *ret_option)
+{
+        coap_opt_t *option;
+
+        while ((option = coap_option_next(iterator))) {
+                if (!is_protected(iterator->number))
+                        continue;
+                *ret_option = (struct option){ iterator->number,
+                                               span_of(coap_opt_value(option), coap_opt_length(option)) };
+                return true;
+        }
+        return false;
+}
+
+static bool is_what_was_decrypted(struct span plaintext, const coap_pdu_t *request)
+{
+        struct option inner, outer;
+        coap_opt_iterator_t iterator;
+        const uint8_t *data = NULL;
+        unsigned number = 0;
+        size_t n = 0;
+        bool more;
+
+        if (plaintext.n == 0 || plaintext.p[0] != coap_pdu_get_code(request))
+                return false;
+        plaintext = span_skip(plaintext, 1);
+        coap_option_iterator_init(request, &iterator, COAP_OPT_ALL);
+        do {
+                more = next_inner(&plaintext, &number, &inner);
+                if (more != next_of_request(&iterator, &outer))
+                        return false;
+                if (more && (inner.number != outer.number || !span_equal(inner.value, outer.value)))
+                        return false;
+        } while (more);
+        if (!coap_get_data(request, &n, &data))
+                n = 0;
+        return span_equal(span_skip(plaintext, 1), span_of(data, n));
+}
+
+/* The Observe option's value; -1: none. */
+static int observe_of(const coap_pdu_t *request)
+{
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option = coap_check_option(request, COAP_OPTION_OBSERVE, &iterator);
+        coap_pdu_code_t code = coap_pdu_get_code(request);
+
+        if (!option || (code != COAP_REQUEST_CODE_GET && code != COAP_REQUEST_CODE_FETCH))
+                return -1;
+        return (int)coap_decode_var_bytes(coap_opt_value(option), coap_opt_length(option));
+}
+
+/*
+ * Without a message, it is a notification, or a request that came unprotected. Also the latter is taken for
+ * the observer's if it repeats the observation's token in a GET: what it draws goes to the observer,
+ * protected, and to nobody else.
+ */
+void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request)
+{
+        const struct oscore_recipient *by = oscore->decrypted_by;
+        struct span plaintext = buf_span(&oscore->plaintext);
+        coap_bin_const_t token = coap_pdu_get_token(request);
+        int observe;
+
+        if (oscore->n == 0)
+                return;
+        observe = observe_of(request);
+        oscore->session = session;
+        oscore->sender = NULL;
+        if (by && is_what_was_decrypted(plaintext, request)) {
+                oscore->sender = by;
+                if (observe == COAP_OBSERVE_ESTABLISH)
+                        oscore_observers_add(oscore->observers, session, span_of(token.s, token.length), by);
+                else if (observe == COAP_OBSERVE_CANCEL)
+                        oscore_observers_remove(oscore->observers, session, span_of(token.s, token.length));
+        } else if (observe == COAP_OBSERVE_ESTABLISH) {
+                oscore->sender = oscore_observers_find(oscore->observers, session,
+                                                       span_of(token.s, token.length));
+        }
+        if (by)
+                explicit_bzero(oscore->plaintext.p, oscore->plaintext.n);
+        buf_reset(&oscore->plaintext);
+        oscore->decrypted_by = NULL;
+}
+
+void oscore_end(struct oscore *oscore)
+{
+        oscore->session = NULL;
+        oscore->sender = NULL;
+}
+
+bool oscore_identify(const struct oscore *oscore, const coap_session_t *session, struct identity *who)
+{
+        if (!oscore->sender || oscore->session != session || !oscore->sender->welcome)
+                return false;
+        who->kind = IDENTITY_OSCORE;
+        who->name = span_of(oscore->sender->name, 2 * oscore->sender->id_n);
+        who->names = NULL;
+        who->n_names = 0;
+        return true;
+}
+
+/* The first item, a byte string, of the array that libcoap keeps of an observation under OSCORE. */
+void oscore_restore_observer(struct oscore *oscore, const coap_session_t *session, struct span token,
+                             struct span oscore_info)
+{
+        struct span id, id_context = { NULL, 0 };
+
+        if (oscore_info.n < 3 || oscore_info.p[0] != 0x85 || (oscore_info.p[1] & 0xf8) != 0x40 ||
+            oscore_info.n < 3u + (oscore_info.p[1] & 7u))
+                return;
+        id = span_of(oscore_info.p + 2, oscore_info.p[1] & 7u);
+        oscore_info = span_skip(oscore_info, 2 + id.n);
+        if ((oscore_info.p[0] & 0xe0) == 0x40 && (oscore_info.p[0] & 31u) < 24 &&
+            oscore_info.n > (oscore_info.p[0] & 31u))
+                id_context = span_of(oscore_info.p + 1, oscore_info.p[0] & 31u);
+        for (size_t i = 0; i < oscore->n; i++) {
+                const struct oscore_context *context = oscore->contexts[i];
+
+                if (!span_equal(span_of(context->id_context.p, context->id_context.n), id_context))
+                        continue;
+                for (const struct oscore_recipient *r = context->recipients; r; r = r->next) {
+                        if (span_equal(span_of(r->id, r->id_n), id))
+                                oscore_observers_add(oscore->observers, session, token, r);
+                }
+        }
+}
+
+void oscore_session_gone(struct oscore *oscore, const coap_session_t *session)
+{
+        oscore_observers_remove_session(oscore->observers, session);
+        if (oscore->session == session)
+                oscore_end(oscore);
+}
