@@ -64,6 +64,13 @@ static void request_begins(void *user, const coap_session_t *session, const coap
         security_begin(server->security, session, request);
 }
 
+static void request_ends(void *user)
+{
+        struct server *server = user;
+
+        security_end(server->security);
+}
+
 static int store_put(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
@@ -136,6 +143,8 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
 {
         struct server *server = coap_get_app_data(coap_session_get_context(session));
 
+        if (event == COAP_EVENT_SERVER_SESSION_DEL)
+                security_session_gone(server->security, session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL && server->registry)
                 registry_session_gone(server->registry, session);
         return 0;
@@ -285,6 +294,7 @@ static int start_registry(struct server *server)
                 .metrics = &server->metrics,
                 .user = server,
                 .request_begins = request_begins,
+                .request_ends = request_ends,
                 .authorize = authorize,
                 .store_put = store_put,
                 .store_del = store_del,
@@ -330,6 +340,8 @@ static int start(struct server *server)
                 r = open_endpoints(server);
         if (r == 0)
                 r = open_store(server);
+        if (r == 0)
+                r = security_open_oscore(server->security, NULL);
         if (r == 0)
                 r = start_registry(server);
         if (r == 0)

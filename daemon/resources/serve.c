@@ -235,8 +235,11 @@ static bool begin(struct registry *registry, coap_session_t *session, const coap
 static void end(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                 const coap_pdu_t *response_pdu)
 {
-        if (!registry->replaying && is_unsafe(request))
+        if (registry->replaying)
+                return;
+        if (is_unsafe(request))
                 duplicates_remember(registry->duplicates, session, request, response_pdu);
+        registry->host.request_ends(registry->host.user);
 }
 
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
@@ -317,4 +320,5 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
                 settle_content(&none, &message, &response);
         }
         finish(registry, &message, &response, response_pdu);
+        end(registry, session, request, response_pdu);
 }

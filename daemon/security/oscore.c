@@ -230,14 +230,19 @@ static void write_context(const struct oscore_context *context, struct buf *text
  * Where to go on counting. What is stored is never below what was used. When nothing is, the clock stands in,
  * at a rate that no peer reaches: without a store at all, and where the store was lost.
  */
-static uint64_t first_sequence(const struct oscore_context *context)
+static uint64_t first_sequence(struct oscore_context *context)
 {
         const struct security_store *store = context->owner->store;
         long long since = (long long)time(NULL) - SEQUENCE_EPOCH;
-        uint64_t stored;
+        uint64_t stored = 0;
+        int r = store ? store->load(store->user, context->sequence, &stored) : -ENOTSUP;
 
-        if (store && store->load(store->user, context->sequence, &stored) == 0)
+        context->stored = r != -ENOTSUP;
+        if (r == 0)
                 return stored;
+        if (r != -ENOENT && r != -ENOTSUP)
+                log_warning("OSCORE: the stored sequence number can not be read (%s): the clock stands in for it",
+                            strerror(-r));
         return since > 0 ? (uint64_t)since * SEQUENCES_PER_SECOND : 0;
 }
 

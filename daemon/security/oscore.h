@@ -37,8 +37,8 @@ void oscore_begin(struct oscore *oscore, const coap_session_t *session, const co
 void oscore_end(struct oscore *oscore);
 bool oscore_identify(const struct oscore *oscore, const coap_session_t *session, struct identity *who);
 
-void oscore_restore_observer(struct oscore *oscore, const coap_session_t *session, struct span token,
-                             struct span oscore_info);
+bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span token,
+                             struct span recipient_id, struct span id_context);
 void oscore_session_gone(struct oscore *oscore, const coap_session_t *session);
 
 /* After the libcoap context is freed. Accepts NULL. */

@@ -30,6 +30,7 @@ struct oscore_context {
         uint8_t common_iv[OSCORE_NONCE_SIZE];
         char sequence[OSCORE_NAME_SIZE];
         struct oscore_recipient *recipients;
+        bool stored;       /* sequence numbers are */
         bool stalled;      /* a sequence number could not be stored */
         uint64_t wanted;   /* which */
         uint64_t next_own; /* sequence numbers below are used up */
@@ -81,14 +82,21 @@ int oscore_index_keys(struct oscore *oscore);
 int oscore_save_sequence(uint64_t number, void *context);
 
 /* oscore_observers.c: which recipient has begun an observation. */
+struct oscore_endpoint {
+        coap_proto_t proto;
+        uint8_t address[16];
+        uint16_t port;
+};
+struct oscore_endpoint oscore_endpoint_of(coap_proto_t proto, const coap_address_t *remote);
+
 int oscore_observers_new(struct oscore_observers **ret_observers);
 void oscore_observers_free(struct oscore_observers *observers);
-void oscore_observers_add(struct oscore_observers *observers, const coap_session_t *session, struct span token,
-                          const struct oscore_recipient *recipient);
-const struct oscore_recipient *oscore_observers_find(const struct oscore_observers *observers,
-                                                     const coap_session_t *session, struct span token);
-void oscore_observers_remove(struct oscore_observers *observers, const coap_session_t *session,
+void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
+                          struct span token, const struct oscore_recipient *recipient);
+const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
+                                                     const struct oscore_endpoint *endpoint, struct span token);
+void oscore_observers_remove(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
                              struct span token);
-void oscore_observers_remove_session(struct oscore_observers *observers, const coap_session_t *session);
+void oscore_observers_remove_all(struct oscore_observers *observers, const struct oscore_endpoint *endpoint);
 
 #endif

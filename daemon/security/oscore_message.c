@@ -134,23 +134,25 @@ void oscore_begin(struct oscore *oscore, const coap_session_t *session, const co
 {
         const struct oscore_recipient *by = oscore->decrypted_by;
         struct span plaintext = buf_span(&oscore->plaintext);
-        coap_bin_const_t token = coap_pdu_get_token(request);
+        coap_bin_const_t bytes = coap_pdu_get_token(request);
+        struct span token = span_of(bytes.s, bytes.length);
+        struct oscore_endpoint endpoint;
         int observe;
 
         if (oscore->n == 0)
                 return;
         observe = observe_of(request);
+        endpoint = oscore_endpoint_of(coap_session_get_proto(session), coap_session_get_addr_remote(session));
         oscore->session = session;
         oscore->sender = NULL;
         if (by && is_what_was_decrypted(plaintext, request)) {
                 oscore->sender = by;
                 if (observe == COAP_OBSERVE_ESTABLISH)
-                        oscore_observers_add(oscore->observers, session, span_of(token.s, token.length), by);
+                        oscore_observers_add(oscore->observers, &endpoint, token, by);
                 else if (observe == COAP_OBSERVE_CANCEL)
-                        oscore_observers_remove(oscore->observers, session, span_of(token.s, token.length));
+                        oscore_observers_remove(oscore->observers, &endpoint, token);
         } else if (observe == COAP_OBSERVE_ESTABLISH) {
-                oscore->sender = oscore_observers_find(oscore->observers, session,
-                                                       span_of(token.s, token.length));
+                oscore->sender = oscore_observers_find(oscore->observers, &endpoint, token);
         }
         if (by)
                 explicit_bzero(oscore->plaintext.p, oscore->plaintext.n);
@@ -175,35 +177,32 @@ bool oscore_identify(const struct oscore *oscore, const coap_session_t *session,
         return true;
 }
 
-/* The first item, a byte string, of the array that libcoap keeps of an observation under OSCORE. */
-void oscore_restore_observer(struct oscore *oscore, const coap_session_t *session, struct span token,
-                             struct span oscore_info)
+bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span token,
+                             struct span recipient_id, struct span id_context)
 {
-        struct span id, id_context = { NULL, 0 };
+        struct oscore_endpoint endpoint = oscore_endpoint_of(COAP_PROTO_UDP, remote);
 
-        if (oscore_info.n < 3 || oscore_info.p[0] != 0x85 || (oscore_info.p[1] & 0xf8) != 0x40 ||
-            oscore_info.n < 3u + (oscore_info.p[1] & 7u))
-                return;
-        id = span_of(oscore_info.p + 2, oscore_info.p[1] & 7u);
-        oscore_info = span_skip(oscore_info, 2 + id.n);
-        if ((oscore_info.p[0] & 0xe0) == 0x40 && (oscore_info.p[0] & 31u) < 24 &&
-            oscore_info.n > (oscore_info.p[0] & 31u))
-                id_context = span_of(oscore_info.p + 1, oscore_info.p[0] & 31u);
         for (size_t i = 0; i < oscore->n; i++) {
                 const struct oscore_context *context = oscore->contexts[i];
 
                 if (!span_equal(span_of(context->id_context.p, context->id_context.n), id_context))
                         continue;
                 for (const struct oscore_recipient *r = context->recipients; r; r = r->next) {
-                        if (span_equal(span_of(r->id, r->id_n), id))
-                                oscore_observers_add(oscore->observers, session, token, r);
+                        if (!r->live || !span_equal(span_of(r->id, r->id_n), recipient_id))
+                                continue;
+                        oscore_observers_add(oscore->observers, &endpoint, token, r);
+                        return true;
                 }
         }
+        return false;
 }
 
 void oscore_session_gone(struct oscore *oscore, const coap_session_t *session)
 {
-        oscore_observers_remove_session(oscore->observers, session);
+        struct oscore_endpoint endpoint =
+                oscore_endpoint_of(coap_session_get_proto(session), coap_session_get_addr_remote(session));
+
+        oscore_observers_remove_all(oscore->observers, &endpoint);
         if (oscore->session == session)
                 oscore_end(oscore);
 }

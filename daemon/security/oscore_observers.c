@@ -16,17 +16,31 @@
 struct observer {
         struct observer *same_bucket;
         struct observer *older, *newer;
-        const coap_session_t *session;
+        struct oscore_endpoint endpoint;
         const struct oscore_recipient *recipient;
         uint8_t token[TOKEN_MAX];
         size_t token_n;
 };
 
 struct oscore_observers {
-        struct observer *buckets[BUCKETS]; /* by session, so that one which ends is found in one of them */
+        struct observer *buckets[BUCKETS]; /* by endpoint, so that all of one are found in one of them */
         struct observer *oldest, *newest;
         size_t n;
 };
+
+struct oscore_endpoint oscore_endpoint_of(coap_proto_t proto, const coap_address_t *remote)
+{
+        struct oscore_endpoint endpoint = { .proto = proto };
+        struct identity address = { .kind = IDENTITY_NONE };
+
+        if (!remote)
+                return endpoint;
+        identity_set_address(&address, &remote->addr.sa);
+        if (address.has_address)
+                memcpy(endpoint.address, address.address, sizeof(endpoint.address));
+        endpoint.port = coap_address_get_port(remote);
+        return endpoint;
+}
 
 int oscore_observers_new(struct oscore_observers **ret_observers)
 {
@@ -38,14 +52,25 @@ int oscore_observers_new(struct oscore_observers **ret_observers)
         return 0;
 }
 
-static struct observer **bucket_of(struct oscore_observers *observers, const coap_session_t *session)
+static struct observer **bucket_of(struct oscore_observers *observers, const struct oscore_endpoint *endpoint)
 {
-        return &observers->buckets[((uintptr_t)session >> 4) * 0x9e3779b97f4a7c15u >> 52];
+        uint64_t h = endpoint->port, word[2];
+
+        memcpy(word, endpoint->address, sizeof(word));
+        h = (h ^ word[0]) * 0x9e3779b97f4a7c15u;
+        h = (h ^ h >> 32 ^ word[1]) * 0x9e3779b97f4a7c15u;
+        return &observers->buckets[h >> 52];
 }
 
-static bool is(const struct observer *observer, const coap_session_t *session, struct span token)
+static bool is_at(const struct observer *observer, const struct oscore_endpoint *endpoint)
 {
-        return observer->session == session && span_equal(span_of(observer->token, observer->token_n), token);
+        return observer->endpoint.proto == endpoint->proto && observer->endpoint.port == endpoint->port &&
+               memcmp(observer->endpoint.address, endpoint->address, sizeof(endpoint->address)) == 0;
+}
+
+static bool is(const struct observer *observer, const struct oscore_endpoint *endpoint, struct span token)
+{
+        return is_at(observer, endpoint) && span_equal(span_of(observer->token, observer->token_n), token);
 }
 
 static void unlink_observer(struct oscore_observers *observers, struct observer **link)
@@ -65,46 +90,46 @@ static void unlink_observer(struct oscore_observers *observers, struct observer 
         free(observer);
 }
 
-void oscore_observers_remove(struct oscore_observers *observers, const coap_session_t *session,
+void oscore_observers_remove(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
                              struct span token)
 {
-        struct observer **link = bucket_of(observers, session);
+        struct observer **link = bucket_of(observers, endpoint);
 
-        while (*link && !is(*link, session, token))
+        while (*link && !is(*link, endpoint, token))
                 link = &(*link)->same_bucket;
         if (*link)
                 unlink_observer(observers, link);
 }
 
-void oscore_observers_remove_session(struct oscore_observers *observers, const coap_session_t *session)
+void oscore_observers_remove_all(struct oscore_observers *observers, const struct oscore_endpoint *endpoint)
 {
-        struct observer **link = bucket_of(observers, session);
+        struct observer **link = bucket_of(observers, endpoint);
 
         while (*link) {
-                if ((*link)->session == session)
+                if (is_at(*link, endpoint))
                         unlink_observer(observers, link);
                 else
                         link = &(*link)->same_bucket;
         }
 }
 
-void oscore_observers_add(struct oscore_observers *observers, const coap_session_t *session, struct span token,
+void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint, struct span token,
                           const struct oscore_recipient *recipient)
 {
-        struct observer **bucket = bucket_of(observers, session), *observer;
+        struct observer **bucket = bucket_of(observers, endpoint), *observer;
 
-        oscore_observers_remove(observers, session, token);
+        oscore_observers_remove(observers, endpoint, token);
         if (token.n > TOKEN_MAX)
                 return;
         if (observers->n == MAX_OBSERVERS)
-                oscore_observers_remove(observers, observers->oldest->session,
+                oscore_observers_remove(observers, &observers->oldest->endpoint,
                                         span_of(observers->oldest->token, observers->oldest->token_n));
         observer = calloc(1, sizeof(*observer));
         if (!observer)
                 return;
         *observer = (struct observer){ .same_bucket = *bucket,
                                        .older = observers->newest,
-                                       .session = session,
+                                       .endpoint = *endpoint,
                                        .recipient = recipient,
                                        .token_n = token.n };
         if (token.n)
@@ -118,12 +143,12 @@ void oscore_observers_add(struct oscore_observers *observers, const coap_session
         observers->n++;
 }
 
-const struct oscore_recipient *oscore_observers_find(const struct oscore_observers *observers,
-                                                     const coap_session_t *session, struct span token)
+const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
+                                                     const struct oscore_endpoint *endpoint, struct span token)
 {
-        const struct observer *observer = *bucket_of((struct oscore_observers *)observers, session);
+        const struct observer *observer = *bucket_of(observers, endpoint);
 
-        while (observer && !is(observer, session, token))
+        while (observer && !is(observer, endpoint, token))
                 observer = observer->same_bucket;
         return observer ? observer->recipient : NULL;
 }

@@ -113,7 +113,7 @@ int oscore_save_sequence(uint64_t number, void *userdata)
 {
         struct oscore_context *context = userdata;
         const struct security_store *store = context->owner->store;
-        int r = store ? store->save(store->user, context->sequence, number) : 0;
+        int r = context->stored ? store->save(store->user, context->sequence, number) : 0;
 
         if (r < 0 && !context->stalled)
                 log_error("OSCORE: the next sequence numbers can not be stored (%s): no notifications until they "

@@ -98,10 +98,10 @@ void security_identify(struct security *security, const coap_session_t *session,
         *ret_who = who;
 }
 
-void security_restore_observer(struct security *security, const coap_session_t *session, struct span token,
-                               struct span oscore_info)
+bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span token,
+                               struct span recipient_id, struct span id_context)
 {
-        oscore_restore_observer(security->oscore, session, token, oscore_info);
+        return oscore_restore_observer(security->oscore, remote, token, recipient_id, id_context);
 }
 
 void security_session_gone(struct security *security, const coap_session_t *session)

@@ -44,9 +44,9 @@ int security_attach(struct security *security, coap_context_t *context);
 size_t security_replace(struct security *security, struct security *fresh);
 
 /*
- * Where OSCORE keeps how far it has counted: numbers by name, of a few dozen bytes. `save` returns once the
- * number is on disk (or as safe as sync of the config makes anything), 0 or -errno; `load` returns -ENOENT for
- * a name that it does not have.
+ * Where OSCORE keeps how far it has counted: numbers by name, 32 characters. `load` gives a number that was
+ * never used, -ENOENT for a new name, -ENOTSUP when nothing is kept. `save` has taken `number` and above away
+ * for good when it returns 0.
  */
 struct security_store {
         int (*load)(void *user, const char *name, uint64_t *ret_number);
@@ -74,11 +74,11 @@ void security_begin(struct security *security, const coap_session_t *session, co
 void security_end(struct security *security);
 
 /*
- * An observation that is restored: `oscore_info` as libcoap's tracking gave it; empty without OSCORE. Its
- * notifications are then the recipient's, as they were before.
+ * An observation under OSCORE over UDP is about to be restored: its notifications will be the recipient's, as
+ * they were before. False when there is no such recipient: then libcoap would go on in the clear.
  */
-void security_restore_observer(struct security *security, const coap_session_t *session, struct span token,
-                               struct span oscore_info);
+bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span token,
+                               struct span recipient_id, struct span id_context);
 
 /* COAP_EVENT_SERVER_SESSION_DEL. */
 void security_session_gone(struct security *security, const coap_session_t *session);
