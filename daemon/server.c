@@ -93,6 +93,14 @@ static void kick(void *user)
                 pump_kick(server->pump);
 }
 
+static void yield(void *user)
+{
+        struct server *server = user;
+
+        if (server->pump)
+                pump_yield(server->pump);
+}
+
 static int restore_resource(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
@@ -257,6 +265,8 @@ static int start_loop(struct server *server)
 
 static int start_context(struct server *server)
 {
+        /* RFC 8974. Every observer keeps its token, so not all of the 65804 bytes that there could be. */
+        enum { TOKEN_MAX = 256 };
         const struct conf_server *conf = &server->config->server;
 
         server->context = coap_new_context(NULL);
@@ -267,6 +277,7 @@ static int start_context(struct server *server)
         coap_set_app_data(server->context, server);
         coap_register_event_handler(server->context, on_coap_event);
         coap_context_set_session_timeout(server->context, (unsigned)conf->session_timeout);
+        coap_context_set_max_token_size(server->context, TOKEN_MAX);
         coap_context_set_max_idle_sessions(server->context, (unsigned)conf->max_sessions);
         return security_attach(server->security, server->context);
 }
@@ -299,6 +310,7 @@ static int start_registry(struct server *server)
                 .store_put = store_put,
                 .store_del = store_del,
                 .kick = kick,
+                .yield = yield,
         };
         int r = registry_new(&host, &server->registry);
 

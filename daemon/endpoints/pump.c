@@ -50,6 +50,7 @@ struct pump {
         unsigned generation; /* of the sockets that have lanes */
 
         bool in_turn;
+        bool yield;        /* somebody else waits for the end of this turn */
         bool over;         /* nothing is read any more in this turn */
         unsigned handled;  /* datagrams in this turn */
         uint64_t deadline; /* of this turn */
@@ -162,7 +163,7 @@ static bool pump_refill(struct pump *pump, struct lane *lane)
                 return false;
         pump_flush(pump);
         pump->ended = now_ns();
-        if (pump->ended < pump->deadline) {
+        if (pump->ended < pump->deadline && !pump->yield) {
                 if (lane_fill(lane, lane->copies + 1) > 0)
                         return true;
                 lane->dry = true;
@@ -295,7 +296,7 @@ static void pump_turn(struct pump *pump)
                 return;
         pump_lay_out(pump, ready, (size_t)n);
         pump->in_turn = true;
-        pump->over = false;
+        pump->over = pump->yield = false;
         pump->handled = 0;
         pump->ended = now_ns();
         pump->deadline = pump->ended + MIN(MAX(WALKS_IN_A_TURN * pump->walk, TURN_LEAST), TURN_MOST);
@@ -328,6 +329,11 @@ void pump_kick(struct pump *pump)
         pump_flush(pump);
         pump->in_turn = false;
         pump_arm(pump);
+}
+
+void pump_yield(struct pump *pump)
+{
+        pump->yield = true;
 }
 
 int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metrics, struct pump **ret_pump)

@@ -22,6 +22,12 @@ int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metric
 void pump_kick(struct pump *pump);
 
 /*
+ * From inside of libcoap's callbacks: something waits for its turn in the event loop, so that no more datagrams
+ * are read before.
+ */
+void pump_yield(struct pump *pump);
+
+/*
  * For the end of the daemon: answers what has already arrived and sends what is still queued, for at most a
  * fifth of a second. The pump stays usable.
  */

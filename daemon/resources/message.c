@@ -106,6 +106,16 @@ static bool parse_option(struct message *m, coap_option_num_t number, struct spa
         }
 }
 
+/* RFC 7959, 2.2: the size exponent 7 is reserved (but for BERT, RFC 8323, 6). Returns whether it is in order. */
+static bool parse_block(coap_session_t *session, const coap_pdu_t *pdu, coap_option_num_t number,
+                        coap_block_b_t *block, bool *ret_has)
+{
+        coap_opt_iterator_t iterator;
+
+        *ret_has = coap_get_block_b(session, pdu, number, block);
+        return *ret_has || !coap_check_option(pdu, number, &iterator);
+}
+
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path, struct message *message,
                       struct response *response)
 {
@@ -135,8 +145,11 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                         return response->code;
                 }
         }
-        message->has_block1 = coap_get_block_b(session, pdu, COAP_OPTION_BLOCK1, &message->block1);
-        message->has_block2 = coap_get_block_b(session, pdu, COAP_OPTION_BLOCK2, &message->block2);
+        if (!parse_block(session, pdu, COAP_OPTION_BLOCK1, &message->block1, &message->has_block1) ||
+            !parse_block(session, pdu, COAP_OPTION_BLOCK2, &message->block2, &message->has_block2)) {
+                response_error(response, CODE_BAD_REQUEST, "there is no such block size");
+                return response->code;
+        }
         if (coap_get_data(pdu, &length, &data))
                 message->request.body = span_of(data, length);
         return 0;

@@ -190,6 +190,7 @@ void registry_remove_soon(struct registry *registry, struct resource *resource)
         discovery_changed(registry->discovery);
         if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
                 log_error("resource %s: its deletion is delayed", resource->path);
+        registry->host.yield(registry->host.user);
 }
 
 /* --- what the kinds ask for --- */
@@ -379,11 +380,16 @@ static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
 int registry_refresh_restored(struct registry *registry)
 {
         uint64_t now;
+        int r;
 
         registry->refresh_next = registry->first;
         sd_event_now(registry->host.event, CLOCK_MONOTONIC, &now);
-        return sd_event_add_time(registry->host.event, &registry->refresh, CLOCK_MONOTONIC, now, 1, on_refresh,
-                                 registry);
+        r = sd_event_add_time(registry->host.event, &registry->refresh, CLOCK_MONOTONIC, now, 1, on_refresh,
+                              registry);
+        if (r < 0)
+                return r;
+        /* Before the first request: who registers after the start needs no refreshing. */
+        return sd_event_source_set_priority(registry->refresh, SD_EVENT_PRIORITY_IMPORTANT);
 }
 
 void registry_session_gone(struct registry *registry, const coap_session_t *session)

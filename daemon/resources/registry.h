@@ -45,6 +45,8 @@ struct registry_host {
         int (*store_del)(void *user, struct span path);
         /* Notifications wait in libcoap: let it send them. */
         void (*kick)(void *user);
+        /* From a handler: an event source of the registry's waits, serve no more requests before. */
+        void (*yield)(void *user);
 };
 
 /* The kinds of kinds.def as the config loader wants them. */

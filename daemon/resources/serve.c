@@ -132,6 +132,10 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
                 response->max_age = 0;
                 return;
         }
+        if (resource->gone && method == METHOD_DELETE && !m->if_match.n && !m->if_match.any) {
+                response->code = CODE_DELETED;
+                return;
+        }
         if (resource->gone) {
                 response_error(response, CODE_NOT_FOUND, "it was deleted");
                 return;
