@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Keys and certificates made with certtool for a session of tests."""
+
+import subprocess
+from pathlib import Path
+
+PSK_IDENTITY, PSK_KEY = "sensor-1", "correct horse"
+
+
+class Certificates:
+    """ca.crt signs server.crt and client.crt (CN=ops); other-client.crt is signed by another authority."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        for name in ("ca", "other-ca"):
+            self._key(name)
+            self._certificate(name, "--generate-self-signed", 'cn = "Test CA"\nca\ncert_signing_key\n')
+        names = 'dns_name = "localhost"\nip_address = "127.0.0.1"\nip_address = "::1"\n'
+        self._signed("server", "ca", f'cn = "localhost"\n{names}tls_www_server\nsigning_key\n')
+        self._signed("client", "ca", 'cn = "ops"\ntls_www_client\nsigning_key\n')
+        self._signed("other-client", "other-ca", 'cn = "ops"\ntls_www_client\nsigning_key\n')
+
+    def __getitem__(self, name):
+        return self.folder / name
+
+    def _tool(self, *arguments):
+        subprocess.run(["certtool", *map(str, arguments)], check=True, capture_output=True, cwd=self.folder)
+
+    def _key(self, name):
+        self._tool("--generate-privkey", "--key-type", "ecdsa", "--curve", "secp256r1", "--outfile", f"{name}.key")
+        self[f"{name}.key"].chmod(0o600)
+
+    def _certificate(self, name, how, template, *more):
+        self[f"{name}.template"].write_text(template + "expiration_days = 90\n")
+        self._tool(how, "--template", f"{name}.template", "--load-privkey", f"{name}.key", *more,
+                   "--outfile", f"{name}.crt")
+
+    def _signed(self, name, authority, template):
+        self._key(name)
+        self._certificate(name, "--generate-certificate", template,
+                          "--load-ca-certificate", f"{authority}.crt", "--load-ca-privkey", f"{authority}.key")
+
+    def psk(self):
+        """The group security.psk."""
+        return {"hint": "coapd", "identities": [{"identity": PSK_IDENTITY, "key": PSK_KEY}]}
+
+    def pki(self, **more):
+        """The group security.pki."""
+        return {"certificate": self["server.crt"], "private_key": self["server.key"], "ca": self["ca.crt"], **more}
+
+    def psk_arguments(self):
+        return ["-u", PSK_IDENTITY, "-k", PSK_KEY]
+
+    def pki_arguments(self, client="client"):
+        return ["-c", self[f"{client}.crt"], "-j", self[f"{client}.key"], "-C", self["ca.crt"]]

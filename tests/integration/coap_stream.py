@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""CoAP over TCP and over WebSockets (RFC 8323), as bare as coap.py."""
+
+import base64
+import os
+import socket
+import ssl
+import struct
+import time
+
+from coap import GET, Message, Timeout, decode_options, request_options, uint
+
+CSM, PING, PONG, RELEASE, ABORT = (7 << 5 | n for n in range(1, 6))
+MAX_MESSAGE_SIZE, BLOCK_WISE = 2, 4  # options of a CSM
+
+
+class Closed(Exception):
+    pass
+
+
+class StreamClient:
+    """CoAP over TCP. The CSM is sent when the connection is made; the server's comes first."""
+
+    def __init__(self, port, host="127.0.0.1", *, tls=None, csm=True, timeout=10.0):
+        self.socket = socket.create_connection((host, port), timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
+        self.buffer = b""
+        self.inbox = []
+        self.handshake(host, port)
+        if csm:
+            # Not empty: libcoap takes no notice of a WebSocket message of 2 bytes.
+            self.send(Message(CSM, options=[(MAX_MESSAGE_SIZE, uint(1 << 20)), (BLOCK_WISE, b"")]))
+            self.csm = self.receive(wanted=lambda m: m.code == CSM)
+
+    def handshake(self, host, port):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, message):
+        self.send_raw(message.encode_stream())
+
+    def send_raw(self, data):
+        self.socket.sendall(data)
+
+    def fill(self, end):
+        left = end - time.monotonic()
+        if left <= 0:
+            raise Timeout(f"nothing came; waiting: {self.inbox}")
+        self.socket.settimeout(left)
+        try:
+            data = self.socket.recv(65536)
+        except (TimeoutError, ssl.SSLWantReadError) as error:
+            raise Timeout(f"nothing came; waiting: {self.inbox}") from error
+        except ConnectionResetError as error:
+            raise Closed() from error
+        if not data:
+            raise Closed()
+        self.buffer += data
+
+    def take(self):
+        """One message off the buffer, or None."""
+        data = self.buffer
+        if not data:
+            return None
+        nibble, token_length = data[0] >> 4, data[0] & 15
+        more = {13: 1, 14: 2, 15: 4}.get(nibble, 0)
+        if len(data) < 2 + more:
+            return None
+        length = int.from_bytes(data[1 : 1 + more], "big") + {13: 13, 14: 269, 15: 65805}.get(nibble, 0) if more else nibble
+        start = 2 + more + token_length
+        if len(data) < start + length:
+            return None
+        self.buffer = data[start + length :]
+        options, payload = decode_options(data[start : start + length])
+        return Message(data[1 + more], token=data[2 + more : start], options=options, payload=payload)
+
+    def receive(self, timeout=10.0, wanted=lambda message: True):
+        """The first message that is wanted. Raises Timeout, or Closed when the server closes."""
+        end = time.monotonic() + timeout
+        while True:
+            for i, message in enumerate(self.inbox):
+                if wanted(message):
+                    return self.inbox.pop(i)
+            message = self.take()
+            if message:
+                self.inbox.append(message)
+            else:
+                self.fill(end)
+
+    def wait_closed(self, timeout=10.0):
+        end = time.monotonic() + timeout
+        try:
+            while True:
+                self.fill(end)
+        except Closed:
+            pass
+
+    def request(self, method, path="", *, token=None, payload=b"", timeout=10.0, **options):
+        token = os.urandom(6) if token is None else token
+        self.send(Message(method, token=token, options=request_options(path, **options), payload=payload))
+        return self.receive(timeout, lambda m: m.token == token and m.code < CSM & 0xE0)
+
+    def get(self, path="", **more):
+        return self.request(GET, path, **more)
+
+
+class WebSocketClient(StreamClient):
+    """CoAP over WebSockets. Frames from the client are masked (RFC 6455, 5.1)."""
+
+    def __init__(self, *args, **more):
+        self.frames = b""
+        super().__init__(*args, **more)
+
+    def handshake(self, host, port):
+        key = base64.b64encode(os.urandom(16)).decode()
+        name = f"[{host}]" if ":" in host else host
+        self.socket.sendall(
+            f"GET /.well-known/coap HTTP/1.1\r\nHost: {name}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: coap\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        end = time.monotonic() + 10
+        while b"\r\n\r\n" not in self.buffer:
+            self.fill(end)
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        self.status = head.split(b"\r\n")[0].decode()
+        if " 101 " not in self.status:
+            raise Closed(self.status)
+
+    @staticmethod
+    def frame(data, opcode=2):
+        mask = os.urandom(4)
+        if len(data) < 126:
+            head = bytes([0x80 | opcode, 0x80 | len(data)])
+        elif len(data) < 65536:
+            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, len(data))
+        else:
+            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, len(data))
+        return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data))
+
+    def send(self, message):
+        self.send_raw(self.frame(message.encode_websocket()))
+
+    def take(self):
+        data = self.buffer
+        if len(data) < 2:
+            return None
+        length, at = data[1] & 0x7F, 2
+        if length == 126:
+            at = 4
+        elif length == 127:
+            at = 10
+        if at > 2:
+            if len(data) < at:
+                return None
+            length = int.from_bytes(data[2:at], "big")
+        if len(data) < at + length:
+            return None
+        opcode, payload = data[0] & 15, data[at : at + length]
+        self.buffer = data[at + length :]
+        if opcode == 8:
+            raise Closed("close frame")
+        return Message.decode_websocket(payload) if opcode in (0, 1, 2) else None
