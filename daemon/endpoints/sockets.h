@@ -5,7 +5,7 @@
  * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an open
  * one. But functions of the executable take precedence over those of libc when the shared libcoap calls them:
  * socket(), bind(), listen(), accept(), recvmsg(), sendmsg(), epoll_ctl() and timerfd_settime() of this module
- * do as those of libc for every descriptor, except for those that belong to an endpoint.
+ * do as those of libc for every descriptor, except for those that belong to an endpoint. select() is never ready.
  */
 #ifndef COAPD_ENDPOINTS_SOCKETS_H
 #define COAPD_ENDPOINTS_SOCKETS_H

@@ -61,7 +61,7 @@ class StreamClient:
             data = self.socket.recv(65536)
         except (TimeoutError, ssl.SSLWantReadError) as error:
             raise Timeout(f"nothing came; waiting: {self.inbox}") from error
-        except ConnectionResetError as error:
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as error:
             raise Closed() from error
         if not data:
             raise Closed()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every scheme over IPv4 and IPv6, multicast, and addresses that can not be had."""
 
+import contextlib
 import re
 import socket
 import struct
@@ -119,6 +120,31 @@ def test_streams_on_the_wire(coapd):
             assert put.text in ("2.01", "2.04")
             assert client.get("made").payload == b"x" * 1400
     assert daemon.running
+
+
+@pytest.mark.parametrize("size", [1473, 3000, 60000, 200000])
+def test_websocket_frame_too_large(coapd, size):
+    """libcoap takes frames of 1472 bytes; a larger one ends its connection and nothing else."""
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}", f"coap://127.0.0.1:{free_port()}"])
+    with WebSocketClient(daemon.port) as bystander:
+        for _ in range(3):
+            with WebSocketClient(daemon.port) as client:
+                with contextlib.suppress(OSError):
+                    client.send_raw(client.frame(b"\x41" * size))
+                client.wait_closed()
+        assert bystander.get("time").text == "2.05"
+
+
+def test_secure_websocket_frame_too_large(coapd, certificates):
+    daemon = coapd(endpoints=["coaps+ws://127.0.0.1:{port}"], security={"psk": certificates.psk()})
+    context = tls_psk_context(PSK_IDENTITY, PSK_KEY)
+    with WebSocketClient(daemon.port, tls=context) as bystander:
+        for size in (1473, 16000, 60000):
+            with WebSocketClient(daemon.port, tls=context) as client:
+                with contextlib.suppress(OSError):
+                    client.send_raw(client.frame(b"\x41" * size))
+                client.wait_closed()
+        assert bystander.get("time").text == "2.05"
 
 
 # --- multicast ---
