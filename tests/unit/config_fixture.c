@@ -132,6 +132,7 @@ int fixture_setup(void **state)
         memset(long_key, 'k', 65);
         fixture_write("good.key", "secret of sensor-1\n", 0640);
         fixture_write("open.key", "secret\n", 0644);
+        fixture_write("dir-like.key", "secret\n", 0601);
         fixture_write("empty.key", "", 0600);
         fixture_write("newline.key", "\n", 0600);
         fixture_write("long.key", long_key, 0600);

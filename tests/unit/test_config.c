@@ -181,13 +181,18 @@ static void includes(void **state)
 
 static void origins(void **state)
 {
-        struct config *config = fixture_good(ENDPOINT "persist: {\n  observers = \"@/o\";\n};\n");
+        struct config *config = fixture_good(
+                ENDPOINT "persist: {\n  observers = \"@/o\";\n};\ndynamic: {\n\n  enable = true;\n};\n");
 
         (void)state;
         assert_int_equal(config_origin(config, &config->persist.observers).line, 3);
         assert_string_equal(config_origin(config, &config->persist.observers).file, fixture_path("c"));
         /* Not given: its group; that not given either: the file. */
         assert_int_equal(config_origin(config, &config->persist.sync_interval).line, 2);
+        assert_int_equal(config_origin(config, &config->dynamic.enable).line, 7);
+        /* The first member stands where its group does in memory, but not in the file. */
+        assert_int_equal(config_origin(config, &config->dynamic).line, 7);
+        assert_int_equal(config_origin(config, &config->dynamic.max_size).line, 5);
         assert_int_equal(config_origin(config, &endpoint(config, 0)->uri).line, 1);
         assert_int_equal(config_origin(config, &config->server.log_level).line, 0);
         assert_string_equal(config_origin(config, &config->server.log_level).file, fixture_path("c"));

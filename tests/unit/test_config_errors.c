@@ -2,6 +2,9 @@
 /* Configurations with a mistake in one place, each with all that must be said about it. */
 #include "config_fixture.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/util.h"
 
 static const struct fixture_case syntax_cases[] = {
@@ -34,6 +37,9 @@ static const struct fixture_case syntax_cases[] = {
 };
 
 static const struct fixture_case key_cases[] = {
+        { ENDPOINT "resources = ( { path = \"a\"; knid = \"time\"; } );\n",
+          "@/c:2: resources[0].kind: is missing, expected one of \"time\", \"static\" and \"files\"\n"
+          "@/c:2: resources[0].knid: is not known, expected perhaps kind\n" },
         { ENDPOINT "serve: { };\n", "@/c:2: serve: is not known, expected perhaps server\n" },
         { ENDPOINT "xyzzy = 1;\n", "@/c:2: xyzzy: is not known, expected one of server, endpoints, "
                                    "resources, dynamic, persist, security, access\n" },
@@ -152,6 +158,29 @@ static const struct fixture_case value_cases[] = {
           "\"b\" )\n" },
 };
 
+/* RFC 7252, 5.10: a segment is an option of at most 255 bytes. */
+static void long_segments(void **state)
+{
+        char segment[257], text[512], expected[512];
+        struct fixture_case one = { text, expected };
+        struct config *config = NULL;
+
+        (void)state;
+        memset(segment, 's', 256);
+        segment[256] = '\0';
+        snprintf(text, sizeof(text), ENDPOINT "resources = ( { path = \"%s\"; kind = \"time\"; } );\n",
+                 segment);
+        snprintf(expected, sizeof(expected),
+                 "@/c:2: resources[0].path: \"%.156s...\" is not valid, expected segments of "
+                 "at most 255 bytes\n",
+                 segment);
+        fixture_run(&one, 1);
+        snprintf(text, sizeof(text), ENDPOINT "resources = ( { path = \"%s\"; kind = \"time\"; } );\n",
+                 segment + 1);
+        assert_int_equal(fixture_load(text, &config), 0);
+        config_free(config);
+}
+
 static void syntax(void **state)
 {
         (void)state;
@@ -181,10 +210,8 @@ static void values(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(syntax),
-                cmocka_unit_test(keys),
-                cmocka_unit_test(types),
-                cmocka_unit_test(values),
+                cmocka_unit_test(syntax), cmocka_unit_test(keys),          cmocka_unit_test(types),
+                cmocka_unit_test(values), cmocka_unit_test(long_segments),
         };
 
         return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -39,6 +39,8 @@ static void addresses(void **state)
                 { "coap://1.2.3", HOST_EXPECTED },
                 { "coap://-a", HOST_EXPECTED },
                 { "coap://a..b", HOST_EXPECTED },
+                { "coap://a23456789-123456789-123456789-123456789-123456789-123456789-1234.b",
+                  HOST_EXPECTED },
                 { "coap://[::g]", HOST_EXPECTED },
                 { "coap://[127.0.0.1]", HOST_EXPECTED },
                 { "coap://[fe80::1%]", HOST_EXPECTED },
@@ -79,11 +81,13 @@ static const struct fixture_case endpoint_cases[] = {
           "or security.rpk\n"
           "@/c:1: endpoints[1].uri: \"coaps+tcp://127.0.0.1\" needs a key, expected security.psk, "
           "security.pki or security.rpk\n" },
-        { "endpoints = ( { uri = \"coap://[::]\"; multicast = ( \"10.0.0.1\", \"ff02::fd%none0\", \"x\" ); } "
+        { "endpoints = ( { uri = \"coap://[::]\"; multicast = ( \"10.0.0.1\", \"ff02::fd%none0\", "
+          "\"240.0.0.1\" ); } "
           ");\n",
           "@/c:1: endpoints[0].multicast[0]: \"10.0.0.1\" is not valid, expected a multicast address such as "
           "224.0.1.187 or ff02::fd%eth0\n"
-          "@/c:1: endpoints[0].multicast[2]: \"x\" is not valid, expected a multicast address such as "
+          "@/c:1: endpoints[0].multicast[2]: \"240.0.0.1\" is not valid, expected a multicast address such "
+          "as "
           "224.0.1.187 or ff02::fd%eth0\n"
           "@/c:1: endpoints[0].multicast: \"ff02::fd%none0\" names the interface none0, expected one that "
           "this machine has\n" },
