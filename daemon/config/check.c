@@ -46,7 +46,7 @@ bool check_given(const struct check *check, const void *member, size_t size)
 
 struct twin {
         const char *name;
-        const char *member;
+        const void *member;
         size_t index;
 };
 
@@ -68,8 +68,8 @@ void check_twins(struct check *check, const struct conf_list *list, size_t size,
                 return;
         }
         for (size_t i = 0; i < list->n; i++) {
-                const char *member = (const char *)list->v + i * size + offset;
-                const char *name = *(char *const *)(const void *)member;
+                const void *member = (const char *)list->v + i * size + offset;
+                const char *name = *(char *const *)member;
 
                 if (name)
                         twins[n++] = (struct twin){ name, member, i };

@@ -72,9 +72,8 @@ static void diff_group(struct diff *diff, const struct conf_group *group, const 
 
         diff_rows(diff, group->rows, group->n_rows, a, b, path);
         if (variant && variant == variant_of(diff->vocabulary, group, b))
-                diff_rows(diff, variant->rows, variant->n_rows,
-                          *(void *const *)((const char *)a + group->fields),
-                          *(void *const *)((const char *)b + group->fields), path);
+                diff_rows(diff, variant->rows, variant->n_rows, group_fields_const(group, a),
+                          group_fields_const(group, b), path);
 }
 
 static char *element_name(const char *path, const char *name, size_t i)

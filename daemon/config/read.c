@@ -284,7 +284,8 @@ static void read_list(struct reader *reader, const struct item *item, struct con
         for (int i = 0; i < n; i++) {
                 const config_setting_t *element = config_setting_get_elem(item->setting, (unsigned)i);
                 CLEANUP(freep) char *path = element_path(item->path, (size_t)i);
-                char *base = (char *)list->v + list->n * group->size;
+                void *base = (char *)list->v + list->n * group->size;
+                struct conf_origin *at = base;
 
                 if (!path) {
                         reader->out_of_memory = true;
@@ -295,7 +296,7 @@ static void read_list(struct reader *reader, const struct item *item, struct con
                                    "is no group, expected a group in braces: { ... }");
                         continue;
                 }
-                *(struct conf_origin *)(void *)base = read_origin(reader, element);
+                *at = read_origin(reader, element);
                 remember(reader, element, path, base, group->size);
                 list->n++;
                 read_group(reader, element, group, base, path);
@@ -341,9 +342,10 @@ static void read_row(struct reader *reader, const config_setting_t *setting, con
         struct item item = { .setting = member ? member : setting, .row = row, .path = child };
         void *value = row_member(row, base);
 
-        if (!child) {
-                reader->out_of_memory = true;
-        } else if (member) {
+        reader->out_of_memory |= !child;
+        if (!child)
+                return;
+        if (member) {
                 remember(reader, member, child, value, value_size(row));
                 read_value(reader, &item, value);
         } else if (row->type == CONF_GROUP) {
@@ -359,7 +361,7 @@ static void read_group(struct reader *reader, const config_setting_t *setting, c
                        void *base, const char *path)
 {
         const struct conf_variant *variant;
-        void **fields = (void **)((char *)base + group->fields);
+        void **fields = group_fields(group, base);
 
         for (size_t i = 0; i < group->n_rows; i++)
                 read_row(reader, setting, &group->rows[i], base, path);

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 
+PRINTF_LIKE(3, 0)
 static char *format_line(struct conf_origin at, const char *key, const char *fmt, va_list ap)
 {
         CLEANUP(freep) char *message = NULL;

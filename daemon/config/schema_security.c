@@ -23,7 +23,7 @@ static const struct conf_row identity_rows[] = {
           .doc = "The key itself, as text. One of key_file, key and key_hex is needed, and key_file is the "
                  "safe one." },
         { ROW(CONF_STRING, conf_psk_identity, key_hex), .flags = CONF_RELOAD | CONF_SECRET,
-          .check = syntax_hex, .min = 2, .max = 2 * KEY_MAX,
+          .check = syntax_hex, .min = 2, .max = 2LL * KEY_MAX,
           .example = "\"00112233445566778899aabbccddeeff\"", .doc = "The key itself, as hex digits." },
 };
 

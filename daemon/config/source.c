@@ -204,7 +204,7 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
         if (from.line && text.n && text.p[text.n - 1] != '\n' && append_wiped(&text, "\n", 1) < 0)
                 return -ENOMEM;
         reading->depth++;
-        r = expand_text(reading, (const char *)text.p, text.n, name);
+        r = expand_text(reading, text.p ? (const char *)text.p : "", text.n, name);
         reading->depth--;
         return r;
 }

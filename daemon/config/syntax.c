@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <net/if.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/span.h"
@@ -37,11 +37,11 @@ bool address_parse(const char *text, struct address *ret_address)
 
         if (n >= sizeof(host))
                 return false;
-        memcpy(host, text, n);
+        snprintf(host, sizeof(host), "%.*s", (int)n, text);
         if (percent) {
                 if (percent[1] == '\0' || strlen(percent + 1) >= sizeof(address.scope))
                         return false;
-                memcpy(address.scope, percent + 1, strlen(percent + 1));
+                snprintf(address.scope, sizeof(address.scope), "%s", percent + 1);
         }
         address.family = strchr(host, ':') ? AF_INET6 : AF_INET;
         if (inet_pton(address.family, host, address.bytes) != 1)

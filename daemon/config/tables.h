@@ -27,6 +27,21 @@ static inline const void *row_member_const(const struct conf_row *row, const voi
         return (const char *)base + row->offset;
 }
 
+/* The variant's struct of a group that has a CONF_KIND. */
+static inline void **group_fields(const struct conf_group *group, void *base)
+{
+        void *member = (char *)base + group->fields;
+
+        return member;
+}
+
+static inline const void *group_fields_const(const struct conf_group *group, const void *base)
+{
+        const void *member = (const char *)base + group->fields;
+
+        return *(void *const *)member;
+}
+
 /* NULL when there is none of that name. */
 const struct conf_variant *variant_find(const struct conf_vocabulary *vocabulary, const char *name);
 /* The variant that a group's struct has taken; NULL when the group has none. */

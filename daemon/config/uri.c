@@ -2,12 +2,11 @@
 /* Endpoint addresses; see uri.h. */
 #include "config/uri.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <net/if.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "config/syntax.h"
 
 static const struct {
         const char *prefix;
@@ -72,17 +71,12 @@ static bool valid_name(const char *host)
 
 static bool valid_host(const char *host, bool bracketed)
 {
-        char address[INET6_ADDRSTRLEN] = { 0 };
-        const char *scope = strchr(host, '%');
-        size_t n = scope ? (size_t)(scope - host) : strlen(host);
-        struct in6_addr binary;
+        struct address address;
+        bool good = address_parse(host, &address);
 
-        if (!bracketed)
-                return inet_pton(AF_INET, host, &binary) == 1 || valid_name(host);
-        if (n >= sizeof(address) || (scope && (scope[1] == '\0' || strlen(scope + 1) >= IF_NAMESIZE)))
-                return false;
-        memcpy(address, host, n);
-        return inet_pton(AF_INET6, address, &binary) == 1;
+        if (bracketed)
+                return good && address.family == AF_INET6;
+        return (good && address.family == AF_INET && !address.scope[0]) || valid_name(host);
 }
 
 static const char *parse_authority(const char *text, struct uri *uri)

@@ -50,7 +50,7 @@ static void free_value(const struct conf_vocabulary *vocabulary, const struct co
 void values_free(const struct conf_vocabulary *vocabulary, const struct conf_group *group, void *base)
 {
         const struct conf_variant *variant = variant_of(vocabulary, group, base);
-        void **fields = (void **)((char *)base + group->fields);
+        void **fields = group_fields(group, base);
 
         if (variant && *fields) {
                 for (size_t i = 0; i < variant->n_rows; i++)
@@ -120,8 +120,8 @@ bool values_equal(const struct conf_vocabulary *vocabulary, const struct conf_gr
                         return false;
         if (!variant)
                 return true;
-        a_fields = *(void *const *)((const char *)a + group->fields);
-        b_fields = *(void *const *)((const char *)b + group->fields);
+        a_fields = group_fields_const(group, a);
+        b_fields = group_fields_const(group, b);
         for (size_t i = 0; i < variant->n_rows; i++)
                 if (!value_equal(vocabulary, &variant->rows[i], row_member_const(&variant->rows[i], a_fields),
                                  row_member_const(&variant->rows[i], b_fields)))

@@ -69,29 +69,31 @@ static void manual_is_up_to_date(void **state)
                 fail_msg(UPDATE, "packaging/man/coapd.conf.5");
 }
 
-/* `text` with the folder of the state replaced by one that there is. */
-static char *relocate(const char *text)
+static void replace(struct buf *text, const char *from, const char *to)
 {
-        static const char folder[] = "/var/lib/coapd";
-        struct buf out = { 0 };
-        char *copy;
+        CLEANUP(freep) char *old = strdup(buf_string(text));
+        const char *rest = old;
 
-        for (const char *found; (found = strstr(text, folder)); text = found + strlen(folder)) {
-                buf_append(&out, text, (size_t)(found - text));
-                buf_append_string(&out, fixture_path("folder"));
+        buf_reset(text);
+        for (const char *found; (found = strstr(rest, from)); rest = found + strlen(from)) {
+                buf_append(text, rest, (size_t)(found - rest));
+                buf_append_string(text, to);
         }
-        buf_append_string(&out, text);
-        copy = strdup(buf_string(&out));
-        buf_deinit(&out);
-        return copy;
+        buf_append_string(text, rest);
 }
 
+/* The folders of the state and of the keys replaced by one that there is. */
 static struct config *load_text(const char *text)
 {
-        CLEANUP(freep) char *relocated = relocate(text);
+        CLEANUP(buf_deinit) struct buf relocated = { 0 };
         struct config *config = NULL;
 
-        fixture_write("sample.conf", relocated, 0644);
+        fixture_write("folder/sensor-1.key", "key\n", 0640);
+        fixture_write("folder/dashboard.key", "key\n", 0640);
+        buf_append_string(&relocated, text);
+        replace(&relocated, "/var/lib/coapd", fixture_path("folder"));
+        replace(&relocated, "/etc/coapd", fixture_path("folder"));
+        fixture_write("sample.conf", buf_string(&relocated), 0644);
         if (config_load(fixture_path("sample.conf"), settings_vocabulary(), stderr, &config) < 0)
                 fail_msg("errors in a generated or shipped configuration");
         return config;
@@ -200,12 +202,26 @@ static void demo_is_good(void **state)
         config_free(config);
 }
 
+static void secure_example_is_good(void **state)
+{
+        CLEANUP(buf_deinit) struct buf example = { 0 };
+        struct config *config;
+
+        (void)state;
+        read_whole("conf/examples/secure.conf", &example);
+        config = load_text(buf_string(&example));
+        assert_int_equal(config->security.psk.identities.n, 2);
+        assert_int_equal(config->access.n, 2);
+        config_free(config);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(sample_is_up_to_date), cmocka_unit_test(manual_is_up_to_date),
-                cmocka_unit_test(sample_is_safe),       cmocka_unit_test(sample_shows_the_defaults),
-                cmocka_unit_test(rows_are_complete),    cmocka_unit_test(demo_is_good),
+                cmocka_unit_test(sample_is_up_to_date),   cmocka_unit_test(manual_is_up_to_date),
+                cmocka_unit_test(sample_is_safe),         cmocka_unit_test(sample_shows_the_defaults),
+                cmocka_unit_test(rows_are_complete),      cmocka_unit_test(demo_is_good),
+                cmocka_unit_test(secure_example_is_good),
         };
 
         return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
