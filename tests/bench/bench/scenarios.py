@@ -191,15 +191,14 @@ def register_scenario(bench):
     yield "coapd persistent large", partial(registered, bench, Coapd, count, persist="sqlite", large=True)
 
 
-def clock(bench, kind, confirmable, **options):
+def clock(bench, kind, confirmable, *load, observers=None, **options):
     with kind(bench.server_core, confirmable=confirmable, **options) as server:
-        report = bench.load(server, "--observers", str(bench.observers), "--observe", server.ticking_uri(),
-                            "--registration-limit", str(bench.registration_limit), "--settle", "2", "--rate", "100",
-                            "--timeout", "3", server.uri("hello" if kind is Coapd else ""),
-                            seconds=max(bench.seconds, bench.clock_seconds))
+        report = bench.load(server, "--observers", str(observers or bench.observers), "--observe",
+                            server.ticking_uri(), *load, "--registration-limit", str(bench.registration_limit),
+                            "--settle", "2", "--rate", "100", "--timeout", "3",
+                            server.uri("hello" if kind is Coapd else ""), seconds=bench.clock_seconds)
         gets = flow_figures(report)
-        return {**notification_figures(report), "registered": report["observers"]["registered"],
-                "get_p50_ms": gets["p50_us"] / 1000, "get_p99_ms": gets["p99_us"] / 1000, "get_lost": gets["lost"]}
+        return {**registration_figures(report), **notification_figures(report), "get_p50_ms": gets["p50_us"] / 1000, "get_p99_ms": gets["p99_us"] / 1000, "get_lost": gets["lost"]}
 
 
 CLOCK_SHOW = ("registered notified con_percent stale_percent duplicate cpu_percent notify_us round_p99_ms max_gap_ms "
@@ -229,9 +228,12 @@ def many_observers(count):
         for kind in (CoapServer, Coapd):
             yield kind.name, partial(registered, bench, kind, count, *BY_ADDRESS)
         yield "coapd persistent", partial(registered, bench, Coapd, count, *BY_ADDRESS, persist="sqlite")
+        for kind in (CoapServer, Coapd):
+            yield f"{kind.name} clock", partial(clock, bench, kind, False, *BY_ADDRESS, observers=count)
 
-    steps.__doc__ = f"{count:,} observers of something that does not change register, one address each"
-    scenario(f"observers-{count}", "registered failed rate seconds cpu_us bytes_each")(steps)
+    steps.__doc__ = f"{count:,} observers, one address each, of something that does not change and of the clock"
+    scenario(f"observers-{count}", "registered failed rate seconds cpu_us bytes_each cpu_percent stale_percent "
+                                   "round_p99_ms max_gap_ms get_p99_ms drops")(steps)
 
 
 many_observers(20000)
