@@ -21,6 +21,7 @@
 
 #include "base/util.h"
 #include "endpoints/lane.h"
+#include "endpoints/stream_gate.h"
 
 #define USEC(n) ((uint64_t)(n) * 1000)
 #define MSEC(n) ((uint64_t)(n) * 1000000)
@@ -47,6 +48,7 @@ struct pump {
         int epoll_fd;             /* libcoap's */
         struct lane **lanes;
         size_t n_lanes;
+        struct stream_gate *gate;
         unsigned generation; /* of the sockets that have lanes */
 
         bool in_turn;
@@ -107,6 +109,7 @@ static void pump_flush(struct pump *pump)
 {
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_flush(pump->lanes[i]);
+        stream_gate_flush(pump->gate);
 }
 
 static struct lane *pump_lane_of(const struct pump *pump, const void *tag)
@@ -223,6 +226,7 @@ static void pump_adopt(struct pump *pump)
                 grown[pump->n_lanes]->share = COPIES_LEAST;
                 pump->n_lanes++;
         }
+        sockets_set_stream_io(pump->epoll_fd, stream_gate_io(pump->gate));
         pump->generation = sockets_generation();
 }
 
@@ -357,7 +361,9 @@ int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metric
         /* libcoap opens both without: they are not for what an `exec` resource starts. */
         fcntl(epoll_fd, F_SETFD, FD_CLOEXEC);
         fcntl(pump->timer_fd, F_SETFD, FD_CLOEXEC);
-        r = sd_event_add_io(event, &pump->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
+        r = stream_gate_new(event, &pump->in_turn, &pump->gate);
+        if (r >= 0)
+                r = sd_event_add_io(event, &pump->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
         if (r < 0) {
                 pump_free(pump);
                 return r;
@@ -393,6 +399,8 @@ void pump_free(struct pump *pump)
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_free(pump->lanes[i]);
         free(pump->lanes);
+        sockets_set_stream_io(pump->epoll_fd, NULL);
+        stream_gate_free(pump->gate);
         sockets_set_io(pump->timer_fd, NULL);
         sd_event_source_disable_unref(pump->source);
         sd_event_unref(pump->event);

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -19,24 +18,30 @@
 
 #define INTERPOSED __attribute__((used, visibility("default")))
 
+enum {
+        /* Others are left to the kernel alone. A table of fixed size costs only the pages that are touched, and
+         * other threads may look into it. */
+        FD_MOST = 1 << 17,
+};
+
 struct known {
-        enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_TIMER } kind;
-        int epoll_fd; /* -1: in none */
+        enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_STREAM, KNOWN_TIMER } kind;
+        int epoll_fd; /* of all but streams; -1: in none */
         void *tag;
         const struct socket_io *io;
 };
 
 static struct {
         struct socket_plan *plan;
-        struct known *by_fd;
-        int size;
+        struct known by_fd[FD_MOST];
+        int end; /* behind the highest that was ever known */
         unsigned generation;
         int spare; /* kept to be given up for an accept() at the limit of descriptors */
 } sockets = { .spare = -1 };
 
 static struct known *find(int fd)
 {
-        if (fd < 0 || fd >= sockets.size || sockets.by_fd[fd].kind == KNOWN_NOT)
+        if (fd < 0 || fd >= FD_MOST || sockets.by_fd[fd].kind == KNOWN_NOT)
                 return NULL;
         return &sockets.by_fd[fd];
 }
@@ -48,22 +53,13 @@ static const struct socket_io *io_of(int fd)
         return known ? known->io : NULL;
 }
 
-/* False when there is no memory. */
-static bool remember(int fd, int kind, int epoll_fd)
+static void remember(int fd, const struct known *known)
 {
-        if (fd >= sockets.size) {
-                int size = fd + 16;
-                struct known *grown = reallocarray(sockets.by_fd, (size_t)size, sizeof *grown);
-
-                if (!grown)
-                        return false;
-                for (int i = sockets.size; i < size; i++)
-                        grown[i] = (struct known){ .kind = KNOWN_NOT };
-                sockets.by_fd = grown;
-                sockets.size = size;
-        }
-        sockets.by_fd[fd] = (struct known){ .kind = (unsigned)kind, .epoll_fd = epoll_fd };
-        return true;
+        if (fd < 0 || fd >= FD_MOST)
+                return;
+        sockets.by_fd[fd] = *known;
+        if (fd >= sockets.end)
+                sockets.end = fd + 1;
 }
 
 void sockets_plan(struct socket_plan *plan)
@@ -80,7 +76,7 @@ void sockets_forget(int fd)
         struct known *known = find(fd);
 
         if (known)
-                known->kind = KNOWN_NOT;
+                *known = (struct known){ .kind = KNOWN_NOT };
 }
 
 void sockets_set_io(int fd, const struct socket_io *io)
@@ -91,9 +87,27 @@ void sockets_set_io(int fd, const struct socket_io *io)
                 known->io = io;
 }
 
+void sockets_set_stream_io(int epoll_fd, const struct socket_io *io)
+{
+        for (int fd = 0; fd < sockets.end; fd++) {
+                struct known *known = &sockets.by_fd[fd];
+
+                if (known->kind == KNOWN_LISTENER && known->epoll_fd == epoll_fd)
+                        known->io = io;
+        }
+}
+
+void sockets_revoke_io(const struct socket_io *io)
+{
+        for (int fd = 0; fd < sockets.end; fd++) {
+                if (sockets.by_fd[fd].io == io)
+                        sockets.by_fd[fd].io = NULL;
+        }
+}
+
 int sockets_timer_of(int epoll_fd)
 {
-        for (int fd = 0; fd < sockets.size; fd++) {
+        for (int fd = 0; fd < sockets.end; fd++) {
                 if (sockets.by_fd[fd].kind == KNOWN_TIMER && sockets.by_fd[fd].epoll_fd == epoll_fd)
                         return fd;
         }
@@ -107,7 +121,7 @@ unsigned sockets_generation(void)
 
 bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch)
 {
-        while (*cursor < sockets.size) {
+        while (*cursor < sockets.end) {
                 int fd = (*cursor)++;
                 const struct known *known = &sockets.by_fd[fd];
 
@@ -127,6 +141,11 @@ ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags)
 ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags)
 {
         return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+ssize_t sockets_raw_send(int fd, const void *bytes, size_t n, int flags)
+{
+        return syscall(SYS_sendto, fd, bytes, n, flags, NULL, 0);
 }
 
 int sockets_raw_settime(int fd, const struct itimerspec *value)
@@ -160,10 +179,11 @@ INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t size)
         if (!is_planned(fd))
                 return (int)syscall(SYS_bind, fd, address, size);
         r = plan_bind(plan);
-        if (r == 0 && !remember(fd, plan->type == SOCK_DGRAM ? KNOWN_DATAGRAM : KNOWN_LISTENER, -1)) {
-                plan->error = errno = ENOMEM;
-                r = -1;
-        }
+        if (r == 0)
+                remember(fd, &(struct known){
+                        .kind = plan->type == SOCK_DGRAM ? KNOWN_DATAGRAM : KNOWN_LISTENER,
+                        .epoll_fd = -1,
+                });
         return r;
 }
 
@@ -203,7 +223,9 @@ INTERPOSED int accept(int fd, struct sockaddr *address, socklen_t *size)
                 sockets.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
         r = (int)syscall(SYS_accept4, fd, address, size, ours ? SOCK_CLOEXEC : 0);
         if (r < 0 && ours && (errno == EMFILE || errno == ENFILE))
-                r = accept_at_limit(fd);
+                return accept_at_limit(fd);
+        if (r >= 0 && ours && known->io)
+                remember(r, &(struct known){ .kind = KNOWN_STREAM, .epoll_fd = -1, .io = known->io });
         return r;
 }
 
@@ -211,7 +233,7 @@ INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
         const struct socket_io *io = io_of(fd);
 
-        if (!io || flags != 0)
+        if (!io || !io->receive || flags != 0)
                 return sockets_raw_recvmsg(fd, message, flags);
         return io->receive(io->userdata, message);
 }
@@ -220,9 +242,30 @@ INTERPOSED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
         const struct socket_io *io = io_of(fd);
 
-        if (!io || flags != 0)
+        if (!io || !io->send || flags != 0)
                 return sockets_raw_sendmsg(fd, message, flags);
         return io->send(io->userdata, message);
+}
+
+INTERPOSED ssize_t send(int fd, const void *bytes, size_t n, int flags)
+{
+        const struct socket_io *io = io_of(fd);
+
+        if (!io || !io->write || flags != MSG_NOSIGNAL)
+                return sockets_raw_send(fd, bytes, n, flags);
+        return io->write(io->userdata, fd, bytes, n);
+}
+
+INTERPOSED int close(int fd)
+{
+        struct known *known = find(fd);
+
+        if (known && known->kind == KNOWN_STREAM) {
+                if (known->io)
+                        known->io->on_close(known->io->userdata, fd);
+                *known = (struct known){ .kind = KNOWN_NOT };
+        }
+        return (int)syscall(SYS_close, fd);
 }
 
 /* libcoap marks an endpoint's events with its own pointer, and those of its one timer with none. */
@@ -233,14 +276,14 @@ INTERPOSED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event
 
         if (r < 0 || operation != EPOLL_CTL_ADD)
                 return r;
-        if (known && known->kind == KNOWN_DATAGRAM) {
+        if (known && (known->kind == KNOWN_DATAGRAM || known->kind == KNOWN_LISTENER)) {
                 known->epoll_fd = epoll_fd;
                 known->tag = event->data.ptr;
                 sockets.generation++;
         } else if (!event->data.ptr) {
                 /* One left over from a context that had the same number for its set. */
                 sockets_forget(sockets_timer_of(epoll_fd));
-                remember(fd, KNOWN_TIMER, epoll_fd);
+                remember(fd, &(struct known){ .kind = KNOWN_TIMER, .epoll_fd = epoll_fd });
         }
         return r;
 }
@@ -263,7 +306,7 @@ INTERPOSED int timerfd_settime(int fd, int flags, const struct itimerspec *value
 {
         const struct socket_io *io = io_of(fd);
 
-        if (!io || flags != 0 || old)
+        if (!io || !io->set_time || flags != 0 || old)
                 return (int)syscall(SYS_timerfd_settime, fd, flags, value, old);
         return io->set_time(io->userdata, value);
 }

@@ -4,8 +4,9 @@
  *
  * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an open
  * one. But functions of the executable take precedence over those of libc when the shared libcoap calls them:
- * socket(), bind(), listen(), accept(), recvmsg(), sendmsg(), epoll_ctl() and timerfd_settime() of this module
- * do as those of libc for every descriptor, except for those that belong to an endpoint. select() is never ready.
+ * socket(), bind(), listen(), accept(), recvmsg(), sendmsg(), send(), close(), epoll_ctl() and
+ * timerfd_settime() of this module do as those of libc for every descriptor, except for those that belong to
+ * an endpoint. select() is never ready.
  */
 #ifndef COAPD_ENDPOINTS_SOCKETS_H
 #define COAPD_ENDPOINTS_SOCKETS_H
@@ -24,16 +25,27 @@
 void sockets_plan(struct socket_plan *plan);
 void sockets_forget(int fd);
 
-/* Stands in for recvmsg() and sendmsg() of an endpoint, without flags, or for libcoap's timer. */
+/* What is called instead of the kernel; which of it depends on the kind of descriptor. */
 struct socket_io {
+        /* A datagram endpoint: recvmsg() and sendmsg() without flags. */
         ssize_t (*receive)(void *userdata, struct msghdr *into);
         ssize_t (*send)(void *userdata, const struct msghdr *message);
+        /* A stream that was accepted: send(), and the moment before close(). */
+        ssize_t (*write)(void *userdata, int fd, const void *bytes, size_t n);
+        void (*on_close)(void *userdata, int fd);
+        /* libcoap's timer. */
         int (*set_time)(void *userdata, const struct itimerspec *value);
         void *userdata;
 };
 
 /* `io` is borrowed until the next call; NULL gives the descriptor back to the kernel. */
 void sockets_set_io(int fd, const struct socket_io *io);
+
+/* For all streams that the listeners of an epoll set accept from now on. */
+void sockets_set_stream_io(int epoll_fd, const struct socket_io *io);
+
+/* Gives back every descriptor that has `io`. */
+void sockets_revoke_io(const struct socket_io *io);
 
 /* The timer that a libcoap context put into its epoll set; -1 when there is none. */
 int sockets_timer_of(int epoll_fd);
@@ -53,6 +65,7 @@ bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch);
 /* The calls of libc past the ones above. */
 ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t sockets_raw_send(int fd, const void *bytes, size_t n, int flags);
 int sockets_raw_settime(int fd, const struct itimerspec *value);
 
 #endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Gathering writes; see stream_gate.h.
+ *
+ * libcoap is told that all of a write has left when it has been gathered. Where the kernel then takes only a
+ * part, the rest becomes the backlog of its descriptor, and until that has gone libcoap is told EAGAIN, upon
+ * which it keeps its messages itself. So a peer that does not read costs one buffer and no more.
+ */
+#include "endpoints/stream_gate.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+enum { GATHERED_MOST = 16 * 1024 };
+
+/* What the kernel would not take yet of one session. */
+struct backlog {
+        struct stream_gate *gate;
+        struct backlog *next;
+        sd_event_source *writable;
+        int fd;
+        size_t from, n;
+        uint8_t bytes[];
+};
+
+struct stream_gate {
+        struct socket_io io;
+        sd_event *event;
+        const bool *holding;
+        struct backlog *backlogs;
+        int fd; /* whose bytes are gathered */
+        size_t n;
+        uint8_t bytes[GATHERED_MOST];
+};
+
+static struct backlog **find_backlog(struct stream_gate *gate, int fd)
+{
+        struct backlog **link = &gate->backlogs;
+
+        while (*link && (*link)->fd != fd)
+                link = &(*link)->next;
+        return link;
+}
+
+static void drop_backlog(struct stream_gate *gate, int fd)
+{
+        struct backlog **link = find_backlog(gate, fd);
+        struct backlog *backlog = *link;
+
+        if (!backlog)
+                return;
+        *link = backlog->next;
+        sd_event_source_disable_unref(backlog->writable);
+        free(backlog);
+}
+
+/* Returns how many bytes the kernel took. A session that broke takes all: libcoap learns of it by reading. */
+static size_t push(int fd, const uint8_t *bytes, size_t n)
+{
+        ssize_t sent = sockets_raw_send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : n;
+        return (size_t)sent;
+}
+
+/* Returns whether there is none any more. */
+static bool push_backlog(struct stream_gate *gate, int fd)
+{
+        struct backlog *backlog = *find_backlog(gate, fd);
+
+        if (!backlog)
+                return true;
+        backlog->from += push(fd, backlog->bytes + backlog->from, backlog->n - backlog->from);
+        if (backlog->from < backlog->n)
+                return false;
+        drop_backlog(gate, fd);
+        return true;
+}
+
+static int on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct backlog *backlog = userdata;
+
+        (void)source, (void)events;
+        push_backlog(backlog->gate, fd);
+        return 0;
+}
+
+static void add_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
+{
+        struct backlog *backlog = malloc(sizeof *backlog + n);
+        int r = -ENOMEM;
+
+        if (backlog) {
+                *backlog = (struct backlog){ .gate = gate, .next = gate->backlogs, .fd = fd, .n = n };
+                memcpy(backlog->bytes, bytes, n);
+                r = sd_event_add_io(gate->event, &backlog->writable, fd, EPOLLOUT, on_writable, backlog);
+        }
+        if (r < 0) {
+                /* A stream with a hole in it is of no use to anybody. */
+                log_warning("A stream session ends: what it should get can not be kept: %s", strerror(-r));
+                shutdown(fd, SHUT_RDWR);
+                free(backlog);
+                return;
+        }
+        gate->backlogs = backlog;
+}
+
+void stream_gate_flush(struct stream_gate *gate)
+{
+        size_t n = gate->n;
+        size_t sent;
+
+        if (n == 0)
+                return;
+        gate->n = 0;
+        sent = push(gate->fd, gate->bytes, n);
+        if (sent < n)
+                add_backlog(gate, gate->fd, gate->bytes + sent, n - sent);
+}
+
+static ssize_t gate_write(void *userdata, int fd, const void *bytes, size_t n)
+{
+        struct stream_gate *gate = userdata;
+
+        if (gate->n > 0 && (gate->fd != fd || n > GATHERED_MOST - gate->n))
+                stream_gate_flush(gate);
+        if (!push_backlog(gate, fd)) {
+                errno = EAGAIN;
+                return -1;
+        }
+        if (!*gate->holding || n > GATHERED_MOST)
+                return sockets_raw_send(fd, bytes, n, MSG_NOSIGNAL);
+        gate->fd = fd;
+        memcpy(gate->bytes + gate->n, bytes, n);
+        gate->n += n;
+        return (ssize_t)n;
+}
+
+static void gate_on_close(void *userdata, int fd)
+{
+        struct stream_gate *gate = userdata;
+
+        if (gate->n > 0 && gate->fd == fd)
+                stream_gate_flush(gate);
+        if (!push_backlog(gate, fd))
+                drop_backlog(gate, fd);
+}
+
+int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate)
+{
+        struct stream_gate *gate = malloc(sizeof *gate);
+
+        if (!gate)
+                return -ENOMEM;
+        gate->io = (struct socket_io){ .write = gate_write, .on_close = gate_on_close, .userdata = gate };
+        gate->event = sd_event_ref(event);
+        gate->holding = holding;
+        gate->backlogs = NULL;
+        gate->n = 0;
+        *ret_gate = gate;
+        return 0;
+}
+
+const struct socket_io *stream_gate_io(const struct stream_gate *gate)
+{
+        return &gate->io;
+}
+
+void stream_gate_free(struct stream_gate *gate)
+{
+        if (!gate)
+                return;
+        stream_gate_flush(gate);
+        sockets_revoke_io(&gate->io);
+        while (gate->backlogs)
+                drop_backlog(gate, gate->backlogs->fd);
+        sd_event_unref(gate->event);
+        free(gate);
+}

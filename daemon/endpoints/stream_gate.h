@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What libcoap writes to its stream sessions, gathered for as long as it goes to the same one: a WebSocket
+ * message is two writes, and several requests in one segment have several answers.
+ */
+#ifndef COAPD_ENDPOINTS_STREAM_GATE_H
+#define COAPD_ENDPOINTS_STREAM_GATE_H
+
+#include <stdbool.h>
+
+#include <systemd/sd-event.h>
+
+#include "endpoints/sockets.h"
+
+struct stream_gate;
+
+/*
+ * While *holding, writes are gathered, until stream_gate_flush(), a write to another session, or the end of
+ * one. `holding` must outlive the gate.
+ */
+int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate);
+
+/* Stands in for send() and close() of the sessions that a listener with this io accepts. */
+const struct socket_io *stream_gate_io(const struct stream_gate *gate);
+
+void stream_gate_flush(struct stream_gate *gate);
+
+/* Sends what it can and gives the descriptors back. Accepts NULL. */
+void stream_gate_free(struct stream_gate *gate);
+
+#endif
