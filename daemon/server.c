@@ -85,6 +85,13 @@ static int store_del(void *user, struct span path)
         return server->engine->del ? server->engine->del(server->engine_self, path) : 0;
 }
 
+static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
+{
+        struct server *server = user;
+
+        return security_admit(server->security, fd, message, n);
+}
+
 static void kick(void *user)
 {
         struct server *server = user;
@@ -360,6 +367,8 @@ static int start(struct server *server)
                 r = server->engine->start(server->engine_self);
         if (r == 0)
                 r = pump_attach(server->event, server->context, &server->metrics, &server->pump);
+        if (r == 0)
+                pump_set_gate(server->pump, admit, server);
         if (r == 0)
                 r = registry_refresh_restored(server->registry);
         return r;

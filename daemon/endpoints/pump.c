@@ -51,6 +51,9 @@ struct pump {
         struct stream_gate *gate;
         unsigned generation; /* of the sockets that have lanes */
 
+        bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n); /* NULL: all */
+        void *gate;
+
         bool in_turn;
         bool yield;        /* somebody else waits for the end of this turn */
         bool over;         /* nothing is read any more in this turn */
@@ -181,6 +184,15 @@ static bool pump_refill(struct pump *pump, struct lane *lane)
         return false;
 }
 
+static ssize_t pump_take(struct pump *pump, struct lane *lane, struct msghdr *into)
+{
+        ssize_t n = lane_take(lane, into);
+
+        if (n > 0 && pump->admit && !pump->admit(pump->gate, lane->watch.fd, into, (size_t)n))
+                return lane_take_nothing(into);
+        return n;
+}
+
 /* libcoap's recvmsg(). The datagrams read ahead are never more than the copies of the event left. */
 static ssize_t pump_receive(void *userdata, struct msghdr *into)
 {
@@ -193,13 +205,13 @@ static ssize_t pump_receive(void *userdata, struct msghdr *into)
                         errno = EAGAIN;
                         return -1;
                 }
-                return lane_take(lane, into);
+                return pump_take(pump, lane, into);
         }
         lane->copies--;
         if (inbox_is_empty(lane->inbox) && !pump_refill(pump, lane))
                 return lane_take_nothing(into);
         pump->handled++;
-        return lane_take(lane, into);
+        return pump_take(pump, lane, into);
 }
 
 /* Endpoints come with the configuration and with a reload. */
@@ -318,6 +330,13 @@ static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void 
         (void)source, (void)fd, (void)events;
         pump_turn(userdata);
         return 0;
+}
+
+void pump_set_gate(struct pump *pump,
+                   bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n), void *userdata)
+{
+        pump->admit = admit;
+        pump->gate = userdata;
 }
 
 void pump_kick(struct pump *pump)

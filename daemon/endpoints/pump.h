@@ -5,6 +5,9 @@
 #ifndef COAPD_ENDPOINTS_PUMP_H
 #define COAPD_ENDPOINTS_PUMP_H
 
+#include <stdbool.h>
+#include <sys/socket.h>
+
 #include <coap3/coap.h>
 #include <systemd/sd-event.h>
 
@@ -14,6 +17,13 @@ struct pump;
 
 /* `context`, and `metrics` unless NULL, must outlive the pump. Takes a reference of `event`. */
 int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metrics, struct pump **ret_pump);
+
+/*
+ * Asks `admit` about each datagram, as recvmsg() gave it, before libcoap gets it; one that is not admitted is
+ * as if it had never come. One gate at a time; `userdata` must outlive the pump.
+ */
+void pump_set_gate(struct pump *pump,
+                   bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n), void *userdata);
 
 /*
  * Lets libcoap act now, for a caller outside of its callbacks: pending notifications leave, for example after

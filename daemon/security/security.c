@@ -5,14 +5,20 @@
 #include "security/security.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "security/hello.h"
 #include "security/keys.h"
 #include "security/oscore.h"
 #include "security/tls.h"
 
 struct security {
+        uint16_t *dtls_ports;
+        size_t n_dtls_ports;
+        struct hello *hello;
         struct keys *keys;
         struct tls *tls; /* NULL: not attached */
         struct oscore *oscore;
@@ -24,6 +30,20 @@ static void security_freep(struct security **security)
         security_free(*security);
 }
 
+static int note_dtls_ports(struct security *security, const struct config *config)
+{
+        const struct conf_endpoint *endpoints = config->endpoints.v;
+
+        security->dtls_ports = calloc(config->endpoints.n + 1, sizeof(*security->dtls_ports));
+        if (!security->dtls_ports)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->endpoints.n; i++) {
+                if (endpoints[i].transport == TRANSPORT_DTLS)
+                        security->dtls_ports[security->n_dtls_ports++] = endpoints[i].port;
+        }
+        return 0;
+}
+
 int security_load(const struct config *config, FILE *errors, struct security **ret_security)
 {
         CLEANUP(security_freep) struct security *security = calloc(1, sizeof(*security));
@@ -31,6 +51,8 @@ int security_load(const struct config *config, FILE *errors, struct security **r
         int r, r_oscore;
 
         if (!security)
+                return -ENOMEM;
+        if (note_dtls_ports(security, config) < 0 || hello_new(&security->hello) < 0)
                 return -ENOMEM;
         r = keys_load(config, tls_give_key, tls_verify, &report, &security->keys);
         if (r == -ENOMEM)
@@ -61,6 +83,9 @@ size_t security_replace(struct security *security, struct security *fresh)
         keys_unref(security->keys);
         security->keys = TAKE(fresh->keys);
         oscore_replace(security->oscore, fresh->oscore);
+        free(security->dtls_ports);
+        security->dtls_ports = TAKE(fresh->dtls_ports);
+        security->n_dtls_ports = fresh->n_dtls_ports;
         security_free(fresh);
         return closed;
 }
@@ -73,6 +98,59 @@ bool security_has_tls(const struct security *security)
 bool security_has_oscore(const struct security *security)
 {
         return !oscore_is_empty(security->oscore);
+}
+
+static bool is_dtls_port(const struct security *security, uint16_t port)
+{
+        for (size_t i = 0; i < security->n_dtls_ports; i++) {
+                if (security->dtls_ports[i] == port)
+                        return true;
+        }
+        return false;
+}
+
+/* In host order; 0 when it can not be told. */
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+        if (address->ss_family == AF_INET)
+                return ntohs(((const struct sockaddr_in *)address)->sin_port);
+        if (address->ss_family == AF_INET6)
+                return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+        return 0;
+}
+
+static void pass_on(struct security *security, const struct msghdr *message, size_t n, uint16_t local_port)
+{
+        struct span datagram = span_of(message->msg_iov[0].iov_base, n);
+        struct identity remote = { .kind = IDENTITY_NONE };
+        struct peer_address at;
+
+        identity_set_address(&remote, message->msg_name);
+        at = peer_address_of(&remote, port_of(message->msg_name), local_port);
+        tls_hello_is_good(security->tls, &at, hello_random(datagram));
+}
+
+bool security_admit(struct security *security, int fd, const struct msghdr *message, size_t n)
+{
+        struct sockaddr_storage local = { 0 };
+        struct timespec now = { 0 };
+
+        /* Most are plain CoAP: the first two bits are its version, 01 (RFC 7252, 3). */
+        if (n == 0 || *(const uint8_t *)message->msg_iov[0].iov_base >> 6 == 1)
+                return true;
+        if (!security->tls || getsockname(fd, (struct sockaddr *)&local, &(socklen_t){ sizeof(local) }) < 0 ||
+            !is_dtls_port(security, port_of(&local)))
+                return true;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        switch (hello_check(security->hello, fd, message, n, now.tv_sec)) {
+        case HELLO_ANSWERED:
+                return false;
+        case HELLO_GOOD:
+                pass_on(security, message, n, port_of(&local));
+                return true;
+        default:
+                return true;
+        }
 }
 
 void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request)
@@ -116,5 +194,7 @@ void security_free(struct security *security)
         tls_detach(security->tls);
         keys_unref(security->keys);
         oscore_free(security->oscore);
+        hello_free(security->hello);
+        free(security->dtls_ports);
         free(security);
 }

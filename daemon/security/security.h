@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include <coap3/coap.h>
 
@@ -63,6 +64,13 @@ int security_open_oscore(struct security *security, const struct security_store 
 /* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and whether OSCORE is spoken. */
 bool security_has_tls(const struct security *security);
 bool security_has_oscore(const struct security *security);
+
+/*
+ * A datagram that has come in on an endpoint's descriptor, before libcoap sees it, as recvmsg() gave it: false
+ * when it is not to see it, because it is the first word of a DTLS handshake and was answered here, without
+ * remembering anything of its sender. Whatever libcoap does not get this way it checks by itself.
+ */
+bool security_admit(struct security *security, int fd, const struct msghdr *message, size_t n);
 
 /*
  * To be called first thing in every handler of requests that libcoap calls: says whose message is at hand.

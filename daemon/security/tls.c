@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Peers. GnuTLS keeps the pointer to ours as the data of a private extension, whose destructor runs when
- * libcoap frees the session: the one notice of that which every session gives, also one that never got beyond
- * its ClientHello. The extension itself is never sent.
+ * The meeting of libcoap and GnuTLS: credentials go in, identities come out.
  */
 #include "security/tls.h"
 
@@ -11,29 +9,15 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "security/names.h"
+#include "security/peers.h"
 
-#define PEER_EXTENSION 65283 /* of the numbers for private use; only ever our own key for the pointer */
 #define DAY_S (24 * 3600)
-
-struct peer {
-        struct tls *tls;
-        struct keys *keys; /* whose credentials the GnuTLS session has; NULL once it needs none any more */
-        const struct keys *judged; /* let in by these */
-        gnutls_session_t gnutls;
-        coap_session_t *session;
-        struct peer *previous, *next;
-        enum identity_kind kind;
-        bool known; /* the members around are set */
-        struct names names;
-        uint8_t name[128];
-        size_t name_n;
-};
+#define MAX_HALF_OPEN 1000 /* handshakes on their way; about 10 kB each */
 
 struct tls {
         coap_context_t *context;
         struct keys *keys;
-        struct peer *peers;
+        struct peers peers;
         time_t next_warning;
         struct tls *next;
 };
@@ -43,64 +27,6 @@ struct tls {
  * share by its name has no user pointer.
  */
 static struct tls *attached;
-
-static struct peer *peer_of(gnutls_session_t gnutls)
-{
-        gnutls_ext_priv_data_t data;
-
-        return gnutls_ext_get_data(gnutls, PEER_EXTENSION, &data) < 0 ? NULL : data;
-}
-
-static void peer_gone(gnutls_ext_priv_data_t data)
-{
-        struct peer *peer = data;
-
-        if (peer->previous)
-                peer->previous->next = peer->next;
-        else
-                peer->tls->peers = peer->next;
-        if (peer->next)
-                peer->next->previous = peer->previous;
-        keys_unref(peer->keys);
-        names_deinit(&peer->names);
-        explicit_bzero(peer->name, sizeof(peer->name));
-        free(peer);
-}
-
-static int ignore_extension(gnutls_session_t gnutls, const unsigned char *data, size_t n)
-{
-        (void)gnutls;
-        (void)data;
-        (void)n;
-        return 0;
-}
-
-static int send_no_extension(gnutls_session_t gnutls, gnutls_buffer_t buffer)
-{
-        (void)gnutls;
-        (void)buffer;
-        return 0;
-}
-
-static struct peer *peer_new(struct tls *tls, gnutls_session_t gnutls, coap_session_t *session)
-{
-        struct peer *peer = calloc(1, sizeof(*peer));
-
-        if (!peer)
-                return NULL;
-        *peer = (struct peer){ .tls = tls, .gnutls = gnutls, .session = session, .next = tls->peers };
-        peer->keys = keys_ref(tls->keys);
-        if (peer->next)
-                peer->next->previous = peer;
-        tls->peers = peer;
-        if (gnutls_session_ext_register(gnutls, "coapd peer", PEER_EXTENSION, GNUTLS_EXT_TLS,
-                                        ignore_extension, send_no_extension, peer_gone, NULL, NULL, 0) < 0) {
-                peer_gone(peer);
-                return NULL;
-        }
-        gnutls_ext_set_data(gnutls, PEER_EXTENSION, peer);
-        return peer;
-}
 
 int tls_give_key(gnutls_session_t gnutls, const gnutls_datum_t *username, gnutls_datum_t *key)
 {
@@ -192,7 +118,8 @@ static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_sessi
 {
         time_t now = time(NULL);
 
-        if (!peer_new(tls, gnutls, session) || install_credentials(gnutls, tls->keys) < 0)
+        peers_make_room(&tls->peers, MAX_HALF_OPEN);
+        if (!peer_new(&tls->peers, tls->keys, gnutls, session) || install_credentials(gnutls, tls->keys) < 0)
                 gnutls_credentials_clear(gnutls); /* out of memory: this handshake fails */
         if (now >= tls->next_warning) {
                 pki_warn_of_end(tls->keys->pki, now);
@@ -238,6 +165,8 @@ int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls)
         tls = calloc(1, sizeof(*tls));
         if (!tls)
                 return -ENOMEM;
+        /* libcoap's own bound turns newcomers away; ours makes room for them before. */
+        coap_context_set_max_handshake_sessions(context, 2 * MAX_HALF_OPEN);
         tls->context = context;
         tls->keys = keys_ref(keys);
         tls->next_warning = time(NULL) + DAY_S;
@@ -315,26 +244,17 @@ static bool still_welcome(const struct peer *peer, const struct keys *old, const
                           &alert);
 }
 
-static bool is_up(const coap_session_t *session)
-{
-        coap_session_state_t state = coap_session_get_state(session);
-
-        return state == COAP_SESSION_STATE_ESTABLISHED || state == COAP_SESSION_STATE_CSM;
-}
-
 /*
  * A handshake that began with older keys may end after a reload: judged again when it is first asked for, it
  * is a stranger from then on if it would not be let in now.
  */
-static bool settle(struct peer *peer)
+static bool settle(struct peer *peer, const struct keys *now)
 {
-        struct keys *now = peer->tls->keys;
-
         if (!peer->known)
                 learn(peer);
         if (peer->judged == now)
                 return true;
-        if (!peer->keys || !still_welcome(peer, peer->keys, now))
+        if (!still_welcome(peer, peer->keys, now))
                 return false;
         peer->judged = now;
         return true;
@@ -346,7 +266,9 @@ void tls_identify(const coap_session_t *session, struct identity *who)
         gnutls_session_t gnutls = coap_session_get_tls(session, &library);
         struct peer *peer = gnutls && library == COAP_TLS_LIBRARY_GNUTLS ? peer_of(gnutls) : NULL;
 
-        if (!peer || !is_up(session) || !settle(peer))
+        const struct tls *tls = peer ? find_tls(coap_session_get_context(session)) : NULL;
+
+        if (!tls || !peer_is_up(peer) || !settle(peer, tls->keys))
                 return;
         who->kind = peer->kind;
         if (peer->kind == IDENTITY_CERT) {
@@ -359,9 +281,9 @@ void tls_identify(const coap_session_t *session, struct identity *who)
 }
 
 /* Moves an established session on to the new keys; false when they do not let it in. */
-static bool carry_over(struct peer *peer, struct keys *new)
+static bool carry_over(struct peer *peer, const struct keys *old, struct keys *new)
 {
-        if (!settle(peer) || !still_welcome(peer, peer->keys, new))
+        if (!settle(peer, old) || !still_welcome(peer, peer->keys, new))
                 return false;
         /* An established session needs no credentials; the old generation can go. */
         gnutls_credentials_clear(peer->gnutls);
@@ -377,9 +299,13 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
         struct keys *old = tls->keys;
         size_t closed = 0;
 
-        for (struct peer *peer = tls->peers, *next; peer; peer = next) {
+        for (struct peer *peer = tls->peers.half_open, *next; peer; peer = next) {
                 next = peer->next;
-                if (!is_up(peer->session) || carry_over(peer, keys))
+                peer_is_up(peer); /* goes over to the others if it is */
+        }
+        for (struct peer *peer = tls->peers.up, *next; peer; peer = next) {
+                next = peer->next;
+                if (!peer_is_up(peer) || carry_over(peer, old, keys))
                         continue;
                 coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
                 closed++;
@@ -389,6 +315,25 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
         keys_unref(old);
         tls->next_warning = time(NULL) + DAY_S;
         return closed;
+}
+
+/*
+ * A device that was restarted comes back from the same port, while its old session is still up here. libcoap
+ * would hand the hello to that session, which ignores it; and as each try counts as activity, the device could
+ * stay out for good (RFC 6347, 4.2.8).
+ */
+void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random)
+{
+        struct peer *peer = peers_find(&tls->peers, at);
+        gnutls_datum_t known = { 0 }, server;
+
+        if (!peer || !peer_is_up(peer))
+                return;
+        gnutls_session_get_random(peer->gnutls, &known, &server);
+        if (span_equal(random, span_of(known.data, known.size)))
+                return; /* it only came twice */
+        log_debug("a peer begins anew, its old session ends");
+        coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED);
 }
 
 void tls_detach(struct tls *tls)

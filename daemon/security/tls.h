@@ -14,6 +14,7 @@
 
 #include "security/identity.h"
 #include "security/keys.h"
+#include "security/peers.h"
 
 struct tls;
 
@@ -29,6 +30,9 @@ size_t tls_replace(struct tls *tls, struct keys *keys);
 
 /* What the peer has proved; leaves *who alone when it is nothing. */
 void tls_identify(const coap_session_t *session, struct identity *who);
+
+/* A ClientHello whose sender is where it says has come from `at`, and goes to libcoap now. */
+void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random);
 
 /* Once the context is freed, and with it every session. Accepts NULL. */
 void tls_detach(struct tls *tls);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One struct peer for each GnuTLS session of libcoap's. GnuTLS keeps the pointer to it as the data of a
+ * private extension, whose destructor runs when libcoap frees the session: the one notice of that which every
+ * session gives, also one that never got beyond its ClientHello. The extension itself is never sent.
+ */
+#ifndef COAPD_SECURITY_PEERS_H
+#define COAPD_SECURITY_PEERS_H
+
+#include <coap3/coap.h>
+#include <gnutls/gnutls.h>
+
+#include "security/identity.h"
+#include "security/keys.h"
+#include "security/names.h"
+
+/* Where a session goes: what a datagram can be told to belong to. */
+struct peer_address {
+        uint8_t remote[16];
+        uint16_t remote_port, local_port;
+};
+
+struct peer {
+        struct peers *peers;
+        struct keys *keys;         /* whose credentials the GnuTLS session began with */
+        const struct keys *judged; /* let in by these; NULL: not yet */
+        gnutls_session_t gnutls;
+        coap_session_t *session;
+        struct peer_address at;
+        struct peer *previous, *next; /* of the list that it is in, newest first */
+        struct peer *same_bucket;
+        bool half_open; /* in that list: no one has seen its handshake end */
+        enum identity_kind kind;
+        bool known; /* the members around are set */
+        struct names names;
+        uint8_t name[128];
+        size_t name_n;
+};
+
+#define PEERS_BUCKETS 4096
+
+struct peers {
+        struct peer *half_open, *up;
+        struct peer *oldest_half_open;
+        size_t n_half_open;
+        struct peer *buckets[PEERS_BUCKETS];
+};
+
+/* NULL: out of memory. */
+struct peer *peer_new(struct peers *peers, struct keys *keys, gnutls_session_t gnutls, coap_session_t *session);
+
+/* NULL: not a session of ours. */
+struct peer *peer_of(gnutls_session_t gnutls);
+
+/* The datagram session at an address; NULL: none. */
+struct peer *peers_find(const struct peers *peers, const struct peer_address *at);
+struct peer_address peer_address_of(const struct identity *remote, uint16_t remote_port, uint16_t local_port);
+
+/* Whether the handshake is done. */
+bool peer_is_up(struct peer *peer);
+
+/*
+ * With `most` or more handshakes on their way, ends the oldest of the address that has most of them: so one
+ * flood ends its own, and whoever begins one now has the time of `most` others to finish.
+ */
+void peers_make_room(struct peers *peers, size_t most);
+
+#endif
