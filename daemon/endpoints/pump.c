@@ -52,7 +52,7 @@ struct pump {
         unsigned generation; /* of the sockets that have lanes */
 
         bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n); /* NULL: all */
-        void *gate;
+        void *admit_userdata;
 
         bool in_turn;
         bool yield;        /* somebody else waits for the end of this turn */
@@ -188,7 +188,7 @@ static ssize_t pump_take(struct pump *pump, struct lane *lane, struct msghdr *in
 {
         ssize_t n = lane_take(lane, into);
 
-        if (n > 0 && pump->admit && !pump->admit(pump->gate, lane->watch.fd, into, (size_t)n))
+        if (n > 0 && pump->admit && !pump->admit(pump->admit_userdata, lane->watch.fd, into, (size_t)n))
                 return lane_take_nothing(into);
         return n;
 }
@@ -336,7 +336,7 @@ void pump_set_gate(struct pump *pump,
                    bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n), void *userdata)
 {
         pump->admit = admit;
-        pump->gate = userdata;
+        pump->admit_userdata = userdata;
 }
 
 void pump_kick(struct pump *pump)
