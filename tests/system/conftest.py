@@ -44,7 +44,7 @@ def coapd(machine):
     """The machine with coapd running on CONFIG, its state empty."""
     stop(machine)
     machine.write("/etc/coapd.conf", CONFIG)
-    machine.run("journalctl --rotate --vacuum-time=1s; systemctl reset-failed coapd; systemctl start coapd")
+    machine.run("(journalctl --rotate --vacuum-time=1s; systemctl reset-failed coapd) >/dev/null 2>&1; systemctl start coapd")
     yield machine
     stop(machine)
 

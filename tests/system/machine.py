@@ -4,6 +4,7 @@
 systemd-nspawn boots an overlay over the untouched root that $COAPD_ROOT names, in a network of its own; commands
 enter through nsenter. Machines may run side by side. Nothing here knows about coapd but `install()`.
 """
+import itertools
 import os
 import re
 import shlex
@@ -37,6 +38,8 @@ MASKED = """apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
     systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service systemd-resolved.service
     systemd-logind.service systemd-timesyncd.service systemd-pcrphase.service console-getty.service
     getty.target systemd-hwdb-update.service systemd-firstboot.service""".split()
+
+COUNTER = itertools.count()
 
 
 class Machine:
@@ -73,7 +76,7 @@ class Machine:
         environment = dict(
             os.environ,
             SCRATCH=str(self.scratch),
-            NAME=self.scratch.name.replace("_", "-"),
+            NAME=f"coapd-test-{os.getpid()}-{next(COUNTER)}",
             LOWER=":".join([str(ours), *self.layers, root]),
             BINDS=" ".join(f"--bind-ro={bind}" for bind in self.binds),
         )

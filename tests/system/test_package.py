@@ -94,7 +94,10 @@ def test_purge_leaves_nothing(bare, packages):
     listing = "find / -xdev -not -path '/tmp/*' -not -path '/var/lib/dpkg/*' -not -path '/var/log/*' " \
               "-not -path '/var/cache/*' -name '*coapd*' | sort"
     before = bare.run(listing).stdout
+    assert "/var/lib/coapd" not in before, "an earlier purge left it"
     install(bare, packages["this"])
-    assert bare.run(listing).stdout != before
+    bare.write("/etc/coapd.conf", CONFIG)
+    bare.run("systemctl restart coapd && coap-client-gnutls -m put -e kept coap://127.0.0.1/door")
+    assert "/var/lib/coapd" in bare.run(listing).stdout
     bare.run("apt-get -qy purge coapd")
     assert bare.run(listing).stdout == before
