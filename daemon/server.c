@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
-#include "endpoints/websocket_tls.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
 #include "settings.h"
@@ -31,6 +30,7 @@ struct server {
         struct registry *registry;
         struct pump *pump;
         struct persist_host persist_host;
+        struct security_store sequences;
         const struct persist_engine *engine;
         void *engine_self;
         size_t observers_restored;
@@ -116,12 +116,39 @@ static int restore_resource(void *user, const struct stored_resource *stored)
         return registry_restore(server->registry, stored);
 }
 
-static bool may_observe(void *user, coap_session_t *session, coap_resource_t *resource)
+/* A resource of this path may have been here before: its Observe numbers go on. */
+static void resource_added(void *user, coap_resource_t *handle)
 {
-        const coap_str_const_t *path = coap_resource_get_uri_path(resource);
+        struct server *server = user;
 
-        return authorize(user, session, span_of(path->s, path->length),
-                         OPERATION_GET | (unsigned)OPERATION_OBSERVE) == 0;
+        if (server->engine->resource_added)
+                server->engine->resource_added(server->engine_self, handle);
+}
+
+static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
+                           struct span recipient_id, struct span id_context)
+{
+        struct server *server = user;
+
+        return security_restore_observer(server->security, remote, token, recipient_id, id_context);
+}
+
+static int sequence_load(void *user, const char *name, uint64_t *ret_number)
+{
+        struct server *server = user;
+
+        return server->engine->sequence_load
+                       ? server->engine->sequence_load(server->engine_self, name, ret_number)
+                       : -ENOTSUP;
+}
+
+static int sequence_save(void *user, const char *name, uint64_t number)
+{
+        struct server *server = user;
+
+        return server->engine->sequence_save
+                       ? server->engine->sequence_save(server->engine_self, name, number)
+                       : -ENOTSUP;
 }
 
 static void observer_restored(void *user, coap_resource_t *resource, coap_subscription_t *subscription)
@@ -146,7 +173,8 @@ static void progress(void *user, const char *what, uint64_t done, uint64_t total
 
         (void)user;
         notify_extend_timeout(EXTRA_US);
-        notify_status("Restoring %s: %llu of %llu", what, (unsigned long long)done, (unsigned long long)total);
+        notify_status("Restoring %s: %llu of %llu", what, (unsigned long long)done,
+                      (unsigned long long)total);
 }
 
 static void apply_log_level(const struct config *config)
@@ -159,8 +187,6 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
 {
         struct server *server = coap_get_app_data(coap_session_get_context(session));
 
-        if (event == COAP_EVENT_DTLS_CONNECTED)
-                websocket_tls_guard(session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL)
                 security_session_gone(server->security, session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL && server->registry)
@@ -216,7 +242,8 @@ static int reload(struct server *server)
                 log_notice("%zu sessions ended: their keys are gone or changed", ended);
         log_diff(server->config, new.config);
         if (stale)
-                log_warning("%zu endpoints are not in the config any more; they close at the next restart", stale);
+                log_warning("%zu endpoints are not in the config any more; they close at the next restart",
+                            stale);
         access_free(server->access);
         server->access = TAKE(new.access);
         if (server->engine->reload)
@@ -292,7 +319,8 @@ static int start_context(struct server *server)
         return security_attach(server->security, server->context);
 }
 
-/* The sockets of the last run come from the service manager, and those of this one stay there for the next. */
+/* The sockets of the last run come from the service manager, and those of this one stay there for the next.
+ */
 static int open_endpoints(struct server *server)
 {
         struct endpoints_keeper keeper = { .keep = fdstore_keep, .drop = fdstore_drop };
@@ -319,6 +347,7 @@ static int start_registry(struct server *server)
                 .authorize = authorize,
                 .store_put = store_put,
                 .store_del = store_del,
+                .resource_added = resource_added,
                 .kick = kick,
                 .yield = yield,
         };
@@ -329,13 +358,14 @@ static int start_registry(struct server *server)
 
 static int open_store(struct server *server)
 {
+        server->sequences = (struct security_store){ sequence_load, sequence_save, server };
         server->persist_host = (struct persist_host){
                 .context = server->context,
                 .event = server->event,
                 .metrics = &server->metrics,
                 .user = server,
                 .restore_resource = restore_resource,
-                .may_observe = may_observe,
+                .restore_oscore = restore_oscore,
                 .observer_restored = observer_restored,
                 .replaying = replaying,
                 .progress = progress,
@@ -363,7 +393,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = open_store(server);
         if (r == 0)
-                r = security_open_oscore(server->security, NULL);
+                r = security_open_oscore(server->security, &server->sequences);
         if (r == 0)
                 r = start_registry(server);
         if (r == 0)
@@ -403,8 +433,8 @@ static int serve_until_told(struct server *server)
         struct registry_counts counts = registry_count(server->registry);
         int r;
 
-        log_notice("serving %zu configured and %zu dynamic resources, %zu observers restored", counts.configured,
-                   counts.dynamic, server->observers_restored);
+        log_notice("serving %zu configured and %zu dynamic resources, %zu observers restored",
+                   counts.configured, counts.dynamic, server->observers_restored);
         notify_ready();
         show_status(server);
         r = sd_event_loop(server->event);

@@ -56,12 +56,8 @@ int persist_file_lock(const char *path, int *ret_fd)
         if (asprintf(&name, "%s.lock", path) < 0)
                 return -ENOMEM;
         fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-        if (fd < 0) {
-                int error = errno;
-
-                log_error("%s: cannot be created: %s", name, strerror(error));
-                return -error;
-        }
+        if (fd < 0)
+                return -errno;
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
                 if (errno != EWOULDBLOCK)
                         return -errno;
@@ -95,8 +91,9 @@ static int rename_beside(const char *from, const char *to, const char *suffix)
 
 int persist_file_set_aside(const char *path, const char *tag, char **ret_name)
 {
-        /* The log first: were it left behind beside a new file of the same name, it would be taken for its log. */
-        static const char *const suffixes[] = { "-wal", "-shm", "" };
+        /* The database first: cut off in between, its log without it is noticed; it without its log is not.
+         */
+        static const char *const suffixes[] = { "", "-wal", "-shm" };
         time_t now = time(NULL);
         char stamp[32];
         struct tm tm;

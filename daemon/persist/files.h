@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every engine does with its files around the reading and writing: lock them against a second daemon, tell
- * whose they are, set bad ones aside under a name that says when, and make the folder's entries last.
+ * What every engine does with its files around the reading and writing: lock them against a second daemon,
+ * tell whose they are, set bad ones aside under a name that says when, and make the folder's entries last.
  */
 #ifndef COAPD_PERSIST_FILES_H
 #define COAPD_PERSIST_FILES_H
@@ -22,13 +22,13 @@ int persist_file_kind(const char *path, enum persist_file_kind *ret_kind);
 /*
  * Takes PATH.lock for as long as the descriptor is open, so that two daemons never share a store. The lock's
  * file stays behind: removing it would let a third daemon lock another file of the same name. -EBUSY when
- * another process holds it; failures are logged.
+ * another process holds it, which is logged here; or another -errno.
  */
 int persist_file_lock(const char *path, int *ret_fd);
 
 /*
- * Renames PATH, with PATH-wal and PATH-shm where they are, to PATH.TAG-TIME, never over another file. The name
- * is the caller's to free. 0 or -errno, nothing is logged.
+ * Renames PATH, with PATH-wal and PATH-shm where they are, to PATH.TAG-TIME, never over another file. The
+ * name is the caller's to free. 0 or -errno, nothing is logged.
  */
 int persist_file_set_aside(const char *path, const char *tag, char **ret_name);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Engine `libcoap`: the persistence that libcoap has built in, with its own files. It needs nothing else and is
- * the reference to measure others against, but it loses data, as its caveat says. What is done here is to keep
- * its traps from the user: files that it would misread, the crash with one file of two, the dummy session.
+ * Engine `libcoap`: the persistence that libcoap has built in, with its own files. It needs nothing else and
+ * is the reference to measure others against, but it loses data, as its caveat says. What is done here is to
+ * keep its traps from the user: files that it would misread, the crash with one file of two, the dummy
+ * session.
  */
 #include <errno.h>
 #include <string.h>
@@ -68,7 +69,8 @@ static int check_file(const struct conf_persist *conf, const char *path)
                 return 0;
         }
         if (conf->bad_file == CONF_BAD_FILE_REFUSE) {
-                log_error("%s: %s, not of the engine libcoap; not starting, as persist.bad_file asks", path, what);
+                log_error("%s: %s, not of the engine libcoap; not starting, as persist.bad_file asks", path,
+                          what);
                 return -EINVAL;
         }
         r = persist_file_set_aside(path, tag, &name);
@@ -94,7 +96,8 @@ static int libcoap_open(const struct conf_persist *conf, const struct persist_ho
                 .observe_counters = conf->observe_counters,
                 .locks = { -1, -1, -1 },
         };
-        /* With one of the two, libcoap's delete callback, which both share, opens the other by a NULL name. */
+        /* With one of the two, libcoap's delete callback, which both share, opens the other by a NULL name.
+         */
         if (!engine->dynamic_resources != !engine->observe_counters) {
                 log_warning("persist: with the engine libcoap, dynamic_resources and observe_counters go "
                             "together; %s alone is not kept",
@@ -109,6 +112,8 @@ static int libcoap_open(const struct conf_persist *conf, const struct persist_ho
         for (size_t i = 0; i < FILES; i++) {
                 int r = files[i] ? persist_file_lock(files[i], &engine->locks[i]) : 0;
 
+                if (r < 0 && r != -EBUSY)
+                        log_error("%s: cannot be written: %s", files[i], strerror(-r));
                 if (r == 0 && files[i])
                         r = check_file(conf, files[i]);
                 if (r < 0)
@@ -131,7 +136,8 @@ static int libcoap_start(void *self)
         if (host->replaying)
                 host->replaying(host->user, false);
         if (!ok) {
-                log_error("persist: libcoap cannot start its persistence (built without it, or out of memory)");
+                log_error(
+                        "persist: libcoap cannot start its persistence (built without it, or out of memory)");
                 return -ENOTSUP;
         }
         engine->running = true;
@@ -149,8 +155,10 @@ static void libcoap_stop(void *self)
 
 const struct persist_engine persist_engine_libcoap = {
         .name = "libcoap",
-        .caveat = "the engine libcoap keeps observers and the newest dynamic resource only, with the content it was "
-                  "created with, and nothing of what was last written when the power fails; the engine sqlite keeps all",
+        .caveat = "the engine libcoap keeps observers and the newest dynamic resource only, with the content "
+                  "it was "
+                  "created with, and nothing of what was last written when the power fails; the engine "
+                  "sqlite keeps all",
         .open = libcoap_open,
         .start = libcoap_start,
         .stop = libcoap_stop,

@@ -7,7 +7,8 @@
  * observers, in this order, and installs the tracking. At the end engine->stop() BEFORE coap_free_context(),
  * else libcoap takes every observer and resource for deleted; then engine->close().
  *
- * A new engine is one file with a `const struct persist_engine persist_engine_NAME` and a line in engines.def.
+ * A new engine is one file with a `const struct persist_engine persist_engine_NAME` and a line in
+ * engines.def.
  */
 #ifndef COAPD_PERSIST_PERSIST_H
 #define COAPD_PERSIST_PERSIST_H
@@ -27,9 +28,16 @@ struct persist_host {
         void *user;
         /* Makes a stored dynamic resource live. -ENOSPC: beyond the config's limits, the row is kept. */
         int (*restore_resource)(void *user, const struct stored_resource *stored);
-        /* Whether an observer of `resource` from this session may be restored under the access rules. */
-        bool (*may_observe)(void *user, coap_session_t *session, coap_resource_t *resource);
-        /* An observer was restored: the server will send it the present state soon. */
+        /*
+         * An observation under OSCORE is about to be restored. False when its recipient is not configured: it
+         * is then kept back, because libcoap would go on in the clear. NULL: OSCORE is not spoken.
+         */
+        bool (*restore_oscore)(void *user, const coap_address_t *remote, struct span token,
+                               struct span recipient_id, struct span id_context);
+        /*
+         * An observer was restored: the server will send it the present state soon. Access rules are not
+         * asked here: they are for each notification, and one that they refuse ends the observation.
+         */
         void (*observer_restored)(void *user, coap_resource_t *resource, coap_subscription_t *subscription);
         /* Between begin and end libcoap replays stored requests with a session of zeros. */
         void (*replaying)(void *user, bool on);
@@ -53,13 +61,33 @@ struct persist_engine {
         /*
          * A dynamic resource was created or changed, or deleted; called before the client gets its answer.
          * 0: kept (with sync = "always": on disk). -ENOSPC, -EIO, -EROFS, ...: refused, nothing has changed;
-         * the engine logs the first failure and the recovery, not each one. NULL: the engine tracks by itself.
+         * the engine logs the first failure and the recovery, not each one. NULL: the engine tracks by
+         * itself.
          */
         int (*put)(void *self, const struct stored_resource *stored);
         int (*del)(void *self, struct span path);
 
-        /* The config changed or the resources did: tries kept rows again. NULL: nothing to do. */
+        /*
+         * A resource was added to libcoap after start(), or is being restored: its Observe numbers go on
+         * where an earlier one of this path ended. NULL: nothing to do.
+         */
+        void (*resource_added)(void *self, coap_resource_t *resource);
+
+        /*
+         * The config changed or the resources did: tries kept rows again. `conf` is borrowed until the next
+         * call. NULL: nothing to do.
+         */
         int (*reload)(void *self, const struct conf_persist *conf);
+
+        /*
+         * Numbers that are never to be used twice, by name: OSCORE's sender sequence numbers (RFC
+         * 8613, 7.2.1). load, after open(): a number that was certainly not used; -ENOENT for a name that is
+         * new here, or was lost. save: `number` and above are taken; after its 0 no kind of stop makes load
+         * give one of them again. Both: -ENOTSUP where persist.observe_counters is not configured. NULL: the
+         * engine keeps none.
+         */
+        int (*sequence_load)(void *self, const char *name, uint64_t *ret_number);
+        int (*sequence_save)(void *self, const char *name, uint64_t number);
 
         void (*stop)(void *self);
         void (*close)(void *self);

@@ -35,7 +35,6 @@ const struct conf_variant *registry_kinds(size_t *ret_n)
                         .n_rows = kinds[i]->n_rows,
                         .size = kinds[i]->conf_size,
                         .doc = kinds[i]->doc,
-                        .check = kinds[i]->check,
                 };
         *ret_n = ARRAY_LEN(kinds);
         return variants;
@@ -112,6 +111,8 @@ static int resource_publish(struct resource *resource)
         coap_resource_set_get_observable(handle, !resource->conf || resource->conf->observable);
         coap_resource_set_userdata(handle, resource);
         coap_add_resource(registry->host.context, handle);
+        if (registry->host.resource_added)
+                registry->host.resource_added(registry->host.user, handle);
 
         resource->handle = handle;
         resource->prev = registry->last;

@@ -43,6 +43,8 @@ struct registry_host {
         /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
         int (*store_put)(void *user, const struct stored_resource *stored);
         int (*store_del)(void *user, struct span path);
+        /* A resource is known to libcoap now, and nobody observes it yet; NULL: nobody wants to know. */
+        void (*resource_added)(void *user, coap_resource_t *handle);
         /* Notifications wait in libcoap: let it send them. */
         void (*kick)(void *user);
         /* From a handler: an event source of the registry's waits, serve no more requests before. */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The store of dynamic resources; see sqlite_resources.h. */
+#include "persist/sqlite_resources.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+const struct store_schema store_schema_resources = {
+        .what = "dynamic resources",
+        .application_id = 0x636f6472, /* "codr" */
+        .version = 1,
+        .page_size = 4096,
+        .sql = "CREATE TABLE resources(id INTEGER PRIMARY KEY,"
+               " path TEXT NOT NULL UNIQUE,"
+               " content_format INTEGER,"
+               " etag BLOB NOT NULL,"
+               " attributes TEXT NOT NULL,"
+               " body BLOB NOT NULL,"
+               " created_us INTEGER NOT NULL,"
+               " changed_us INTEGER NOT NULL,"
+               " checksum INTEGER NOT NULL);"
+               "CREATE VIEW resource_list AS SELECT path, content_format, length(body) AS size,"
+               " datetime(created_us / 1000000, 'unixepoch') AS created,"
+               " datetime(changed_us / 1000000, 'unixepoch') AS changed, attributes FROM resources",
+        .tables = { { "resources", STORE_RESOURCES_COLUMNS } },
+};
+
+int store_resources_init(struct store_resources *self, struct store *store)
+{
+        int r;
+
+        *self = (struct store_resources){ .store = store };
+        r = store_prepare(store,
+                          "INSERT INTO resources(" STORE_RESOURCES_COLUMNS
+                          ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                          " ON CONFLICT(path) DO UPDATE SET content_format = ?2, etag = ?3, attributes = ?4,"
+                          " body = ?5, created_us = ?6, changed_us = ?7, checksum = ?8",
+                          &self->put);
+        if (r == 0)
+                r = store_prepare(store, "DELETE FROM resources WHERE path = ?1", &self->del);
+        if (r == 0)
+                r = store_prepare(store, "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources ORDER BY id",
+                                  &self->all);
+        if (r == 0)
+                r = store_prepare(store,
+                                  "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE id = ?1",
+                                  &self->one);
+        if (r == 0)
+                r = store_prepare(store, "SELECT count(*) FROM resources", &self->count);
+        if (r < 0)
+                store_resources_deinit(self);
+        return r;
+}
+
+void store_resources_deinit(struct store_resources *self)
+{
+        free(self->kept);
+        store_close(self->store);
+        *self = (struct store_resources){ 0 };
+}
+
+void store_resources_row(const struct stored_resource *stored, struct row *ret_row)
+{
+        *ret_row = (struct row){ .n = 0 };
+        row_add_text(ret_row, stored->path);
+        if (stored->content_format < 0)
+                row_add_null(ret_row);
+        else
+                row_add_int(ret_row, stored->content_format);
+        row_add_blob(ret_row, stored->etag);
+        row_add_text(ret_row, stored->attributes);
+        row_add_blob(ret_row, stored->body);
+        row_add_int(ret_row, stored->created_us);
+        row_add_int(ret_row, stored->changed_us);
+}
+
+bool store_resources_parse(const struct row *row, struct stored_resource *ret_stored)
+{
+        enum { MAX_CONTENT_FORMAT = 65535 };
+        struct stored_resource stored = { .content_format = -1 };
+        int64_t format = -1;
+
+        if (!row_get_text(row, 0, &stored.path) || stored.path.n == 0 ||
+            (!row_is_null(row, 1) && !row_get_int(row, 1, 0, MAX_CONTENT_FORMAT, &format)) ||
+            !row_get_blob(row, 2, &stored.etag) || stored.etag.n == 0 || stored.etag.n > 8 ||
+            !row_get_text(row, 3, &stored.attributes) || !row_get_blob(row, 4, &stored.body) ||
+            !row_get_int(row, 5, 0, INT64_MAX, &stored.created_us) ||
+            !row_get_int(row, 6, 0, INT64_MAX, &stored.changed_us))
+                return false;
+        stored.content_format = (int)format;
+        *ret_stored = stored;
+        return true;
+}
+
+static uint64_t count_rows(struct store_resources *self)
+{
+        uint64_t n = 0;
+
+        if (sqlite3_step(self->count) == SQLITE_ROW)
+                n = (uint64_t)sqlite3_column_int64(self->count, 0);
+        sqlite3_reset(self->count);
+        return n;
+}
+
+static void keep(struct store_resources *self, int64_t id)
+{
+        int64_t *kept = reallocarray(self->kept, self->n_kept + 1, sizeof *kept);
+
+        if (!kept)
+                return;
+        kept[self->n_kept++] = id;
+        self->kept = kept;
+}
+
+/* The host says in the log why it leaves one out; the row stays, for another config. */
+static bool restore_row(struct store_resources *self, const struct persist_host *host,
+                        sqlite3_stmt *statement)
+{
+        int64_t id = sqlite3_column_int64(statement, 0);
+        struct stored_resource stored;
+        struct row row;
+
+        if (!row_read(statement, 1, &row) || !store_resources_parse(&row, &stored)) {
+                store_quarantine(self->store, &store_schema_resources.tables[0], id);
+                return false;
+        }
+        if (host->restore_resource(host->user, &stored) == 0)
+                return true;
+        keep(self, id);
+        return false;
+}
+
+int store_resources_restore(struct store_resources *self, const struct persist_host *host)
+{
+        enum { PROGRESS_EVERY = 256 };
+        uint64_t total = count_rows(self), done = 0, restored = 0;
+        int code;
+
+        while ((code = sqlite3_step(self->all)) == SQLITE_ROW) {
+                restored += restore_row(self, host, self->all);
+                if (++done % PROGRESS_EVERY == 0 && host->progress)
+                        host->progress(host->user, store_schema_resources.what, done, total);
+        }
+        sqlite3_reset(self->all);
+        if (code != SQLITE_DONE)
+                log_error("%s: reading stopped after %llu of %llu rows: %s", self->store->path,
+                          (unsigned long long)done, (unsigned long long)total,
+                          sqlite3_errmsg(self->store->db));
+        if (done)
+                log_info("%s: %llu of %llu dynamic resources restored", self->store->path,
+                         (unsigned long long)restored, (unsigned long long)done);
+        return 0;
+}
+
+int store_resources_retry(struct store_resources *self, const struct persist_host *host)
+{
+        int64_t *ids = TAKE(self->kept);
+        size_t n = self->n_kept;
+
+        self->n_kept = 0;
+        for (size_t i = 0; i < n; i++) {
+                sqlite3_bind_int64(self->one, 1, ids[i]);
+                if (sqlite3_step(self->one) == SQLITE_ROW)
+                        restore_row(self, host, self->one);
+                sqlite3_reset(self->one);
+        }
+        free(ids);
+        return 0;
+}
+
+int store_resources_put(struct store_resources *self, const struct stored_resource *stored)
+{
+        struct row row;
+
+        store_resources_row(stored, &row);
+        if (row_bind(&row, self->put) != SQLITE_OK) {
+                sqlite3_clear_bindings(self->put);
+                return -EFBIG;
+        }
+        return store_write(self->store, self->put);
+}
+
+int store_resources_del(struct store_resources *self, struct span path)
+{
+        sqlite3_bind_text64(self->del, 1, (const char *)path.p, path.n, SQLITE_STATIC, SQLITE_UTF8);
+        return store_write(self->store, self->del);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The store of dynamic resources: one row each, with the whole body. */
+#ifndef COAPD_PERSIST_SQLITE_RESOURCES_H
+#define COAPD_PERSIST_SQLITE_RESOURCES_H
+
+#include "persist/persist.h"
+#include "persist/sqlite_store.h"
+
+struct store_resources {
+        struct store *store;
+        sqlite3_stmt *put;
+        sqlite3_stmt *del;
+        sqlite3_stmt *all;
+        sqlite3_stmt *one;
+        sqlite3_stmt *count;
+        /* Rows that the host did not take, for the next reload. */
+        int64_t *kept;
+        size_t n_kept;
+};
+
+/* Takes `store` over, in success and failure. */
+int store_resources_init(struct store_resources *self, struct store *store);
+void store_resources_deinit(struct store_resources *self);
+
+/* Hands every stored resource to the host. 0 or -errno. */
+int store_resources_restore(struct store_resources *self, const struct persist_host *host);
+
+/* Offers those again that it did not take. */
+int store_resources_retry(struct store_resources *self, const struct persist_host *host);
+
+int store_resources_put(struct store_resources *self, const struct stored_resource *stored);
+int store_resources_del(struct store_resources *self, struct span path);
+
+/* The row as it is written; shared with the import. */
+void store_resources_row(const struct stored_resource *stored, struct row *ret_row);
+/* And as it is read; false when it makes no sense. Spans live as long as the row's. */
+bool store_resources_parse(const struct row *row, struct stored_resource *ret_stored);
+
+#define STORE_RESOURCES_COLUMNS                                                                              \
+        "path, content_format, etag, attributes, body, created_us, changed_us, checksum"
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Observations come back: each row is checked, matched with a resource and with an endpoint that its client's
+ * packets would arrive at, and handed to libcoap. A row that fits nothing now is kept for a later start or
+ * reload, until it is too old.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "persist/observation.h"
+#include "persist/sqlite_observers.h"
+
+enum outcome {
+        RESTORED,
+        NO_ENDPOINT,
+        NO_RESOURCE,
+        NO_CONTEXT, /* of OSCORE */
+        NO_INTERFACE,
+        TWICE, /* libcoap has this observation already */
+        DAMAGED,
+        OUTCOMES,
+};
+
+static const char *const outcome_texts[OUTCOMES] = {
+        [NO_ENDPOINT] = "no endpoint that its packets would reach, or the resource cannot be observed",
+        [NO_RESOURCE] = "no such resource",
+        [NO_CONTEXT] = "no such OSCORE context",
+        [NO_INTERFACE] = "no such network interface",
+};
+
+struct restoration {
+        struct store_observers *observers;
+        const struct persist_host *host;
+        uint64_t total, done;
+        uint64_t outcomes[OUTCOMES];
+};
+
+/* In the clear, an observation that was protected would tell anyone what it tells its client. */
+static bool admit_oscore(const struct persist_host *host, const struct observation *observation,
+                         const coap_address_t *remote)
+{
+        struct span recipient_id, id_context;
+
+        return observation_oscore_ids(observation->oscore, &recipient_id, &id_context) &&
+               host->restore_oscore &&
+               host->restore_oscore(host->user, remote, observation_token(observation), recipient_id,
+                                    id_context);
+}
+
+static coap_resource_t *find_resource(const struct persist_host *host, const struct observation *observation)
+{
+        coap_str_const_t path = { observation->path->length, observation->path->s };
+
+        return coap_get_resource_from_uri_path(host->context, &path);
+}
+
+static enum outcome hand_to_libcoap(struct restoration *self, int64_t id,
+                                    const struct observation *observation)
+{
+        const struct persist_host *host = self->host;
+        struct observation_target targets[OBSERVATION_TARGETS];
+        size_t n = observation_targets(observation, targets);
+        coap_bin_const_t request = { observation->request.n, observation->request.p };
+        coap_bin_const_t oscore = { observation->oscore.n, observation->oscore.p };
+        coap_resource_t *resource = find_resource(host, observation);
+        coap_subscription_t *subscription = NULL;
+
+        if (!resource)
+                return NO_RESOURCE;
+        self->observers->restored = NULL;
+        /* libcoap looks for the endpoint before anything else: where it is another, nothing happens. */
+        for (size_t i = 0; i < n && !subscription; i++) {
+                if (observation->oscore.p && !admit_oscore(host, observation, &targets[i].addresses.remote))
+                        return NO_CONTEXT;
+                self->observers->restoring = id;
+                subscription = coap_persist_observe_add(host->context, COAP_PROTO_UDP, &targets[i].listen,
+                                                        &targets[i].addresses, &request,
+                                                        observation->oscore.p ? &oscore : NULL);
+                self->observers->restoring = 0;
+        }
+        if (!subscription)
+                return NO_ENDPOINT;
+        if (!self->observers->restored)
+                return TWICE;
+        if (host->observer_restored)
+                host->observer_restored(host->user, resource, subscription);
+        return RESTORED;
+}
+
+static void log_kept(struct restoration *self, const struct observation *observation, enum outcome outcome)
+{
+        enum { IN_FULL = 10 };
+        uint64_t kept = 0;
+
+        for (size_t i = NO_ENDPOINT; i <= NO_INTERFACE; i++)
+                kept += self->outcomes[i];
+        if (kept <= IN_FULL)
+                log_notice(
+                        "%s: observer of %s at %s port %u, registered with %s port %u, is kept for later: %s",
+                        self->observers->store->path,
+                        LOG_ESCAPE(span_of(observation->path->s, observation->path->length)),
+                        observation->peer_text, coap_address_get_port(&observation->addresses.remote),
+                        observation->listen_text, coap_address_get_port(&observation->listen),
+                        outcome_texts[outcome]);
+}
+
+static enum outcome restore_row(struct restoration *self, int64_t id, const struct row *row)
+{
+        CLEANUP(observation_deinit) struct observation observation = { 0 };
+        enum outcome outcome;
+        int r = observation_from_row(&observation, row);
+
+        if (r == -EADDRNOTAVAIL)
+                outcome = NO_INTERFACE;
+        else if (r < 0)
+                return DAMAGED;
+        else
+                outcome = hand_to_libcoap(self, id, &observation);
+        self->outcomes[outcome]++;
+        if (outcome_texts[outcome])
+                log_kept(self, &observation, outcome);
+        return outcome;
+}
+
+static void note_kept(struct store_observers *self, int64_t id)
+{
+        struct row row = { .n = 0 };
+
+        row_add_int(&row, store_now_us());
+        if (row_bind(&row, self->keep) == SQLITE_OK && sqlite3_bind_int64(self->keep, 3, id) == SQLITE_OK)
+                store_write(self->store, self->keep);
+}
+
+static void run_for(struct store_observers *self, sqlite3_stmt *statement, int64_t parameter)
+{
+        sqlite3_bind_int64(statement, 1, parameter);
+        store_write(self->store, statement);
+}
+
+static void settle(struct store_observers *self, int64_t id, enum outcome outcome)
+{
+        switch (outcome) {
+        case RESTORED:
+                run_for(self, self->unkeep, id);
+                break;
+        case TWICE:
+                run_for(self, self->del, id);
+                break;
+        case DAMAGED:
+                store_quarantine(self->store, &store_schema_observers.tables[0], id);
+                break;
+        default:
+                note_kept(self, id);
+        }
+}
+
+/* What has found no place for too long. */
+static void prune(struct store_observers *self)
+{
+        int64_t max_age_us = self->store->conf->observer_max_age * 1000000;
+        int before = sqlite3_total_changes(self->store->db), pruned;
+
+        run_for(self, self->prune, store_now_us() - max_age_us);
+        pruned = sqlite3_total_changes(self->store->db) - before;
+        store_write(self->store, self->prune_kept);
+        if (pruned > 0)
+                log_notice("%s: %d kept observers are forgotten, they fitted nothing for longer than "
+                           "observer_max_age",
+                           self->store->path, pruned);
+}
+
+static uint64_t count_rows(sqlite3_stmt *count)
+{
+        uint64_t n = 0;
+
+        if (sqlite3_step(count) == SQLITE_ROW)
+                n = (uint64_t)sqlite3_column_int64(count, 0);
+        sqlite3_reset(count);
+        return n;
+}
+
+static void summarise(const struct restoration *self)
+{
+        const struct store *store = self->observers->store;
+        uint64_t kept = 0;
+
+        for (size_t i = NO_ENDPOINT; i <= NO_INTERFACE; i++)
+                kept += self->outcomes[i];
+        if (self->done)
+                log_info("%s: %llu observers restored, %llu kept for later, %llu damaged", store->path,
+                         (unsigned long long)self->outcomes[RESTORED], (unsigned long long)kept,
+                         (unsigned long long)self->outcomes[DAMAGED]);
+}
+
+int store_observers_restore(struct store_observers *self, const struct persist_host *host, bool only_kept)
+{
+        enum { PROGRESS_EVERY = 1000 };
+        sqlite3_stmt *select = only_kept ? self->kept : self->all;
+        struct restoration restoration = { .observers = self,
+                                           .host = host,
+                                           .total = count_rows(self->count) };
+        bool writes = store_begin(self->store) == 0;
+        int code;
+
+        while ((code = sqlite3_step(select)) == SQLITE_ROW) {
+                int64_t id = sqlite3_column_int64(select, 0);
+                bool was_kept = sqlite3_column_type(select, 1) != SQLITE_NULL;
+                enum outcome outcome = DAMAGED;
+                struct row row;
+
+                if (++restoration.done % PROGRESS_EVERY == 0 && host->progress)
+                        host->progress(host->user, store_schema_observers.what, restoration.done,
+                                       restoration.total);
+                if (row_read(select, 2, &row))
+                        outcome = restore_row(&restoration, id, &row);
+                if (outcome == DAMAGED)
+                        restoration.outcomes[DAMAGED]++;
+                if (writes && (outcome != RESTORED || was_kept))
+                        settle(self, id, outcome);
+        }
+        sqlite3_reset(select);
+        if (code != SQLITE_DONE)
+                log_error("%s: reading stopped after %llu of %llu rows: %s", self->store->path,
+                          (unsigned long long)restoration.done, (unsigned long long)restoration.total,
+                          sqlite3_errmsg(self->store->db));
+        if (writes)
+                prune(self);
+        if (writes)
+                store_commit(self->store);
+        summarise(&restoration);
+        return 0;
+}

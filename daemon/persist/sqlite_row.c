@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Rows with a checksum; see sqlite_row.h. */
+#include "persist/sqlite_row.h"
+
+#include "base/checksum.h"
+
+uint64_t row_checksum(const struct row *row)
+{
+        uint64_t sum = row->n;
+
+        for (size_t i = 0; i < row->n; i++) {
+                const struct row_value *v = &row->v[i];
+
+                sum = checksum_word(sum, v->type);
+                if (v->type == ROW_INT)
+                        sum = checksum_word(sum, (uint64_t)v->i);
+                else if (v->type != ROW_NULL)
+                        sum = checksum_span(sum, v->s);
+        }
+        return sum;
+}
+
+int row_bind(const struct row *row, sqlite3_stmt *statement)
+{
+        int r = SQLITE_OK;
+
+        for (size_t i = 0; i < row->n && r == SQLITE_OK; i++) {
+                const struct row_value *v = &row->v[i];
+                int at = (int)i + 1;
+                /* A NULL pointer would bind NULL, and an empty blob is not NULL. */
+                const void *p = v->s.n ? (const void *)v->s.p : "";
+
+                switch (v->type) {
+                case ROW_NULL:
+                        r = sqlite3_bind_null(statement, at);
+                        break;
+                case ROW_INT:
+                        r = sqlite3_bind_int64(statement, at, v->i);
+                        break;
+                case ROW_TEXT:
+                        r = sqlite3_bind_text64(statement, at, p, v->s.n, SQLITE_STATIC, SQLITE_UTF8);
+                        break;
+                case ROW_BLOB:
+                        r = sqlite3_bind_blob64(statement, at, p, v->s.n, SQLITE_STATIC);
+                        break;
+                }
+        }
+        if (r == SQLITE_OK)
+                r = sqlite3_bind_int64(statement, (int)row->n + 1, (int64_t)row_checksum(row));
+        return r;
+}
+
+static struct row_value read_value(sqlite3_stmt *statement, int column)
+{
+        struct row_value v = { .type = ROW_NULL };
+
+        switch (sqlite3_column_type(statement, column)) {
+        case SQLITE_INTEGER:
+                v.type = ROW_INT;
+                v.i = sqlite3_column_int64(statement, column);
+                break;
+        case SQLITE_TEXT:
+                v.type = ROW_TEXT;
+                v.s.p = sqlite3_column_text(statement, column);
+                v.s.n = (size_t)sqlite3_column_bytes(statement, column);
+                break;
+        case SQLITE_BLOB:
+                v.type = ROW_BLOB;
+                v.s.p = sqlite3_column_blob(statement, column);
+                v.s.n = (size_t)sqlite3_column_bytes(statement, column);
+                break;
+        default: /* we store no floating point: it can only be damage, and then the checksum says so */
+                break;
+        }
+        return v;
+}
+
+bool row_read(sqlite3_stmt *statement, int first, struct row *ret_row)
+{
+        int last = sqlite3_column_count(statement) - 1;
+
+        *ret_row = (struct row){ .n = 0 };
+        for (int column = first; column < last && ret_row->n < ROW_MAX; column++)
+                ret_row->v[ret_row->n++] = read_value(statement, column);
+        return sqlite3_column_type(statement, last) == SQLITE_INTEGER &&
+               (uint64_t)sqlite3_column_int64(statement, last) == row_checksum(ret_row);
+}
+
+bool row_get_int(const struct row *row, size_t i, int64_t min, int64_t max, int64_t *ret)
+{
+        if (i >= row->n || row->v[i].type != ROW_INT || row->v[i].i < min || row->v[i].i > max)
+                return false;
+        *ret = row->v[i].i;
+        return true;
+}
+
+bool row_get_text(const struct row *row, size_t i, struct span *ret)
+{
+        if (i >= row->n || row->v[i].type != ROW_TEXT)
+                return false;
+        *ret = row->v[i].s;
+        return true;
+}
+
+bool row_get_blob(const struct row *row, size_t i, struct span *ret)
+{
+        if (i >= row->n || row->v[i].type != ROW_BLOB)
+                return false;
+        *ret = row->v[i].s;
+        return true;
+}
+
+bool row_get_string(const struct row *row, size_t i, char *out, size_t size)
+{
+        struct span s;
+
+        if (!row_get_text(row, i, &s) || s.n >= size || memchr(s.p, '\0', s.n))
+                return false;
+        memcpy(out, s.p, s.n);
+        out[s.n] = '\0';
+        return true;
+}
+
+bool row_is_null(const struct row *row, size_t i)
+{
+        return i < row->n && row->v[i].type == ROW_NULL;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Saves what can be saved of a damaged database: its tables are walked from both ends until SQLite meets the
+ * damage, and a row counts when its checksum holds. The damaged file itself stays as it is, for a better
+ * tool.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+#include "persist/sqlite_store.h"
+
+static int copy_file(const char *from, const char *to)
+{
+        CLEANUP(closep) int in = open(from, O_RDONLY | O_CLOEXEC);
+        CLEANUP(closep) int out = -1;
+        ssize_t n;
+
+        if (in < 0)
+                return -errno;
+        out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (out < 0)
+                return -errno;
+        do
+                n = sendfile(out, in, NULL, 1 << 20);
+        while (n > 0);
+        return n < 0 ? -errno : 0;
+}
+
+int store_copy_files(const char *path, const char *name)
+{
+        CLEANUP(freep) char *wal = NULL;
+        CLEANUP(freep) char *name_wal = NULL;
+        int r;
+
+        if (asprintf(&wal, "%s-wal", path) < 0 || asprintf(&name_wal, "%s-wal", name) < 0)
+                return -ENOMEM;
+        r = copy_file(path, name);
+        if (r < 0)
+                return r;
+        r = copy_file(wal, name_wal);
+        return r == -ENOENT ? 0 : r;
+}
+
+void store_remove_files(const char *name)
+{
+        static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+
+        for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+                CLEANUP(freep) char *file = NULL;
+
+                if (asprintf(&file, "%s%s", name, suffixes[i]) >= 0)
+                        unlink(file);
+        }
+}
+
+static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const struct store_table *table, const char *order)
+{
+        sqlite3_stmt *read = NULL, *insert = NULL;
+        sqlite3_str *text = sqlite3_str_new(to);
+        int64_t copied = 0;
+        char *sql;
+        int columns;
+
+        sql = sqlite3_mprintf("SELECT id, %s FROM %s ORDER BY id %s", table->columns, table->name, order);
+        if (!sql || sqlite3_prepare_v2(from, sql, -1, &read, NULL) != SQLITE_OK) {
+                sqlite3_free(sql);
+                sqlite3_free(sqlite3_str_finish(text));
+                return 0;
+        }
+        sqlite3_free(sql);
+        columns = sqlite3_column_count(read);
+        sqlite3_str_appendf(text, "INSERT OR IGNORE INTO %s(%s, id) VALUES(?", table->name, table->columns);
+        for (int i = 1; i < columns; i++)
+                sqlite3_str_appendall(text, ",?");
+        sqlite3_str_appendall(text, ")");
+        sql = sqlite3_str_finish(text);
+        if (sql && sqlite3_prepare_v2(to, sql, -1, &insert, NULL) == SQLITE_OK) {
+                while (sqlite3_step(read) == SQLITE_ROW) {
+                        struct row row;
+
+                        if (!row_read(read, 1, &row) || row_bind(&row, insert) != SQLITE_OK)
+                                continue;
+                        sqlite3_bind_value(insert, columns, sqlite3_column_value(read, 0));
+                        if (sqlite3_step(insert) == SQLITE_DONE)
+                                copied += sqlite3_changes(to);
+                        sqlite3_reset(insert);
+                }
+        }
+        sqlite3_free(sql);
+        sqlite3_finalize(read);
+        sqlite3_finalize(insert);
+        return copied;
+}
+
+int64_t store_salvage(const char *from, const char *to, const struct store_schema *schema)
+{
+        CLEANUP(freep) char *copy = NULL;
+        sqlite3 *a = NULL, *b = NULL;
+        int64_t copied = 0;
+        int r;
+
+        if (asprintf(&copy, "%s.salvage", to) < 0)
+                return -ENOMEM;
+        /* On a copy: SQLite would fold the log into the damaged file, which is to stay as it was found. */
+        r = store_copy_files(from, copy);
+        if (r == 0 && (sqlite3_open_v2(copy, &a, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+                       sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+                       sqlite3_exec(b, "PRAGMA synchronous=FULL; BEGIN", NULL, NULL, NULL) != SQLITE_OK))
+                r = -EIO;
+        for (size_t i = 0; i < STORE_TABLES && schema->tables[i].name && r == 0; i++) {
+                copied += copy_rows(a, b, &schema->tables[i], "ASC");
+                copied += copy_rows(a, b, &schema->tables[i], "DESC");
+        }
+        if (r == 0 && sqlite3_exec(b, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+                r = store_errno(b, sqlite3_extended_errcode(b));
+        sqlite3_close(a);
+        if (sqlite3_close(b) != SQLITE_OK && r == 0)
+                r = -EIO;
+        store_remove_files(copy);
+        return r < 0 ? r : copied;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opening and closing a store; see sqlite_store.h. */
+#include "persist/sqlite_store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "persist/files.h"
+#include "persist/import.h"
+
+/* Pages of the log before SQLite folds it in by itself. */
+enum { CHECKPOINT_PAGES = 2000, BUSY_MS = 500 };
+
+int64_t store_now_us(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int store_errno(sqlite3 *db, int code)
+{
+        int system = db ? sqlite3_system_errno(db) : 0;
+
+        switch (code & 0xff) {
+        case SQLITE_OK:
+        case SQLITE_DONE:
+        case SQLITE_ROW:
+                return 0;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                return -EACCES;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EAGAIN;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EUCLEAN;
+        case SQLITE_TOOBIG:
+                return -EFBIG;
+        case SQLITE_IOERR:
+        case SQLITE_CANTOPEN:
+                return system > 0 ? -system : -EIO;
+        default:
+                return -EIO;
+        }
+}
+
+static int prepare(struct store *store, size_t i)
+{
+        return sqlite3_prepare_v3(store->db, store->prepared[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                  store->prepared[i].statement, NULL);
+}
+
+int store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement)
+{
+        size_t i = store->n_prepared++;
+        int r;
+
+        store->prepared[i].sql = sql;
+        store->prepared[i].statement = statement;
+        r = prepare(store, i);
+        if (r != SQLITE_OK)
+                log_error("%s: %s", store->path, sqlite3_errmsg(store->db));
+        return store_errno(store->db, r);
+}
+
+static void finalize_all(struct store *store)
+{
+        for (size_t i = 0; i < store->n_prepared; i++) {
+                sqlite3_finalize(*store->prepared[i].statement);
+                *store->prepared[i].statement = NULL;
+        }
+}
+
+void store_close(struct store *store)
+{
+        if (!store)
+                return;
+        finalize_all(store);
+        if (store->db && sqlite3_close(store->db) != SQLITE_OK)
+                log_warning("%s: %s", store->path, sqlite3_errmsg(store->db));
+        closep(&store->wal_fd);
+        closep(&store->lock_fd);
+        free(store->path);
+        free(store);
+}
+
+static void store_closep(struct store **store)
+{
+        store_close(*store);
+}
+
+/* Opens `name` with the settings that the config asks for. */
+static int open_database(const struct store *store, const char *name, sqlite3 **ret_db)
+{
+        bool always = store->conf->sync == CONF_SYNC_ALWAYS;
+        sqlite3 *db = NULL;
+        char *sql;
+        int r;
+
+        r = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL);
+        if (r == SQLITE_OK && sqlite3_db_readonly(db, "main") == 1)
+                r = SQLITE_READONLY;
+        if (r == SQLITE_OK) {
+                sqlite3_extended_result_codes(db, 1);
+                sqlite3_busy_timeout(db, BUSY_MS);
+                sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+                sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        }
+        sql = sqlite3_mprintf(
+                "PRAGMA cell_size_check=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000;"
+                "PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=%d; SELECT count(*) FROM damaged",
+                always ? "FULL" : "NORMAL", CHECKPOINT_PAGES);
+        if (r == SQLITE_OK)
+                r = sql ? sqlite3_exec(db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
+        sqlite3_free(sql);
+        if (r != SQLITE_OK) {
+                r = store_errno(db, r);
+                sqlite3_close(db);
+                return r;
+        }
+        *ret_db = db;
+        return 0;
+}
+
+/* Puts a new database in the place of what is there, which must be set aside or missing. */
+static int create_at(const struct store *store, const char *salvage_from, int64_t *ret_salvaged)
+{
+        CLEANUP(freep) char *name = NULL;
+        int r;
+
+        *ret_salvaged = 0;
+        if (asprintf(&name, "%s.new", store->path) < 0)
+                return -ENOMEM;
+        r = store_create(name, store->schema);
+        if (r < 0)
+                return r;
+        if (salvage_from)
+                *ret_salvaged = store_salvage(salvage_from, name, store->schema);
+        if (rename(name, store->path) < 0)
+                return -errno;
+        return persist_folder_sync(store->path);
+}
+
+static int replace_bad(struct store *store, int verdict, const char *reason)
+{
+        CLEANUP(freep) char *aside = NULL;
+        int64_t salvaged = 0;
+        int r;
+
+        if (store->conf->bad_file == CONF_BAD_FILE_REFUSE) {
+                log_error("%s: %s; not starting, as persist.bad_file asks", store->path, reason);
+                return -EUCLEAN;
+        }
+        r = persist_file_set_aside(store->path, "bad", &aside);
+        if (r < 0) {
+                log_error("%s: %s, and cannot be set aside: %s", store->path, reason, strerror(-r));
+                return r;
+        }
+        store->lost = true;
+        r = create_at(store, verdict == STORE_DAMAGED ? aside : NULL, &salvaged);
+        if (r < 0)
+                return r;
+        if (salvaged > 0)
+                log_error("%s: %s; set aside as %s, %lld rows of it are saved", store->path, reason, aside,
+                          (long long)salvaged);
+        else
+                log_error("%s: %s; set aside as %s, starting without %s", store->path, reason, aside,
+                          store->schema->what);
+        return 0;
+}
+
+static int open_real(struct store *store)
+{
+        char reason[256] = "";
+        int64_t none;
+        int verdict, r = 0;
+
+        if (store->lock_fd < 0)
+                r = persist_file_lock(store->path, &store->lock_fd);
+        if (r < 0)
+                return r;
+        verdict = store_judge(store->path, store->schema, reason, sizeof reason);
+        switch (verdict) {
+        case STORE_GOOD:
+                break;
+        case STORE_MISSING:
+                r = create_at(store, NULL, &none);
+                break;
+        case STORE_FOREIGN:
+                r = import_libcoap(store->path, store->schema);
+                break;
+        case STORE_BAD:
+        case STORE_DAMAGED:
+                r = replace_bad(store, verdict, reason);
+                break;
+        default:
+                r = verdict;
+        }
+        return r < 0 ? r : open_database(store, store->path, &store->db);
+}
+
+/* What can be read of the file, in memory: nothing of it is left when the process ends. */
+static int open_copy(struct store *store)
+{
+        char folder[] = "/dev/shm/coapd-XXXXXX", elsewhere[] = "/tmp/coapd-XXXXXX", reason[256];
+        CLEANUP(freep) char *name = NULL;
+        const char *made = mkdtemp(folder);
+        int r, verdict;
+
+        if (!made)
+                made = mkdtemp(elsewhere);
+        if (!made || asprintf(&name, "%s/store", made) < 0)
+                return -ENOMEM;
+        r = store_copy_files(store->path, name);
+        store->complete = r == 0 || r == -ENOENT;
+        verdict = r == 0 ? store_judge(name, store->schema, reason, sizeof reason) : STORE_MISSING;
+        if (verdict != STORE_GOOD) {
+                store->complete = store->complete && verdict == STORE_MISSING;
+                r = store_create(name, store->schema);
+        }
+        if (r == 0)
+                r = open_database(store, name, &store->db);
+        /* Its log is then kept in memory, or in files without a name. */
+        if (r == 0)
+                sqlite3_exec(store->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM damaged", NULL,
+                             NULL, NULL);
+        store_remove_files(name);
+        rmdir(made);
+        return r;
+}
+
+int store_open(const char *path, const struct store_schema *schema, const struct conf_persist *conf,
+               struct metrics *metrics, struct store **ret_store)
+{
+        CLEANUP(store_closep) struct store *store = calloc(1, sizeof *store);
+        int r;
+
+        if (!store)
+                return -ENOMEM;
+        *store = (struct store){
+                .schema = schema,
+                .conf = conf,
+                .metrics = metrics,
+                .path = strdup(path),
+                .lock_fd = -1,
+                .wal_fd = -1,
+        };
+        if (!store->path)
+                return -ENOMEM;
+        r = open_real(store);
+        if (r == -EUCLEAN || r == -EBUSY)
+                return r;
+        /* A missing folder is a mistake in the config and not an accident: nothing was ever kept there. */
+        if (r == -ENOENT || r == -ENOTDIR || r == -ENOMEM ||
+            (r < 0 && conf->bad_file == CONF_BAD_FILE_REFUSE)) {
+                log_error("%s: cannot be opened for writing: %s; not starting", path, strerror(-r));
+                return r;
+        }
+        if (r < 0) {
+                store->refusing = r;
+                store->failing = true;
+                r = open_copy(store);
+                log_error("%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",
+                          path, strerror(-store->refusing), schema->what,
+                          store->complete ? "" : ", and coapd restarted; starting without");
+        }
+        if (r < 0)
+                return r;
+        *ret_store = TAKE(store);
+        return 0;
+}
+
+void store_configure(struct store *store, const struct conf_persist *conf)
+{
+        store->conf = conf;
+        sqlite3_exec(store->db,
+                     conf->sync == CONF_SYNC_ALWAYS ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                     NULL, NULL, NULL);
+}
+
+/* The file may be good again: it then takes the place of the copy. */
+bool store_refuses(struct store *store)
+{
+        enum { RETRY_US = 5000000 };
+        sqlite3 *copy = store->db;
+        int64_t now;
+
+        if (!store->refusing)
+                return false;
+        now = store_now_us();
+        if (!store->complete || (now >= store->retry_us && now < store->retry_us + RETRY_US))
+                return true;
+        store->retry_us = now;
+        store->db = NULL;
+        if (open_real(store) < 0) {
+                store->db = copy;
+                return true;
+        }
+        finalize_all(store);
+        sqlite3_close(copy);
+        for (size_t i = 0; i < store->n_prepared; i++)
+                if (prepare(store, i) != SQLITE_OK)
+                        log_error("%s: %s", store->path, sqlite3_errmsg(store->db));
+        store->refusing = 0;
+        return false;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writing to a store: one statement, one transaction, one line in the log when writes begin to fail and one
+ * when they work again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "persist/files.h"
+#include "persist/sqlite_store.h"
+
+static int note_result(struct store *store, int error)
+{
+        if (error < 0) {
+                if (store->metrics)
+                        store->metrics->store_errors++;
+                if (!store->failing)
+                        log_error("%s: cannot be written: %s; changes of %s are refused until it can",
+                                  store->path, strerror(-error), store->schema->what);
+                store->failing = true;
+                store->refused++;
+                if (store->on_change)
+                        store->on_change(store->user);
+        } else {
+                if (store->failing)
+                        log_notice("%s: is written again, after %llu refused changes", store->path,
+                                   (unsigned long long)store->refused);
+                store->failing = false;
+                store->refused = 0;
+        }
+        return error;
+}
+
+static void note_change(struct store *store)
+{
+        store->dirty = store->conf->sync == CONF_SYNC_INTERVAL;
+        if (store->metrics)
+                store->metrics->store_writes++;
+        if (store->dirty && store->on_change)
+                store->on_change(store->user);
+}
+
+int store_write(struct store *store, sqlite3_stmt *statement)
+{
+        int r;
+
+        if (store_refuses(store)) {
+                sqlite3_clear_bindings(statement);
+                return note_result(store, store->refusing);
+        }
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW)
+                r = SQLITE_DONE;
+        r = store_errno(store->db, r);
+        sqlite3_reset(statement);
+        /* What was bound belongs to the caller, and lives no longer than this call. */
+        sqlite3_clear_bindings(statement);
+        if (r == 0 && sqlite3_get_autocommit(store->db) && sqlite3_changes(store->db) > 0)
+                note_change(store);
+        return note_result(store, r);
+}
+
+static int run(struct store *store, const char *sql)
+{
+        int r = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+
+        return store_errno(store->db, r);
+}
+
+int store_begin(struct store *store)
+{
+        store->changes_at_begin = sqlite3_total_changes(store->db);
+        return store->refusing ? store->refusing : note_result(store, run(store, "BEGIN IMMEDIATE"));
+}
+
+int store_commit(struct store *store)
+{
+        int r;
+
+        if (sqlite3_get_autocommit(store->db))
+                return store->refusing ? store->refusing : -EIO;
+        r = run(store, "COMMIT");
+        if (r < 0)
+                run(store, "ROLLBACK");
+        else if (sqlite3_total_changes(store->db) != store->changes_at_begin)
+                note_change(store);
+        return note_result(store, r);
+}
+
+int store_sync(struct store *store)
+{
+        CLEANUP(freep) char *wal = NULL;
+
+        if (store->refusing)
+                return store->refusing;
+        if (!store->dirty)
+                return 0;
+        if (store->wal_fd < 0) {
+                if (asprintf(&wal, "%s-wal", store->path) < 0)
+                        return -ENOMEM;
+                /* Never the database itself: closing it would drop the locks that SQLite holds in this
+                 * process. */
+                store->wal_fd = open(wal, O_RDONLY | O_CLOEXEC);
+                if (store->wal_fd < 0)
+                        return -errno;
+                persist_folder_sync(store->path);
+        }
+        if (fdatasync(store->wal_fd) < 0)
+                return note_result(store, -errno);
+        store->dirty = false;
+        return 0;
+}
+
+void store_quarantine(struct store *store, const struct store_table *table, int64_t id)
+{
+        sqlite3_str *sql = sqlite3_str_new(store->db);
+        const char *columns = table->columns;
+        char *text;
+        int r;
+
+        log_error("%s: row %lld of %s is damaged; its remains are kept in the table damaged", store->path,
+                  (long long)id, table->name);
+        if (store->refusing)
+                return;
+        sqlite3_str_appendf(sql,
+                            "SAVEPOINT quarantine; INSERT INTO damaged(source, source_id, found_us, content) "
+                            "SELECT '%q', id, %lld, ",
+                            table->name, (long long)store_now_us());
+        /* Every column quoted: "quote(a) || ',' || quote(b)". */
+        for (bool first = true; *columns; first = false) {
+                size_t n = strcspn(columns, ", ");
+
+                sqlite3_str_appendf(sql, "%squote(%.*s)", first ? "" : " || ',' || ", (int)n, columns);
+                columns += n;
+                columns += strspn(columns, ", ");
+        }
+        sqlite3_str_appendf(sql,
+                            " FROM %s WHERE id = %lld; DELETE FROM %s WHERE id = %lld; RELEASE quarantine",
+                            table->name, (long long)id, table->name, (long long)id);
+        text = sqlite3_str_finish(sql);
+        r = text ? run(store, text) : -ENOMEM;
+        sqlite3_free(text);
+        if (r < 0)
+                log_error("%s: row %lld of %s cannot be set aside: %s", store->path, (long long)id,
+                          table->name, strerror(-r));
+}
