@@ -2,6 +2,8 @@
 """Figures of several rounds as a table: minimum, median, maximum of each ratio, and the median of each figure."""
 from statistics import median
 
+BUSY_PERCENT = 10
+
 
 def number(value):
     if value is None:
@@ -20,19 +22,27 @@ def values(rounds, variant, metric):
     return [r[variant][metric] for r in rounds if metric in r.get(variant, {})]
 
 
-def ratios(scenario, rounds):
+def ratio(rounds, entry, metric):
     """Divides within a round only, so that what slows the machine for a while slows both sides."""
+    quotients = []
+    for figures in rounds:
+        over, under = figures.get(entry.over, {}).get(metric), figures.get(entry.under, {}).get(metric)
+        if over is not None and under:
+            quotients.append(over / under)
+    if not quotients:
+        return None
+    return {"title": entry.title, "metric": metric, "target": entry.target, "min": min(quotients),
+            "median": median(quotients), "max": max(quotients), "rounds": len(quotients)}
+
+
+def ratios(scenario, rounds):
+    """What is a rate is compared twice: as seen by the client, and for each second of the server's processor time."""
     rows = []
-    for ratio in scenario.ratios:
-        quotients = []
-        for figures in rounds:
-            over = figures.get(ratio.over, {}).get(ratio.metric)
-            under = figures.get(ratio.under, {}).get(ratio.under_metric or ratio.metric)
-            if over is not None and under:
-                quotients.append(over / under)
-        if quotients:
-            rows.append({"title": ratio.title, "metric": ratio.metric, "target": ratio.target, "min": min(quotients),
-                         "median": median(quotients), "max": max(quotients), "rounds": len(quotients)})
+    for entry in scenario.ratios:
+        for metric in ("rate", "per_core") if entry.metric == "rate" else (entry.metric,):
+            row = ratio(rounds, entry, metric)
+            if row:
+                rows.append(row)
     return rows
 
 
@@ -58,6 +68,10 @@ def text(scenario, rounds):
         for error in dict.fromkeys(figures.get(variant, {}).get("error") for figures in rounds):
             if error:
                 lines.append(f"{variant}: {error}")
+    others = [figures["others_percent"] for r in rounds for figures in r.values() if "others_percent" in figures]
+    if others and median(others) > BUSY_PERCENT:
+        lines.append(f"other work took {median(others):.0f} % of a core meanwhile (up to {max(others):.0f} %): trust "
+                     "cpu_us and per_core, not rates and latencies")
     quotients = ratios(scenario, rounds)
     if quotients:
         lines.append("")

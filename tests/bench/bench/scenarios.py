@@ -15,13 +15,12 @@ SCENARIOS = {}
 
 @dataclass
 class Ratio:
-    """Figure `metric` of `over` divided by figure `under_metric` of `under`, in the same round."""
+    """Figure `metric` of `over` divided by that of `under`, in the same round."""
 
     title: str
     over: str
     under: str
     metric: str
-    under_metric: str = ""
     target: str = ""
 
 
@@ -52,6 +51,8 @@ def flow_figures(report):
     return {
         "rate": flow["rate"],
         "cpu_us": spent["cpu_seconds"] * 1e6 / answered,
+        "per_core": answered / max(spent["cpu_seconds"], 1e-9),
+        "others_percent": report["others_percent"],
         "cpu_percent": 100 * spent["cpu_seconds"] / spent["seconds"],
         "p50_us": flow["latency_us"]["p50"],
         "p99_us": flow["latency_us"]["p99"],
@@ -72,6 +73,8 @@ def registration_figures(report):
         "retransmissions": seen["retransmissions"],
         "rate": seen["registration_rate"],
         "cpu_us": spent["cpu_seconds"] * 1e6 / count,
+        "per_core": count / max(spent["cpu_seconds"], 1e-9),
+        "others_percent": report["others_percent"],
         "seconds": seen["registration_seconds"],
         "bytes_each": (spent["memory_after"] - spent["memory_before"]) / count,
     }
@@ -90,6 +93,7 @@ def notification_figures(report):
         "max_gap_ms": seen["max_gap_ms"],
         "round_p99_ms": seen["delay_us"]["p99"] / 1000,
         "cpu_percent": 100 * spent["cpu_seconds"] / spent["seconds"],
+        "others_percent": report["others_percent"],
         "notify_us": spent["cpu_seconds"] * 1e6 / count,
         "drops": spent["drops"],
         "client_drops": seen["client_drops"],

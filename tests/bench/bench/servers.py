@@ -3,6 +3,7 @@
 
 Each is started anew for every measurement, pinned to a core of its own, with its state in a folder of its own.
 """
+import ctypes
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 LARGE = 1500  # bytes: an answer in two blocks
+PR_SET_PDEATHSIG = 1
 READY_WITHIN = 120  # seconds; a restore of many rows takes its time
 STOP_WITHIN = 30
 PSK_IDENTITY, PSK_KEY = "bench", "0123456789abcdef"
@@ -35,6 +37,12 @@ def free_ports(wanted):
             continue
         return base
     raise ServerError("no free ports")
+
+
+def be_alone(core):
+    """For a new child: this core only, and the end when we end, so that no server outlives a killed run."""
+    os.sched_setaffinity(0, {core})
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Server:
@@ -101,7 +109,7 @@ class Server:
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 self.command(), env=self.environment(), cwd=self.state, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, preexec_fn=lambda: os.sched_setaffinity(0, {self.core}))
+                stderr=log, preexec_fn=lambda: be_alone(self.core))
         self.wait_ready()
         self.seconds_to_ready = time.monotonic() - began
 
@@ -126,6 +134,10 @@ class Server:
     @property
     def pid(self):
         return self.process.pid
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def uri(self, path, scheme="coap"):
         offset = {"coap": 0, "coap+tcp": 0, "coaps": 1, "coap+ws": 2}[scheme]
