@@ -66,7 +66,7 @@ static int judge_header(const char *path, const struct store_schema *schema, cha
         uint8_t header[HEADER_SIZE];
         const struct store_schema *other;
         uint32_t id, page_size, pages;
-        uint64_t length;
+        uint64_t length = 0;
         int r = read_header(path, header, &length);
 
         if (r < 0)
