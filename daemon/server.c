@@ -29,6 +29,7 @@ struct server {
         struct endpoints *endpoints;
         struct registry *registry;
         struct pump *pump;
+        struct pump_guard guard;
         struct persist_host persist_host;
         struct security_store sequences;
         const struct persist_engine *engine;
@@ -91,6 +92,13 @@ static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
         struct server *server = user;
 
         return security_admit(server->security, fd, message, n);
+}
+
+static void turn_is_over(void *user)
+{
+        struct server *server = user;
+
+        security_tidy(server->security);
 }
 
 static void kick(void *user)
@@ -378,6 +386,12 @@ static int open_store(struct server *server)
         return server->engine->open(&server->config->persist, &server->persist_host, &server->engine_self);
 }
 
+static void set_guard(struct server *server)
+{
+        server->guard = (struct pump_guard){ .admit = admit, .turn_is_over = turn_is_over, .userdata = server };
+        pump_set_guard(server->pump, &server->guard);
+}
+
 /*
  * The flat order of things. Addresses are taken before the store is opened, so that a second daemon with the
  * same config stops before it touches a file.
@@ -401,7 +415,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = pump_attach(server->event, server->context, &server->metrics, &server->pump);
         if (r == 0)
-                pump_set_gate(server->pump, admit, server);
+                set_guard(server);
         if (r == 0)
                 r = registry_refresh_restored(server->registry);
         return r;

@@ -51,8 +51,7 @@ struct pump {
         struct stream_gate *gate;
         unsigned generation; /* of the sockets that have lanes */
 
-        bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n); /* NULL: all */
-        void *admit_userdata;
+        const struct pump_guard *guard; /* NULL: none */
 
         bool in_turn;
         bool yield;        /* somebody else waits for the end of this turn */
@@ -186,9 +185,10 @@ static bool pump_refill(struct pump *pump, struct lane *lane)
 
 static ssize_t pump_take(struct pump *pump, struct lane *lane, struct msghdr *into)
 {
+        const struct pump_guard *guard = pump->guard;
         ssize_t n = lane_take(lane, into);
 
-        if (n > 0 && pump->admit && !pump->admit(pump->admit_userdata, lane->watch.fd, into, (size_t)n))
+        if (n > 0 && guard && !guard->admit(guard->userdata, lane->watch.fd, into, (size_t)n))
                 return lane_take_nothing(into);
         return n;
 }
@@ -323,6 +323,8 @@ static void pump_turn(struct pump *pump)
         pump_flush(pump);
         pump->in_turn = false;
         pump_arm(pump);
+        if (pump->guard)
+                pump->guard->turn_is_over(pump->guard->userdata);
 }
 
 static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -332,11 +334,9 @@ static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void 
         return 0;
 }
 
-void pump_set_gate(struct pump *pump,
-                   bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n), void *userdata)
+void pump_set_guard(struct pump *pump, const struct pump_guard *guard)
 {
-        pump->admit = admit;
-        pump->admit_userdata = userdata;
+        pump->guard = guard;
 }
 
 void pump_kick(struct pump *pump)

@@ -18,12 +18,17 @@ struct pump;
 /* `context`, and `metrics` unless NULL, must outlive the pump. Takes a reference of `event`. */
 int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metrics, struct pump **ret_pump);
 
-/*
- * Asks `admit` about each datagram, as recvmsg() gave it, before libcoap gets it; one that is not admitted is
- * as if it had never come. One gate at a time; `userdata` must outlive the pump.
- */
-void pump_set_gate(struct pump *pump,
-                   bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n), void *userdata);
+/* Who stands between the network and libcoap. */
+struct pump_guard {
+        /* Whether libcoap is to see a datagram, as recvmsg() gave it; else it is as if it had never come. */
+        bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n);
+        /* A turn of libcoap's is over: time for what must not happen within. */
+        void (*turn_is_over)(void *userdata);
+        void *userdata;
+};
+
+/* One at a time; `guard` is borrowed for good. */
+void pump_set_guard(struct pump *pump, const struct pump_guard *guard);
 
 /*
  * Lets libcoap act now, for a caller outside of its callbacks: pending notifications leave, for example after

@@ -164,26 +164,21 @@ static size_t counter_of(const struct peer *peer)
 
 void peers_make_room(struct peers *peers, size_t most)
 {
-        size_t counts[COUNTERS] = { 0 }, busiest = 0;
+        size_t counts[COUNTERS] = { 0 }, addresses = 0, share;
 
-        if (peers->n_half_open < most)
+        if (peers->n_half_open <= most)
                 return;
         for (struct peer *peer = peers->half_open, *next; peer; peer = next) {
-                size_t i = counter_of(peer);
-
                 next = peer->next;
-                if (peer_is_up(peer))
-                        continue;
-                counts[i]++;
-                if (counts[i] > counts[busiest])
-                        busiest = i;
+                if (!peer_is_up(peer))
+                        addresses += counts[counter_of(peer)]++ == 0;
         }
-        if (peers->n_half_open < most)
-                return;
-        for (struct peer *peer = peers->oldest_half_open; peer; peer = peer->previous) {
-                if (counter_of(peer) != busiest)
+        share = addresses ? most / addresses : 0;
+        for (struct peer *peer = peers->oldest_half_open, *next; peer && peers->n_half_open > most; peer = next) {
+                next = peer->previous;
+                if (counts[counter_of(peer)] <= share)
                         continue;
+                counts[counter_of(peer)]--;
                 coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
-                return;
         }
 }

@@ -32,6 +32,7 @@ struct peer {
         bool half_open; /* in that list: no one has seen its handshake end */
         enum identity_kind kind;
         bool known; /* the members around are set */
+        bool stale; /* its device has begun anew */
         struct names names;
         uint8_t name[128];
         size_t name_n;
@@ -60,8 +61,9 @@ struct peer_address peer_address_of(const struct identity *remote, uint16_t remo
 bool peer_is_up(struct peer *peer);
 
 /*
- * With `most` or more handshakes on their way, ends the oldest of the address that has most of them: so one
- * flood ends its own, and whoever begins one now has the time of `most` others to finish.
+ * With more than `most` handshakes on their way, ends old ones of the addresses that have more than their
+ * share: so a flood from few addresses ends its own, and of one from many whoever comes new has the time of
+ * `most` others to finish. Not to be called from within libcoap.
  */
 void peers_make_room(struct peers *peers, size_t most);
 

@@ -153,6 +153,12 @@ bool security_admit(struct security *security, int fd, const struct msghdr *mess
         }
 }
 
+void security_tidy(struct security *security)
+{
+        if (security->tls)
+                tls_tidy(security->tls);
+}
+
 void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request)
 {
         oscore_begin(security->oscore, session, request);

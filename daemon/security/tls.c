@@ -22,6 +22,9 @@ struct tls {
         struct tls *next;
 };
 
+/* How many peers are stale, so that nobody has to look who is while none is. */
+static unsigned stale_peers;
+
 /*
  * Every context with keys of ours. An exception to "no mutable globals": the function that GnuTLS and libcoap
  * share by its name has no user pointer.
@@ -118,7 +121,6 @@ static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_sessi
 {
         time_t now = time(NULL);
 
-        peers_make_room(&tls->peers, MAX_HALF_OPEN);
         if (!peer_new(&tls->peers, tls->keys, gnutls, session) || install_credentials(gnutls, tls->keys) < 0)
                 gnutls_credentials_clear(gnutls); /* out of memory: this handshake fails */
         if (now >= tls->next_warning) {
@@ -142,11 +144,23 @@ void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls, gn
                 real(gnutls, tls ? on_client_hello : func);
 }
 
-/* libcoap wants to have a key before it opens a secure endpoint; it is never used. */
+static const coap_bin_const_t *no_key(coap_bin_const_t *identity, coap_session_t *session, void *userdata)
+{
+        (void)identity;
+        (void)session;
+        (void)userdata;
+        return NULL;
+}
+
+/*
+ * libcoap wants to have a key before it opens a secure endpoint. It is never used: not with our credentials,
+ * and should they ever not get in, then nobody does.
+ */
 static int enable_tls(const struct keys *keys, coap_context_t *context)
 {
         static const uint8_t never[] = "unused";
         coap_dtls_spsk_t setup = { .version = COAP_DTLS_SPSK_SETUP_VERSION,
+                                   .validate_id_call_back = no_key,
                                    .psk_info = { .key = { sizeof(never), never } } };
 
         if ((!keys->psk && !keys->pki) || coap_context_set_psk2(context, &setup))
@@ -166,7 +180,7 @@ int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls)
         if (!tls)
                 return -ENOMEM;
         /* libcoap's own bound turns newcomers away; ours makes room for them before. */
-        coap_context_set_max_handshake_sessions(context, 2 * MAX_HALF_OPEN);
+        coap_context_set_max_handshake_sessions(context, 3 * MAX_HALF_OPEN);
         tls->context = context;
         tls->keys = keys_ref(keys);
         tls->next_warning = time(NULL) + DAY_S;
@@ -320,20 +334,40 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
 /*
  * A device that was restarted comes back from the same port, while its old session is still up here. libcoap
  * would hand the hello to that session, which ignores it; and as each try counts as activity, the device could
- * stay out for good (RFC 6347, 4.2.8).
+ * stay out for good (RFC 6347, 4.2.8). libcoap holds its lock here, so it has to end the session by itself.
  */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random)
 {
         struct peer *peer = peers_find(&tls->peers, at);
         gnutls_datum_t known = { 0 }, server;
 
-        if (!peer || !peer_is_up(peer))
+        if (!peer || !peer_is_up(peer) || peer->stale)
                 return;
         gnutls_session_get_random(peer->gnutls, &known, &server);
         if (span_equal(random, span_of(known.data, known.size)))
                 return; /* it only came twice */
-        log_debug("a peer begins anew, its old session ends");
-        coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED);
+        peer->stale = true;
+        stale_peers++;
+}
+
+/* The hello has reached the old session: that hears that the peer has closed. */
+ssize_t gnutls_record_recv(gnutls_session_t gnutls, void *data, size_t n)
+{
+        static __typeof__(gnutls_record_recv) *real;
+        struct peer *peer = stale_peers ? peer_of(gnutls) : NULL;
+
+        if (!real)
+                real = (__typeof__(real))dlsym(RTLD_NEXT, "gnutls_record_recv");
+        if (!peer || !peer->stale)
+                return real ? real(gnutls, data, n) : GNUTLS_E_UNIMPLEMENTED_FEATURE;
+        peer->stale = false;
+        stale_peers--;
+        return 0;
+}
+
+void tls_tidy(struct tls *tls)
+{
+        peers_make_room(&tls->peers, MAX_HALF_OPEN);
 }
 
 void tls_detach(struct tls *tls)
