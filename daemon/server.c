@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
+#include "endpoints/websocket_tls.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
 #include "settings.h"
@@ -195,6 +196,8 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
 {
         struct server *server = coap_get_app_data(coap_session_get_context(session));
 
+        if (event == COAP_EVENT_DTLS_CONNECTED)
+                websocket_tls_guard(session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL)
                 security_session_gone(server->security, session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL && server->registry)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/memory.h"
 #include "config/syntax.h"
+#include "config/tables.h"
 #include "config/uri.h"
 
 void check_failed(struct check *check, const void *member, const char *key, const char *fmt, ...)
@@ -161,12 +162,29 @@ static void check_endpoints(struct check *check)
         }
 }
 
+/* What a kind knows of its own keys. */
+static void check_variant(struct check *check, const struct conf_resource *resource)
+{
+        const struct conf_memory *memory = check->config->memory;
+        const struct conf_variant *variant =
+                resource->kind ? variant_find(&memory->vocabulary, resource->kind) : NULL;
+        const void *member = resource;
+        const char *wrong = NULL;
+
+        if (variant && variant->check && resource->fields)
+                wrong = variant->check(resource->fields, &member);
+        if (wrong)
+                check_failed(check, member, "", "%s", wrong);
+}
+
 static void check_resources(struct check *check)
 {
         const struct conf_list *list = &check->config->resources;
         const struct conf_resource *resources = list->v;
 
         check_twins(check, list, sizeof(*resources), offsetof(struct conf_resource, path));
+        for (size_t i = 0; i < list->n; i++)
+                check_variant(check, &resources[i]);
         for (size_t i = 0; i < list->n; i++)
                 if (resources[i].path && strcmp(resources[i].path, ".well-known/core") == 0)
                         check_failed(check, &resources[i].path, "",

@@ -123,7 +123,10 @@ static const struct conf_row dynamic_rows[] = {
 
 static const struct conf_group dynamic_group = { .name = "dynamic",
                                                  GROUP_OF(conf_dynamic, dynamic_rows),
-                                                 .doc = "The resources that clients create." };
+                                                 .doc = "The resources that clients create. PUT and POST replace the content, PATCH and "
+                                                        "iPATCH take a JSON merge patch (RFC 7396), DELETE removes it. A POST "
+                                                        "to a path that ends in a slash creates a member below it; the answer's "
+                                                        "Location-Path tells its name." };
 
 static const char *const syncs[] = { [CONF_SYNC_INTERVAL] = "interval", [CONF_SYNC_ALWAYS] = "always", NULL };
 static const char *const bad_files[] = {

@@ -96,6 +96,11 @@ struct conf_variant {
         size_t n_rows;
         size_t size;
         const char *doc;
+        /*
+         * Rules between the rows. Returns NULL when all is well, or what is wrong and what is expected, and
+         * may name the member of `fields` that it is about. Values whose rows were not good may be missing.
+         */
+        const char *(*check)(const void *fields, const void **ret_member);
 };
 
 #endif

@@ -198,6 +198,8 @@ int endpoint_open(coap_context_t *context, const struct conf_endpoint *conf, str
                 return plan->error ? endpoint_fail(conf, -plan->error, strerror(plan->error))
                                    : endpoint_fail(conf, -ENOKEY, "no key for it: see `security`");
         }
+        if (conf->transport == TRANSPORT_WS)
+                sockets_set_websockets(endpoint.fd);
         r = endpoint_join_groups(&endpoint, conf);
         if (r < 0) {
                 endpoint_close(&endpoint);

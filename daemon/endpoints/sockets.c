@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "endpoints/websocket.h"
+
 #define INTERPOSED __attribute__((used, visibility("default")))
 
 enum {
@@ -29,6 +31,8 @@ struct known {
         int epoll_fd; /* of all but streams; -1: in none */
         void *tag;
         const struct socket_io *io;
+        bool websockets;             /* of a listener: what it accepts are some */
+        struct websocket *websocket; /* of a stream, owned; NULL: it is none */
 };
 
 static struct {
@@ -95,6 +99,14 @@ void sockets_set_stream_io(int epoll_fd, const struct socket_io *io)
                 if (known->kind == KNOWN_LISTENER && known->epoll_fd == epoll_fd)
                         known->io = io;
         }
+}
+
+void sockets_set_websockets(int fd)
+{
+        struct known *known = find(fd);
+
+        if (known)
+                known->websockets = true;
 }
 
 void sockets_revoke_io(const struct socket_io *io)
@@ -213,6 +225,23 @@ static int accept_at_limit(int fd)
         return -1;
 }
 
+/* False when there is no memory; then it is closed. */
+static bool remember_stream(int fd, const struct known *listener)
+{
+        struct known stream = { .kind = KNOWN_STREAM, .epoll_fd = -1, .io = listener->io };
+
+        if (!listener->io && !listener->websockets)
+                return true;
+        stream.websocket = listener->websockets && fd < FD_MOST ? websocket_new() : NULL;
+        if (listener->websockets && !stream.websocket) {
+                close(fd);
+                errno = ENOMEM;
+                return false;
+        }
+        remember(fd, &stream);
+        return true;
+}
+
 INTERPOSED int accept(int fd, struct sockaddr *address, socklen_t *size)
 {
         struct known *known = find(fd);
@@ -224,9 +253,26 @@ INTERPOSED int accept(int fd, struct sockaddr *address, socklen_t *size)
         r = (int)syscall(SYS_accept4, fd, address, size, ours ? SOCK_CLOEXEC : 0);
         if (r < 0 && ours && (errno == EMFILE || errno == ENFILE))
                 return accept_at_limit(fd);
-        if (r >= 0 && ours && known->io)
-                remember(r, &(struct known){ .kind = KNOWN_STREAM, .epoll_fd = -1, .io = known->io });
-        return r;
+        return r < 0 || !ours || remember_stream(r, known) ? r : -1;
+}
+
+static ssize_t read_stream(void *below, void *to, size_t n)
+{
+        return syscall(SYS_recvfrom, *(const int *)below, to, n, 0, NULL, NULL);
+}
+
+INTERPOSED ssize_t recv(int fd, void *to, size_t n, int flags)
+{
+        struct known *known = find(fd);
+        ssize_t r;
+
+        if (!known || !known->websocket)
+                return syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
+        r = websocket_read(known->websocket, read_stream, &fd, to, n);
+        if (r != WEBSOCKET_CUT)
+                return r;
+        errno = ECONNRESET;
+        return -1;
 }
 
 INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
@@ -263,6 +309,7 @@ INTERPOSED int close(int fd)
         if (known && known->kind == KNOWN_STREAM) {
                 if (known->io)
                         known->io->on_close(known->io->userdata, fd);
+                websocket_free(known->websocket);
                 *known = (struct known){ .kind = KNOWN_NOT };
         }
         return (int)syscall(SYS_close, fd);

@@ -4,7 +4,7 @@
  *
  * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an open
  * one. But functions of the executable take precedence over those of libc when the shared libcoap calls them:
- * socket(), bind(), listen(), accept(), recvmsg(), sendmsg(), send(), close(), epoll_ctl() and
+ * socket(), bind(), listen(), accept(), recv(), recvmsg(), sendmsg(), send(), close(), epoll_ctl() and
  * timerfd_settime() of this module do as those of libc for every descriptor, except for those that belong to
  * an endpoint. select() is never ready.
  */
@@ -43,6 +43,9 @@ void sockets_set_io(int fd, const struct socket_io *io);
 
 /* For all streams that the listeners of an epoll set accept from now on. */
 void sockets_set_stream_io(int epoll_fd, const struct socket_io *io);
+
+/* What the listener accepts from now on are WebSockets without TLS: read by whole frames. */
+void sockets_set_websockets(int fd);
 
 /* Gives back every descriptor that has `io`. */
 void sockets_revoke_io(const struct socket_io *io);

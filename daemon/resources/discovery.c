@@ -249,17 +249,19 @@ static void join_queries(const struct request *request, struct buf *out)
 
 static struct remembered *find_remembered(struct discovery *discovery, const struct message *m, struct span query)
 {
-        /* In the middle of a transfer an older list is right: its ETag tells it from a new one. */
-        bool middle = m->has_block2 && m->block2.num > 0;
-
         for (size_t i = 0; i < REMEMBERED; i++) {
                 struct remembered *slot = &discovery->remembered[i];
 
-                if (slot->list && slot->session == m->session && span_equal(buf_span(&slot->query), query) &&
-                    (middle || slot->generation == discovery->generation))
+                if (slot->list && slot->session == m->session && span_equal(buf_span(&slot->query), query))
                         return slot;
         }
         return NULL;
+}
+
+/* In the middle of a transfer an older list is right: its ETag tells it from a new one. */
+static bool is_good_for(const struct discovery *discovery, const struct remembered *slot, const struct message *m)
+{
+        return slot->generation == discovery->generation || (m->has_block2 && m->block2.num > 0);
 }
 
 static struct representation *list_for(struct discovery *discovery, const struct message *m)
@@ -270,12 +272,14 @@ static struct representation *list_for(struct discovery *discovery, const struct
 
         join_queries(&m->request, &query);
         slot = find_remembered(discovery, m, buf_span(&query));
-        if (slot)
+        if (slot && is_good_for(discovery, slot, m))
                 return representation_ref(slot->list);
         list = make_list(discovery, m);
         if (!list)
                 return NULL;
-        slot = &discovery->remembered[discovery->next++ % REMEMBERED];
+        /* One list for a session and a query, so that the blocks that follow are those of the newest. */
+        if (!slot)
+                slot = &discovery->remembered[discovery->next++ % REMEMBERED];
         representation_unref(slot->list);
         buf_deinit(&slot->query);
         *slot = (struct remembered){

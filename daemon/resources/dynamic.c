@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Resources that clients make: a PUT or POST on a free path under an allowed prefix creates one, PUT and POST
- * replace its content, DELETE removes it. Every change is in the store before the client hears of success, and
- * a change that the store refuses does not happen.
+ * replace its content, PATCH and iPATCH change JSON, DELETE removes it. A POST to a path that ends in a slash
+ * makes a member below it, under a name of our choice. Every change is in the store before the client hears
+ * of success, and a change that the store refuses does not happen.
  */
 #include <errno.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "resources/internal.h"
+#include "resources/patch.h"
 #include "resources/uri_path.h"
 
 struct dynamic {
@@ -82,6 +85,12 @@ static int keep(struct registry *registry, struct span path, const struct dynami
         return registry->host.store_put(registry->host.user, &stored);
 }
 
+/* A POST there makes a member. */
+static bool names_collection(struct span path)
+{
+        return path.n > 0 && path.p[path.n - 1] == '/';
+}
+
 /* --- the kind --- */
 
 static void dynamic_destroy(void *self)
@@ -115,12 +124,11 @@ static void replace_content(struct dynamic *dynamic, struct representation *cont
         resource_changed(dynamic->resource);
 }
 
-static void dynamic_put(void *self, const struct request *request, struct response *response)
+/* Takes `content` over. */
+static void change_content(struct dynamic *dynamic, struct representation *changed, struct response *response)
 {
-        struct dynamic *dynamic = self;
         struct registry *registry = dynamic->resource->registry;
-        CLEANUP(representation_unrefp)
-        struct representation *content = representation_new(request->body, request->content_format);
+        CLEANUP(representation_unrefp) struct representation *content = changed;
         int r;
 
         if (!content) {
@@ -142,6 +150,32 @@ static void dynamic_put(void *self, const struct request *request, struct respon
         }
         response->code = CODE_CHANGED;
         response->content = TAKE(content);
+}
+
+static void dynamic_put(void *self, const struct request *request, struct response *response)
+{
+        change_content(self, representation_new(request->body, request->content_format), response);
+}
+
+static void dynamic_post(void *self, const struct request *request, struct response *response)
+{
+        struct dynamic *dynamic = self;
+
+        if (names_collection(request->path))
+                dynamic_create(dynamic->resource->registry, request, response);
+        else
+                dynamic_put(self, request, response);
+}
+
+/* A merge patch applied twice changes nothing more, so that iPATCH is the same. */
+static void dynamic_patch(void *self, const struct request *request, struct response *response)
+{
+        struct dynamic *dynamic = self;
+        size_t max = dynamic_max_body(dynamic->resource->registry);
+        struct representation *patched = patch_apply(dynamic->content, request, max, response);
+
+        if (patched)
+                change_content(dynamic, patched, response);
 }
 
 static void dynamic_delete(void *self, const struct request *request, struct response *response)
@@ -188,8 +222,10 @@ const struct kind kind_dynamic = {
         .handle = {
                 [METHOD_GET] = dynamic_get,
                 [METHOD_PUT] = dynamic_put,
-                [METHOD_POST] = dynamic_put,
+                [METHOD_POST] = dynamic_post,
                 [METHOD_DELETE] = dynamic_delete,
+                [METHOD_PATCH] = dynamic_patch,
+                [METHOD_IPATCH] = dynamic_patch,
         },
         .formats = dynamic_formats,
         .size = dynamic_size,
@@ -206,6 +242,8 @@ static int publish(struct registry *registry, struct span path, struct dynamic *
         int r;
 
         buf_append_span(&text, path);
+        if (!buf_ok(&text))
+                return -ENOMEM;
         r = registry_add(registry, &kind_dynamic, buf_string(&text), NULL, &resource);
         if (r < 0)
                 return r;
@@ -239,7 +277,26 @@ static void join_queries(const struct request *request, struct buf *out)
         }
 }
 
-void dynamic_create(struct registry *registry, const struct request *request, struct response *response)
+/* Appends a segment that nothing has below `path`: chance, so that a name deleted is not used again soon. */
+static void append_member_name(const struct registry *registry, struct buf *path)
+{
+        static const char digits[] = "abcdefghijkmnpqrstuvwxyz23456789";
+        enum { NAME_LENGTH = 8 };
+        size_t n = path->n;
+
+        do {
+                uint8_t chance[NAME_LENGTH];
+
+                path->n = n;
+                if (getrandom(chance, sizeof chance, 0) != sizeof chance)
+                        path->failed = true;
+                for (size_t i = 0; i < sizeof chance; i++)
+                        buf_append_byte(path, (uint8_t)digits[chance[i] % (sizeof digits - 1)]);
+        } while (buf_ok(path) && registry_find(registry, buf_span(path)));
+}
+
+static void create(struct registry *registry, struct span path, const struct request *request,
+                   struct response *response)
 {
         struct representation *content;
         struct dynamic *dynamic;
@@ -255,14 +312,14 @@ void dynamic_create(struct registry *registry, const struct request *request, st
         }
         dynamic->created_us = now_us();
         join_queries(request, &dynamic->attributes);
-        r = keep(registry, request->path, dynamic, content);
+        r = keep(registry, path, dynamic, content);
         if (r < 0) {
                 refuse_store(response, r);
                 goto refused;
         }
-        r = publish(registry, request->path, dynamic, content);
+        r = publish(registry, path, dynamic, content);
         if (r < 0) {
-                registry->host.store_del(registry->host.user, request->path);
+                registry->host.store_del(registry->host.user, path);
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
                 goto refused;
         }
@@ -274,6 +331,27 @@ refused:
         if (dynamic)
                 buf_deinit(&dynamic->attributes);
         free(dynamic);
+}
+
+void dynamic_create(struct registry *registry, const struct request *request, struct response *response)
+{
+        CLEANUP(buf_deinit) struct buf path = { 0 };
+        const struct resource *member;
+
+        if (request->method != METHOD_POST || !names_collection(request->path)) {
+                create(registry, request->path, request, response);
+                return;
+        }
+        buf_append_span(&path, request->path);
+        append_member_name(registry, &path);
+        if (!buf_ok(&path)) {
+                response_error(response, CODE_UNAVAILABLE, "out of memory");
+                return;
+        }
+        create(registry, buf_span(&path), request, response);
+        member = response->code == CODE_CREATED ? registry_find(registry, buf_span(&path)) : NULL;
+        if (member)
+                response->location = span_of_string(member->path + request->path.n);
 }
 
 static int restore(struct registry *registry, const struct stored_resource *stored)

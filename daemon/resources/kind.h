@@ -109,6 +109,9 @@ struct kind {
         /* What `rt` says in /.well-known/core when the config says nothing; NULL: nothing. */
         const char *resource_type;
 
+        /* Rules between the keys; as in struct conf_variant. NULL: none. */
+        const char *(*check)(const void *fields, const void **ret_member);
+
         /* `conf->fields` is the kind's own struct. 0, or -errno after one line in the log. */
         int (*create)(struct resource *resource, const struct conf_resource *conf, void **ret_self);
         /* A changed config for a living resource; on error the old state goes on. NULL: cannot change. */

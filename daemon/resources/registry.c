@@ -35,6 +35,7 @@ const struct conf_variant *registry_kinds(size_t *ret_n)
                         .n_rows = kinds[i]->n_rows,
                         .size = kinds[i]->conf_size,
                         .doc = kinds[i]->doc,
+                        .check = kinds[i]->check,
                 };
         *ret_n = ARRAY_LEN(kinds);
         return variants;

@@ -109,13 +109,22 @@ static bool is_dtls_port(const struct security *security, uint16_t port)
         return false;
 }
 
-/* In host order; 0 when it can not be told. */
-static uint16_t port_of(const struct sockaddr_storage *address)
+/* In host order; 0 when it can not be told. libcoap's addresses are not aligned for what they are cast to. */
+static uint16_t port_of(const void *address)
 {
-        if (address->ss_family == AF_INET)
-                return ntohs(((const struct sockaddr_in *)address)->sin_port);
-        if (address->ss_family == AF_INET6)
-                return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+        struct sockaddr_in6 six;
+        struct sockaddr_in four;
+        sa_family_t family;
+
+        memcpy(&family, (const uint8_t *)address + offsetof(struct sockaddr, sa_family), sizeof(family));
+        if (family == AF_INET) {
+                memcpy(&four, address, sizeof(four));
+                return ntohs(four.sin_port);
+        }
+        if (family == AF_INET6) {
+                memcpy(&six, address, sizeof(six));
+                return ntohs(six.sin6_port);
+        }
         return 0;
 }
 

@@ -14,7 +14,7 @@ class Certificates:
         self.folder = Path(folder)
         for name in ("ca", "other-ca"):
             self._key(name)
-            self._certificate(name, "--generate-self-signed", 'cn = "Test CA"\nca\ncert_signing_key\n')
+            self._certificate(name, "--generate-self-signed", 'cn = "Test CA"\nca\ncert_signing_key\ncrl_signing_key\n')
         names = 'dns_name = "localhost"\nip_address = "127.0.0.1"\nip_address = "::1"\n'
         self._signed("server", "ca", f'cn = "localhost"\n{names}tls_www_server\nsigning_key\n')
         self._signed("client", "ca", 'cn = "ops"\ntls_www_client\nsigning_key\n')
@@ -31,7 +31,9 @@ class Certificates:
         self[f"{name}.key"].chmod(0o600)
 
     def _certificate(self, name, how, template, *more):
-        self[f"{name}.template"].write_text(template + "expiration_days = 90\n")
+        if "expiration_date" not in template:
+            template += "expiration_days = 90\n"
+        self[f"{name}.template"].write_text(template)
         self._tool(how, "--template", f"{name}.template", "--load-privkey", f"{name}.key", *more,
                    "--outfile", f"{name}.crt")
 
@@ -39,6 +41,23 @@ class Certificates:
         self._key(name)
         self._certificate(name, "--generate-certificate", template,
                           "--load-ca-certificate", f"{authority}.crt", "--load-ca-privkey", f"{authority}.key")
+
+    def client_named(self, name, more=""):
+        """NAME.crt of ca.crt, for the client CN=NAME."""
+        if not self[f"{name}.crt"].exists():
+            self._signed(name, "ca", f'cn = "{name}"\ntls_www_client\nsigning_key\n{more}')
+
+    def self_signed(self, name):
+        self._key(name)
+        self._certificate(name, "--generate-self-signed", 'cn = "ops"\ntls_www_client\nsigning_key\n')
+
+    def revocations(self, *names):
+        """The list of ca.crt that names these clients."""
+        self["crl.template"].write_text("crl_next_update = 90\ncrl_number = 1\n")
+        self["revoked.pem"].write_text("".join(self[f"{name}.crt"].read_text() for name in names))
+        self._tool("--generate-crl", "--load-ca-certificate", "ca.crt", "--load-ca-privkey", "ca.key",
+                   "--load-certificate", "revoked.pem", "--template", "crl.template", "--outfile", "ca.crl")
+        return self["ca.crl"]
 
     def psk(self):
         """The group security.psk."""

@@ -74,6 +74,6 @@ def pytest_runtest_makereport(item, call):
     if report.failed and call.when == "call":
         for daemon in getattr(item, "coapd_daemons", ()):
             text = daemon.log + (f"--- run {daemon.runs}, still there\n{daemon.stderr}" if daemon.running else "")
-            report.sections.append((f"coapd {daemon.folder.name}", text[-20000:]))
-            report.sections.append(("its config", daemon.file.read_text()))
+            report.sections.append((f"coapd {daemon.folder.name}", text[-8000:]))
+            report.sections.append(("its config", daemon.file.read_text()[:3000]))
     return report

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * WebSocket frames (RFC 6455, 5.2) made whole before libcoap sees any byte of them.
+ *
+ * libcoap 4.3.4 and 4.3.5 read a frame into their stack. Of one that comes in pieces they forget the first ones:
+ * what another client has sent meanwhile stands in their place. Of one that is too long they read over the end
+ * when they can not send their close frame. So what is read here are whole frames that fit, or nothing.
+ */
+#ifndef COAPD_ENDPOINTS_WEBSOCKET_H
+#define COAPD_ENDPOINTS_WEBSOCKET_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* The payload that libcoap takes, its COAP_RXBUFFER_SIZE. */
+enum { WEBSOCKET_PAYLOAD_MOST = 1472 };
+
+struct websocket;
+
+/* NULL: no memory. */
+struct websocket *websocket_new(void);
+void websocket_free(struct websocket *websocket);
+
+/* Reads from the transport: more than 0 bytes, or 0 and less as the transport has it. */
+typedef ssize_t websocket_below(void *below, void *to, size_t n);
+
+enum { WEBSOCKET_CUT = -0x7ffffff };
+
+/*
+ * Reads up to `n` bytes, never of two frames at once: first the lines of the HTTP handshake as they come, then
+ * frames. Returns what it read; or what `read` returned if that was not more than 0; or WEBSOCKET_CUT for ever
+ * when a frame is longer than libcoap takes.
+ *
+ * It never reads more from below than what it returns and the rest of one frame, so that who waits for bytes
+ * below misses nothing.
+ */
+ssize_t websocket_read(struct websocket *websocket, websocket_below *read, void *below, void *to, size_t n);
+
+#endif

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""coapd as a command: --check and its exit codes, wrong arguments, and what SIGHUP applies."""
+
+import re
+import subprocess
+
+import coap
+import pytest
+from daemon import BINARY, SANITIZED, free_port
+
+
+def run(*arguments):
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_check_valid(coapd):
+    daemon = coapd(start=False)
+    result = run("-c", daemon.file, "--check")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not (daemon.folder / "observers").exists()
+
+
+def test_check_reports_every_error(coapd):
+    daemon = coapd(start=False)
+    daemon.file.write_text(
+        'endpoints = ( { uri = "coap://127.0.0.1:99999"; } );\n'
+        'resources = ( { path = "time"; kind = "tme"; },\n'
+        '              { path = "x"; kind = "static"; contents = "x"; } );\n'
+        "server: { log_level = 7; };\n"
+        'dynamc: { enable = true; };\n'
+    )
+    result = run("-c", daemon.file, "--check")
+    assert result.returncode == 1
+    errors = (result.stdout + result.stderr).splitlines()
+    lines = {int(m.group(1)) for e in errors if (m := re.match(re.escape(str(daemon.file)) + r":(\d+): ", e))}
+    assert lines >= {1, 2, 3, 4, 5}, errors
+    assert any("dynamic" in e for e in errors if ":5:" in e)  # the nearest key that there is
+
+
+def test_check_syntax_error(coapd):
+    daemon = coapd(start=False)
+    daemon.file.write_text("endpoints = (\n  { uri = \n);\n")
+    result = run("--check", "-c", daemon.file)
+    assert result.returncode == 1
+    assert re.search(r"coapd\.conf:\d+: ", result.stdout + result.stderr)
+
+
+def test_check_missing_file(tmp_path):
+    result = run("--check", "-c", tmp_path / "nowhere.conf")
+    assert result.returncode == 1 and "nowhere.conf" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["-x"], ["-c"], ["--check", "more"]])
+def test_wrong_usage(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2 and "usage" in result.stderr.lower()
+
+
+def test_help_and_version():
+    assert "--check" in run("--help").stdout
+    assert re.match(r"coapd \d+\.", run("--version").stdout)
+
+
+def test_invalid_config_does_not_start(coapd):
+    daemon = coapd(start=False, resources=[{"path": "x", "kind": "nosuch"}])
+    daemon.start(wait=False)
+    assert daemon.wait() == 1
+    assert "nosuch" in daemon.log
+
+
+def test_examples_are_valid(coapd, tmp_path):
+    """Every example of conf/, with its paths moved to where this test may write."""
+    from pathlib import Path
+
+    folder = Path(__file__).parents[2] / "conf"
+    files = sorted([*folder.glob("*.conf"), *folder.glob("examples/*.conf")])
+    assert files
+    for file in files:
+        copy = tmp_path / file.name
+        copy.write_text(file.read_text().replace("/var/lib/coapd", str(tmp_path)))
+        result = run("-c", copy, "--check")
+        if re.search(r"^\s*[^/\n]*\"/etc/coapd/", file.read_text(), re.M):
+            continue  # wants keys that only the operator has
+        assert result.returncode == 0, (file, result.stderr)
+
+
+# --- SIGHUP ---
+
+
+def greeting(text="hello", **more):
+    return {"path": "motd", "kind": "static", "content": text, **more}
+
+
+def test_reload_nothing_new(coapd):
+    daemon = coapd()
+    assert "reloaded" in daemon.reload()
+    daemon.alive()
+
+
+def test_reload_order_of_states(coapd):
+    """sd_notify(3): RELOADING=1 with a timestamp, then READY=1."""
+    daemon = coapd()
+    daemon.reload()
+    told = ("READY", "RELOADING", "MONOTONIC_USEC")
+    states = [s.split("=")[0] for s in daemon.states if s.split("=")[0] in told]
+    assert states == ["READY", "RELOADING", "MONOTONIC_USEC", "READY"]
+
+
+def test_reload_adds_changes_and_removes(coapd):
+    daemon = coapd(resources=[greeting(), greeting(path="gone")])
+    with daemon.client() as client:
+        kept, gone = client.observe("motd"), client.observe("gone")
+        daemon.write_config(resources=[greeting("new"), greeting("added", path="added")])
+        daemon.reload()
+        assert kept.fresh().payload == b"new"
+        assert gone.next().text == "4.04"
+        assert client.get("added").payload == b"added"
+        assert client.get("gone").text == "4.04"
+        assert client.nothing(0.2)
+
+
+def test_reload_keeps_dynamic_resources(coapd):
+    daemon = coapd()
+    with daemon.client() as client:
+        client.put("value", b"1")
+        watch = client.observe("value")
+        daemon.write_config(dynamic={"enable": True, "prefix": [""], "max_size": 10})
+        daemon.reload()
+        assert client.get("value").payload == b"1"
+        assert client.put("value", b"x" * 11).text == "4.13"
+        client.put("value", b"2")
+        assert watch.fresh().payload == b"2"
+
+
+def test_reload_of_an_invalid_config_changes_nothing(coapd):
+    daemon = coapd(resources=[greeting()])
+    with daemon.client() as client:
+        watch = client.observe("motd")
+        daemon.write_config(resources=[greeting("new"), {"path": "x", "kind": "nosuch"}])
+        log = daemon.reload()
+        assert "nosuch" in log and "not reloaded" in log
+        assert client.get("motd").payload == b"hello"
+        assert client.nothing(0.2)
+        daemon.write_config(resources=[greeting("newer")])
+        daemon.reload()
+        assert watch.fresh().payload == b"newer"
+
+
+def test_reload_of_a_missing_file(coapd):
+    daemon = coapd()
+    daemon.file.unlink()
+    assert "not reloaded" in daemon.reload()
+    daemon.alive()
+
+
+def test_reload_log_level(coapd):
+    daemon = coapd()
+    with daemon.client() as client:
+        client.get("time")
+        assert "debug" not in daemon.stderr
+        daemon.write_config(server={"log_level": "debug"})
+        assert "server.log_level" in daemon.reload()
+        client.get("time")
+        assert "debug" in daemon.stderr
+
+
+def test_reload_says_what_needs_a_restart(coapd):
+    daemon = coapd()
+    daemon.write_config(server={"log_level": "info", "session_timeout": 77})
+    log = daemon.reload()
+    assert re.search(r"server\.session_timeout.*restart", log)
+
+
+def test_reload_opens_a_new_endpoint(coapd):
+    daemon = coapd()
+    more = free_port()
+    daemon.write_config(endpoints=["coap://127.0.0.1:{port}", f"coap://127.0.0.1:{more}"])
+    log = daemon.reload()
+    with coap.Client(more) as client:
+        assert client.get("time").text == "2.05"
+    assert "restart" in log  # [::1] is left out, and closes only then
+
+
+def test_many_reloads(coapd):
+    """Nothing is left behind: memory and descriptors stay."""
+    daemon = coapd(resources=[greeting(path=f"r{i}") for i in range(50)])
+    for i in range(3):
+        daemon.reload()
+    daemon.alive()  # what it does behind READY=1 is done
+    rss, descriptors = daemon.rss(), daemon.descriptors()
+    for i in range(40):
+        daemon.write_config(resources=[greeting(str(i), path=f"r{k}") for k in range(i % 2, 50)])
+        daemon.reload()
+    daemon.alive()
+    assert daemon.descriptors() == descriptors
+    assert SANITIZED or daemon.rss() - rss < 2 << 20

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The examples of conf/examples/ that show a kind of resource: coapd runs with each, and it does what it says."""
+
+import re
+from pathlib import Path
+
+import coap
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "conf/examples"
+
+
+@pytest.fixture
+def example(coapd):
+    """example(NAME, OLD=NEW...) runs coapd with that file, but for its ports, its state, and what is replaced."""
+
+    def run(name, replace=(), prepare=lambda folder: None):
+        daemon = coapd(start=False)
+        text = (EXAMPLES / name).read_text().replace(":5683\"", f":{daemon.port}\"")
+        text = text.replace("/var/lib/coapd", str(daemon.folder))
+        for old, new in replace:
+            assert old in text
+            text = text.replace(old, str(new))
+        assert not re.search(r":568\d\"", text)
+        daemon.file.write_text(text)
+        prepare(daemon.folder)
+        return daemon.start()
+
+    return run
+
+
+def test_static_file(example):
+    daemon = example("static-file.conf")
+    with daemon.client() as client:
+        assert client.get("motd").payload == b"hello"
+        assert client.get("state").content_format == coap.JSON
+        assert client.get("about").payload == Path("/etc/os-release").read_bytes()
+
+
+def test_dynamic(example):
+    daemon = example("dynamic.conf")
+    with daemon.client() as client:
+        assert client.put("devices/lamp", b'{"on":false,"level":3}', content_format=coap.JSON).text == "2.01"
+        assert client.request(coap.IPATCH, "devices/lamp", payload=b'{"on":true}', content_format=52).text == "2.04"
+        assert client.get("devices/lamp").payload == b'{"on":true,"level":3}'
+        assert client.post(["readings", ""], b"21.5").location.startswith("readings/")
+        assert client.put("elsewhere", b"x").text == "4.04"

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Whatever comes in: coapd lives, answers, and takes no more memory.
+
+All of it is drawn from a seed, so that a failure comes again."""
+
+import contextlib
+import os
+import random
+import socket
+
+import coap
+import pytest
+from certificates import PSK_IDENTITY, PSK_KEY
+from clients import tls_psk_context
+from coap_stream import CSM, Closed, StreamClient, WebSocketClient
+from daemon import SANITIZED, free_port
+
+SEED = int(os.environ.get("COAPD_TEST_SEED", "1"))
+# Small limits, so that what a mutated PUT creates is bounded and the memory it takes is soon all taken.
+LIMITS = {"enable": True, "prefix": [""], "max_resources": 40, "max_size": 2000, "max_total_size": 20000}
+RESOURCES = [
+    {"path": "time", "kind": "time"},
+    {"path": "long", "kind": "static", "content": "x" * 5000},
+]
+
+
+def valid_messages(rng):
+    """Messages of every sort that coapd answers."""
+    mid = rng.randrange(65536)
+    token = rng.randbytes(rng.choice([0, 1, 4, 8, 13, 40]))
+    kind = rng.choice([coap.CON, coap.NON])
+    path = rng.choice(["time", "long", ".well-known/core", "new/%d" % rng.randrange(60), "a/b/c/d/e", ""])
+    method = rng.choice([coap.GET] * 4 + [coap.PUT, coap.POST, coap.DELETE, coap.FETCH, coap.PATCH, coap.IPATCH])
+    more = []
+    for number, value in (
+        (coap.OBSERVE, rng.choice([b"", b"\1"])), (coap.ACCEPT, coap.uint(rng.choice([0, 40, 50, 257]))),
+        (coap.CONTENT_FORMAT, coap.uint(rng.choice([0, 50, 65000]))), (coap.IF_MATCH, rng.randbytes(rng.randrange(9))),
+        (coap.IF_NONE_MATCH, b""), (coap.ETAG, rng.randbytes(rng.randrange(1, 9))), (coap.URI_HOST, b"host"),
+        (coap.BLOCK1, coap.uint(rng.randrange(1 << rng.choice([4, 8, 24])))), (coap.SIZE1, coap.uint(rng.getrandbits(32))),
+        (coap.BLOCK2, coap.uint(rng.randrange(1 << rng.choice([4, 8, 24])))), (coap.SIZE2, b""),
+        (coap.HOP_LIMIT, b"\5"), (coap.NO_RESPONSE, b"\2"), (coap.REQUEST_TAG, rng.randbytes(rng.randrange(9))),
+        (coap.ECHO, rng.randbytes(8)), (coap.PROXY_URI, b"coap://127.0.0.1/x"), (coap.OSCORE, rng.randbytes(6)),
+        (coap.Q_BLOCK1, b"\6"), (coap.Q_BLOCK2, b"\6"), (rng.randrange(65536), rng.randbytes(rng.randrange(40))),
+    ):
+        if rng.random() < 0.15:
+            more.append((number, value))
+    return coap.Message(
+        method, type=kind, mid=mid, token=token,
+        options=coap.request_options(path, query=rng.choice([[], ["secs"], ["rt=x", "a=b"]]), extra=more),
+        payload=rng.randbytes(rng.choice([0, 0, 3, 64, 1024])),
+    )
+
+
+def mutated(rng, data):
+    data = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 5])):
+        if not data:
+            break
+        at = rng.randrange(len(data))
+        how = rng.randrange(6)
+        if how == 0:
+            data[at] ^= 1 << rng.randrange(8)
+        elif how == 1:
+            data[at] = rng.choice([0, 0xFF, 0x7F, 0x80, 0xD0, 0xE0, 0xDD, 0xEE])
+        elif how == 2:
+            del data[at:]
+        elif how == 3:
+            data[at:at] = rng.randbytes(rng.randrange(1, 20))
+        elif how == 4:
+            data[at:at] = bytes([rng.choice([0xD0, 0xE0, 0x0D, 0x0E, 0xF0, 0x0F])]) * rng.randrange(1, 5)
+        else:
+            data += data[at:]
+    return bytes(data[:1400])
+
+
+def datagrams(rng, count):
+    for _ in range(count):
+        how = rng.random()
+        if how < 0.15:
+            yield rng.randbytes(rng.randrange(0, 1400))
+        elif how < 0.25:
+            yield bytes([0x40 | rng.randrange(64)]) + rng.randbytes(rng.randrange(0, 60))
+        else:
+            yield mutated(rng, valid_messages(rng).encode())
+
+
+def test_datagrams(coapd):
+    daemon = coapd(resources=RESOURCES, dynamic=LIMITS)
+    rng = random.Random(SEED)
+    rounds, each, ports = (3, 1000, 5) if SANITIZED else (6, 2000, 5)
+    memory = []
+    clients = [daemon.client(host) for host in ("127.0.0.1", "::1") for _ in range(ports)]
+    try:
+        for _ in range(rounds):
+            for i, data in enumerate(datagrams(rng, each)):
+                client = clients[i % len(clients)]
+                client.send_raw(data)
+                if i % 100 == 99:
+                    # What is not read is lost, which is fine; what is not served would be, too, but is not.
+                    drain(clients)
+                    assert daemon.running
+                    with daemon.client() as sane:
+                        assert sane.get("time").text == "2.05"
+            daemon.alive()
+            memory.append(daemon.rss())
+    finally:
+        for client in clients:
+            client.close()
+    if not SANITIZED:
+        # The first rounds fill what is bounded.
+        assert memory[-1] - memory[1] < 1 << 20, memory
+
+
+def drain(clients):
+    for client in clients:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client.socket.recv(2048, socket.MSG_DONTWAIT)
+
+
+def test_mutated_requests_do_not_stop_observers(coapd):
+    daemon = coapd(resources=RESOURCES, dynamic=LIMITS)
+    rng = random.Random(SEED + 1)
+    with daemon.client() as watcher, daemon.client("::1") as rude:
+        watch = watcher.observe("time")
+        for data in datagrams(rng, 1500):
+            rude.send_raw(data)
+        for _ in range(3):
+            assert watch.fresh().text == "2.05"
+
+
+def test_responses_and_resets_from_nowhere(coapd):
+    """Messages that only a server sends."""
+    daemon = coapd()
+    rng = random.Random(SEED + 2)
+    with daemon.client() as client:
+        for _ in range(500):
+            message = valid_messages(rng)
+            message.type = rng.randrange(4)
+            message.code = rng.choice([0, 0x45, 0x84, 0xA0, 0x5F, 0xE1, 0xE2, 0x1F, 0x20, 0x60])
+            client.send(message)
+    daemon.alive()
+
+
+def test_sources_of_all_ports(coapd):
+    """A session for every port is forgotten in time, and costs little meanwhile."""
+    daemon = coapd(server={"log_level": "info", "max_sessions": 200})
+    before = daemon.rss()
+    for _ in range(2000):
+        with daemon.client() as client:
+            client.send(coap.Message(coap.GET, type=coap.NON, options=coap.request_options("time")))
+            client.receive(10)
+    if not SANITIZED:
+        assert daemon.rss() - before < 2 << 20
+    daemon.alive()
+
+
+# --- streams ---
+
+
+def stream_garbage(rng):
+    for _ in range(60 if SANITIZED else 150):
+        how = rng.randrange(6)
+        if how == 0:
+            yield rng.randbytes(rng.randrange(1, 3000))
+        elif how == 1:  # a length of 4 GiB
+            yield b"\xf8\xff\xff\xff\xff\x01" + rng.randbytes(100)
+        elif how == 2:  # 7 MiB, within what libcoap takes
+            yield b"\xf0\x00\x70\x00\x00\x01" + rng.randbytes(100)
+        elif how == 3:
+            yield b"".join(mutated(rng, valid_messages(rng).encode_stream()) for _ in range(5))
+        elif how == 4:
+            yield coap.Message(CSM, options=[(rng.randrange(20), rng.randbytes(rng.randrange(9)))]).encode_stream()
+        else:
+            yield mutated(rng, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def test_tcp(coapd):
+    daemon = coapd(endpoints=["coap+tcp://127.0.0.1:{port}", "coap://127.0.0.1:{port}"], resources=RESOURCES, dynamic=LIMITS)
+    rng = random.Random(SEED + 3)
+    with StreamClient(daemon.port) as bystander:
+        for sane_start in (False, True):
+            memory = []
+            for i, data in enumerate(stream_garbage(rng)):
+                with contextlib.suppress(OSError, Closed), StreamClient(daemon.port, csm=sane_start) as client:
+                    client.send_raw(data)
+                if i % 20 == 19:
+                    assert bystander.get("time").text == "2.05"
+                    memory.append(daemon.rss())
+            if not SANITIZED:
+                assert memory[-1] - memory[1] < 1 << 20, memory
+    daemon.alive()
+
+
+def test_tcp_claims_and_waits(coapd):
+    """Connections that claim a large message and send nothing more do not take the memory they claim."""
+    daemon = coapd(endpoints=["coap+tcp://127.0.0.1:{port}", "coap://127.0.0.1:{port}"])
+    clients = []
+    try:
+        before = daemon.rss()
+        for _ in range(50):
+            clients.append(StreamClient(daemon.port))
+            clients[-1].send_raw(b"\xf0\x00\x70\x00\x00\x01" + b"x" * 100)
+        daemon.alive()
+        if not SANITIZED:
+            assert daemon.rss() - before < 4 << 20
+    finally:
+        for client in clients:
+            client.close()
+    daemon.alive()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_websocket(coapd, certificates, secure):
+    port = free_port()
+    daemon = coapd(
+        endpoints=["coap://127.0.0.1:{port}", f"coap{'s' if secure else ''}+ws://127.0.0.1:{port}"],
+        resources=RESOURCES, dynamic=LIMITS, security={"psk": certificates.psk()} if secure else None,
+    )
+    rng = random.Random(SEED + 4)
+    tls = tls_psk_context(PSK_IDENTITY, PSK_KEY) if secure else None
+    frames = lambda one: [  # noqa: E731
+        lambda: one.frame(mutated(rng, valid_messages(rng).encode_websocket())),
+        lambda: mutated(rng, one.frame(valid_messages(rng).encode_websocket())),
+        lambda: one.frame(rng.randbytes(rng.randrange(0, 5000)), opcode=rng.randrange(16)),
+        lambda: bytes([0x82, 0xFF]) + b"\xff" * 8 + rng.randbytes(300),
+        lambda: bytes([0x82, 0xFE, 0xFF, 0xFF]) + rng.randbytes(3000),
+        lambda: bytes([0x82, 0x05]) + b"plain",
+        lambda: rng.randbytes(rng.randrange(1, 2000)),
+        lambda: one.frame(b""),
+    ]
+    with WebSocketClient(port, tls=tls) as bystander:
+        for i in range(40 if secure or SANITIZED else 150):
+            with contextlib.suppress(OSError, Closed), WebSocketClient(port, tls=tls, csm=i % 2 == 0) as client:
+                for _ in range(4):
+                    client.send_raw(rng.choice(frames(client))())
+            if i % 10 == 9:
+                assert bystander.get("time").text == "2.05"
+    daemon.alive()
+
+
+def test_websocket_handshakes(coapd):
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}", f"coap://127.0.0.1:{free_port()}"])
+    rng = random.Random(SEED + 5)
+    good = (b"GET /.well-known/coap HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: coap\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n")
+    for _ in range(60 if SANITIZED else 200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", daemon.port)) as one:
+            one.sendall(rng.choice([
+                mutated(rng, good), good[: rng.randrange(len(good))], b"A" * rng.randrange(3000),
+                good.replace(b"AAAA==", rng.randbytes(4) + b"=" * rng.randrange(300)),
+                good.replace(b"coap\r\n", b"x" * rng.randrange(2000) + b"\r\n"), b"\r\n" * 50, b"\0" * 200,
+            ]))
+    with WebSocketClient(daemon.port) as sane:
+        assert sane.get("time").text == "2.05"
+
+
+def test_half_a_websocket_frame_at_the_end(coapd):
+    """Stopped while frames are half in."""
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}"])
+    clients = [WebSocketClient(daemon.port) for _ in range(5)]
+    for client in clients:
+        client.send_raw(client.frame(b"x" * 1400)[:20])
+    with WebSocketClient(daemon.port) as sane:
+        assert sane.get("time").text == "2.05"
+        for client in clients:
+            client.send_raw(b"y" * 1000)
+        daemon.stop()
+    for client in clients:
+        client.close()
+
+
+def test_dtls(coapd, certificates):
+    """Garbage instead of, and in the middle of, handshakes."""
+    port = free_port()
+    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", f"coaps://127.0.0.1:{port}"], security={"psk": certificates.psk()})
+    rng = random.Random(SEED + 6)
+    hello = bytes.fromhex(
+        "16feff0000000000000000003b010000300000000000000030fefd" + "11" * 32 + "0000000400a800ff01000002" + "0000"
+    )
+    with coap.Client(port) as client:
+        for _ in range(400 if SANITIZED else 1500):
+            client.send_raw(rng.choice([mutated(rng, hello), rng.randbytes(rng.randrange(200)), hello]))
+    daemon.alive()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`static` with a file: its format, its reload, and what --check says of a bad one."""
+
+import subprocess
+
+import coap
+import pytest
+
+
+def resource(**more):
+    return [{"path": "page", "kind": "static", **more}]
+
+
+@pytest.mark.parametrize("name, number", [("a.json", 50), ("a.TXT", 0), ("a.unknown", 42), ("a", 42)])
+def test_format_by_name(coapd, tmp_path, name, number):
+    (tmp_path / name).write_bytes(b"\0\xffbytes")
+    daemon = coapd(resources=resource(file=tmp_path / name))
+    with daemon.client() as client:
+        got = client.get("page")
+        assert (got.payload, got.content_format) == (b"\0\xffbytes", number)
+
+
+def test_format_by_key(coapd, tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    daemon = coapd(resources=resource(file=tmp_path / "a.json", content_format="application/cbor"))
+    with daemon.client() as client:
+        assert client.get("page").content_format == coap.CBOR
+
+
+def test_relative_and_large(coapd):
+    """A relative name counts from the config's folder; the body goes out in blocks."""
+    daemon = coapd(start=False, resources=resource(file="large.bin"))
+    body = bytes(i * 7 % 251 for i in range(200_000))
+    (daemon.folder / "large.bin").write_bytes(body)
+    daemon.start()
+    with daemon.client() as client:
+        assert client.get_blocks("page", 1024).payload == body
+
+
+def test_reload_tells_observers(coapd, tmp_path):
+    file = tmp_path / "page.txt"
+    file.write_text("one")
+    daemon = coapd(resources=resource(file=file))
+    with daemon.client() as client:
+        watch = client.observe("page")
+        assert watch.first.payload == b"one"
+        file.write_text("two")
+        assert client.get("page").payload == b"one"
+        daemon.reload()
+        assert watch.fresh().payload == b"two"
+
+
+def test_reload_without_the_file_keeps_the_old(coapd, tmp_path):
+    file = tmp_path / "page.txt"
+    file.write_text("one")
+    daemon = coapd(resources=resource(file=file))
+    file.unlink()
+    assert "does not exist" in daemon.reload()
+    with daemon.client() as client:
+        assert client.get("page").payload == b"one"
+
+
+@pytest.mark.parametrize(
+    "keys, complaint",
+    [
+        ({}, "neither content nor file"),
+        ({"content": "x", "file": "/etc/hostname"}, "both content and file"),
+        ({"file": "/nowhere/at/all"}, "does not exist"),
+        ({"file": "/etc"}, "is not a regular file"),
+    ],
+)
+def test_check(coapd, keys, complaint):
+    daemon = coapd(start=False, resources=resource(**keys))
+    result = subprocess.run(daemon.command("--check"), capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == 1
+    assert complaint in result.stdout + result.stderr
+    assert f"{daemon.file}:" in result.stdout + result.stderr
+
+
+def test_check_size(coapd, tmp_path):
+    with open(tmp_path / "huge", "wb") as huge:
+        huge.truncate(16 * 1024 * 1024 + 1)
+    daemon = coapd(start=False, resources=resource(file=tmp_path / "huge"))
+    result = subprocess.run(daemon.command("--check"), capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == 1 and "too large" in result.stdout + result.stderr

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Observations (RFC 7641) of every kind of client, from registration to end."""
+
+import coap
+import pytest
+from clients import CoapClient, aiocoap_run, node
+
+LAMP = [{"path": "lamp", "kind": "static", "content": "off"}, {"path": "time", "kind": "time"}]
+
+
+def switch(daemon, content):
+    """A change of a static resource, by a reload."""
+    daemon.write_config(resources=[{**LAMP[0], "content": content}, *LAMP[1:]])
+    daemon.reload()
+
+
+@pytest.mark.parametrize("kind", [coap.CON, coap.NON])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_registration(coapd, kind, host):
+    daemon = coapd(resources=LAMP)
+    with daemon.client(host) as client:
+        watch = client.observe("lamp", type=kind)
+        assert (watch.first.text, watch.first.payload) == ("2.05", b"off")
+        assert watch.first.type == (coap.ACK if kind == coap.CON else coap.NON)
+        assert watch.number is not None
+        for content in ("on", "off", "on"):
+            switch(daemon, content)
+            assert watch.fresh().payload == content.encode()
+
+
+def test_deregistration(coapd):
+    """RFC 7641, 3.6: a GET with Observe 1 and the same token."""
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        goodbye = watch.cancel()
+        assert (goodbye.text, goodbye.observe) == ("2.05", None)
+        switch(daemon, "on")
+        assert client.nothing(0.3)
+
+
+def test_reset_ends_it(coapd):
+    """RFC 7641, 3.6: the RST of a client that has forgotten ends the observation, of CON and of NON."""
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        client.acknowledge = False
+        watch = client.observe("lamp")
+        switch(daemon, "on")
+        note = watch.next()
+        client.send(coap.Message(0, type=coap.RST, mid=note.mid))
+        client.ping()  # behind the RST
+        switch(daemon, "off")
+        assert client.nothing(0.3)
+
+
+def test_silence_ends_it(coapd):
+    """A confirmable notification that nobody acknowledges ends the observation, if only after its retransmissions.
+
+    Here that is seen as: the same message comes again."""
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        client.acknowledge = False
+        watch = client.observe("lamp")
+        for i in range(12):
+            switch(daemon, str(i))
+            note = watch.next()
+            if note.type == coap.CON:
+                break
+        else:
+            pytest.fail("twelve notifications and none confirmable")
+        client.seen.clear()
+        again = watch.next(6)
+        assert (again.mid, again.type) == (note.mid, coap.CON)
+
+
+def test_one_in_six_is_confirmable(coapd):
+    """RFC 7641, 4.5: so that a client which is gone is found out."""
+    daemon = coapd()
+    with daemon.client() as writer, daemon.client() as client:
+        writer.put("value", b"0")
+        watch = client.observe("value")
+        kinds = []
+        for i in range(1, 19):
+            writer.put("value", b"%d" % i)
+            kinds.append(watch.fresh().type)
+        assert kinds.count(coap.CON) >= 2 and coap.NON in kinds
+
+
+def test_same_token_again(coapd):
+    """RFC 7641, 3.3.1: registering again with the token refreshes, it does not double."""
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        watch = client.observe("lamp", token=b"same")
+        again = client.observe("lamp", token=b"same")
+        assert again.first.observe is not None
+        switch(daemon, "on")
+        assert watch.fresh().payload == b"on"
+        assert client.nothing(0.3)
+
+
+def test_accept_is_kept(coapd):
+    """Notifications are of the format that the registration accepted."""
+    daemon = coapd()
+    with daemon.client() as writer, daemon.client() as client:
+        writer.put("value", b"{}", content_format=coap.JSON)
+        watch = client.observe("value", accept=coap.JSON)
+        writer.put("value", b"[]", content_format=coap.JSON)
+        assert watch.fresh().payload == b"[]"
+        writer.put("value", b"text", content_format=coap.TEXT)
+        # RFC 7641, 4.2: no representation of that format any more: 4.06 and the end.
+        assert watch.next().text == "4.06"
+        writer.put("value", b"{}", content_format=coap.JSON)
+        assert client.nothing(0.3)
+
+
+def test_refused_registration_is_a_plain_get(coapd):
+    """RFC 7641, 4.1: the error or the answer comes without an Observe option."""
+    daemon = coapd(resources=[{**LAMP[0], "observable": False}])
+    with daemon.client() as client:
+        assert client.observe("lamp").first.observe is None
+        assert client.observe("nowhere").first.text == "4.04"
+        assert client.observe("nowhere").first.observe is None
+        assert client.observe(".well-known/core").first.observe is None
+
+
+def test_max_age_covers_the_pause(coapd):
+    daemon = coapd(resources=[{**LAMP[0], "max_age": 7}])
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        assert watch.first.max_age == 7
+        daemon.write_config(resources=[{**LAMP[0], "content": "on", "max_age": 9}])
+        daemon.reload()
+        assert watch.fresh().max_age == 9
+
+
+def test_etags_of_a_registration(coapd):
+    """RFC 7641, 3.3.2: with ETags in the registration, a notification may be 2.03."""
+    daemon = coapd()
+    with daemon.client() as writer, daemon.client() as client:
+        writer.put("value", b"a")
+        etag = client.get("value").etag
+        watch = client.observe("value", extra=[(coap.ETAG, etag)])
+        assert watch.first.text == "2.03" and watch.first.observe is not None
+        writer.put("value", b"b")
+        assert watch.fresh().payload == b"b"
+        writer.put("value", b"a")
+        back = watch.fresh()
+        assert (back.text, back.payload, back.etag) == ("2.03", b"", etag)
+
+
+def test_removal_by_reload(coapd):
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        daemon.write_config(resources=LAMP[1:])
+        daemon.reload()
+        assert watch.next().text == "4.04"
+
+
+@pytest.mark.parametrize("scheme", ["coap", "coap+tcp", "coap+ws"])
+def test_coap_client(coapd, scheme):
+    daemon = coapd(endpoints=[scheme + "://127.0.0.1:{port}"])
+    with CoapClient(daemon.uri("time?secs", scheme)) as client:
+        seconds = [int(client.line()) for _ in range(3)]
+    assert seconds == list(range(seconds[0], seconds[0] + 3))
+
+
+@pytest.mark.parametrize("scheme", ["coap", "coap+tcp"])
+def test_aiocoap(coapd, scheme):
+    import aiocoap
+
+    daemon = coapd(endpoints=[scheme + "://127.0.0.1:{port}"])
+
+    async def body(context):
+        request = context.request(
+            aiocoap.Message(code=aiocoap.GET, uri=daemon.uri("time?secs", scheme), observe=0)
+        )
+        seconds = [int((await request.response).payload)]
+        async for note in request.observation:
+            seconds.append(int(note.payload))
+            if len(seconds) == 4:
+                request.observation.cancel()
+                return seconds
+
+    seconds = aiocoap_run(body)
+    assert seconds == list(range(seconds[0], seconds[0] + 4))
+
+
+def test_node_coap(coapd):
+    daemon = coapd()
+    for host in ("127.0.0.1", "::1"):
+        notes = node("client.js", "get", daemon.uri("time?secs", host=host), '{"observe": 3}')
+        seconds = [int(note["payload"]) for note in notes]
+        assert seconds == list(range(seconds[0], seconds[0] + 3))
