@@ -4,9 +4,9 @@
  * each peer has proved with them.
  *
  * DTLS and TLS belong to GnuTLS below libcoap, and the credentials here are GnuTLS's own, installed on each
- * session as libcoap sets it up (tls.c): so pre-shared keys, certificates and raw public keys are offered side
- * by side, lists of revocations hold, client certificates may be optional, and nothing is parsed again for a
- * handshake. OSCORE belongs to libcoap (oscore.c).
+ * session as libcoap sets it up (tls.c): so pre-shared keys, certificates and raw public keys are offered
+ * side by side, lists of revocations hold, client certificates may be optional, and nothing is parsed again
+ * for a handshake. OSCORE belongs to libcoap (oscore.c).
  */
 #ifndef COAPD_SECURITY_SECURITY_H
 #define COAPD_SECURITY_SECURITY_H
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include <coap3/coap.h>
+#include <gnutls/gnutls.h>
 
 #include "base/span.h"
 #include "config/config.h"
@@ -66,14 +67,18 @@ bool security_has_tls(const struct security *security);
 bool security_has_oscore(const struct security *security);
 
 /*
- * A datagram that has come in on an endpoint's descriptor, before libcoap sees it, as recvmsg() gave it: false
- * when it is not to see it, because it is the first word of a DTLS handshake and was answered here, without
- * remembering anything of its sender. Whatever libcoap does not get this way it checks by itself.
+ * A datagram that has come in on an endpoint's descriptor, before libcoap sees it, as recvmsg() gave it:
+ * false when it is not to see it, because it is the first word of a DTLS handshake and was answered here,
+ * without remembering anything of its sender. Whatever libcoap does not get this way it checks by itself.
  */
 bool security_admit(struct security *security, int fd, const struct msghdr *message, size_t n);
 
 /* To be called once in a while, and not from within libcoap: makes room among unfinished handshakes. */
 void security_tidy(struct security *security);
+
+/* To be asked before libcoap reads from a TLS or DTLS session: true when its peer has begun anew meanwhile.
+ */
+bool security_peer_has_closed(gnutls_session_t gnutls);
 
 /*
  * To be called first thing in every handler of requests that libcoap calls: says whose message is at hand.

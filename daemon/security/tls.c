@@ -130,7 +130,8 @@ static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_sessi
 }
 
 /* See tls.h. Called by libcoap alone, for each session of a server, with the session as transport pointer. */
-void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls, gnutls_handshake_simple_hook_func func)
+void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls,
+                                                     gnutls_handshake_simple_hook_func func)
 {
         static void (*real)(gnutls_session_t, gnutls_handshake_simple_hook_func);
         coap_session_t *session = gnutls_transport_get_ptr(gnutls);
@@ -218,7 +219,8 @@ static void learn_psk(struct peer *peer)
 {
         gnutls_datum_t username;
 
-        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 || username.size > sizeof(peer->name))
+        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 ||
+            username.size > sizeof(peer->name))
                 return;
         memcpy(peer->name, username.data, username.size);
         peer->name_n = username.size;
@@ -333,8 +335,9 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
 
 /*
  * A device that was restarted comes back from the same port, while its old session is still up here. libcoap
- * would hand the hello to that session, which ignores it; and as each try counts as activity, the device could
- * stay out for good (RFC 6347, 4.2.8). libcoap holds its lock here, so it has to end the session by itself.
+ * would hand the hello to that session, which ignores it; and as each try counts as activity, the device
+ * could stay out for good (RFC 6347, 4.2.8). libcoap holds its lock here, so it has to end the session by
+ * itself.
  */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random)
 {
@@ -350,19 +353,15 @@ void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct sp
         stale_peers++;
 }
 
-/* The hello has reached the old session: that hears that the peer has closed. */
-ssize_t gnutls_record_recv(gnutls_session_t gnutls, void *data, size_t n)
+bool tls_peer_has_closed(gnutls_session_t gnutls)
 {
-        static __typeof__(gnutls_record_recv) *real;
         struct peer *peer = stale_peers ? peer_of(gnutls) : NULL;
 
-        if (!real)
-                real = (__typeof__(real))dlsym(RTLD_NEXT, "gnutls_record_recv");
         if (!peer || !peer->stale)
-                return real ? real(gnutls, data, n) : GNUTLS_E_UNIMPLEMENTED_FEATURE;
+                return false;
         peer->stale = false;
         stale_peers--;
-        return 0;
+        return true;
 }
 
 void tls_tidy(struct tls *tls)

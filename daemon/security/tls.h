@@ -4,8 +4,9 @@
  *
  * libcoap sets each of them up itself and offers no call to give it credentials. But while doing so it calls
  * gnutls_handshake_set_post_client_hello_function(), and the executable's own function of that name takes
- * precedence over the one of the shared GnuTLS: there our credentials go in, and a struct peer with them, that
- * lives as long as the GnuTLS session. For libcoap the context has pre-shared keys, whatever there really is.
+ * precedence over the one of the shared GnuTLS: there our credentials go in, and a struct peer with them,
+ * that lives as long as the GnuTLS session. For libcoap the context has pre-shared keys, whatever there
+ * really is.
  */
 #ifndef COAPD_SECURITY_TLS_H
 #define COAPD_SECURITY_TLS_H
@@ -33,6 +34,10 @@ void tls_identify(const coap_session_t *session, struct identity *who);
 
 /* A ClientHello whose sender is where it says has come from `at`, and goes to libcoap now. */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random);
+
+/* About to be read from: whether a new hello has reached this old session, which then has ended. True once.
+ */
+bool tls_peer_has_closed(gnutls_session_t gnutls);
 
 /* Ends handshakes that take the room of others. Not from within libcoap. */
 void tls_tidy(struct tls *tls);
