@@ -71,7 +71,7 @@ static int set_up(void **state)
         return 0;
 }
 
-static void stop(struct fixture *f)
+static void stop_process(struct fixture *f)
 {
         coap_free_context(f->context);
         endpoints_free(f->endpoints);
@@ -81,7 +81,7 @@ static void stop(struct fixture *f)
 
 static int tear_down(void **state)
 {
-        stop(*state);
+        stop_process(*state);
         free(*state);
         while (n_stored > 0) {
                 close(stored[--n_stored].fd);
@@ -184,7 +184,7 @@ static void answers_what_came_between_two_runs(void **state)
         assert_int_equal(start(f), 0);
         assert_int_equal(n_stored, 3);
         for (int restart = 0; restart < 3; restart++) {
-                stop(f);
+                stop_process(f);
                 for (int i = 0; i < 3; i++) {
                         client[i] = connect_to(SOCK_DGRAM, hosts[i], i < 2 ? port : wide);
                         assert_int_equal(send(client[i], get, sizeof get, 0), sizeof get);
@@ -211,7 +211,7 @@ static void accepts_who_connected_between_two_runs(void **state)
         add_entry(f, TRANSPORT_TCP, "::", port);
         add_entry(f, TRANSPORT_WS, "127.0.0.1", web);
         assert_int_equal(start(f), 0);
-        stop(f);
+        stop_process(f);
         tcp = connect_to(SOCK_STREAM, "127.0.0.1", port);
         ws = connect_to(SOCK_STREAM, "127.0.0.1", web);
         assert_true(tcp >= 0 && ws >= 0);
@@ -235,7 +235,7 @@ static void gives_up_what_nobody_wants(void **state)
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", a);
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", b);
         assert_int_equal(start(f), 0);
-        stop(f);
+        stop_process(f);
         f->config.endpoints.n = 1;
         assert_int_equal(start(f), 0);
         assert_int_equal(n_dropped, 1);
@@ -261,7 +261,7 @@ static void goes_from_one_address_to_another(void **state)
                 add_entry(f, TRANSPORT_TCP, hosts[i], port);
                 assert_int_equal(start(f), 0);
                 assert_int_equal(n_stored, 2);
-                stop(f);
+                stop_process(f);
         }
 }
 
@@ -274,12 +274,12 @@ static void tells_dual_stack_from_ipv6_only(void **state)
 
         add_entry(f, TRANSPORT_UDP, "::", port);
         assert_int_equal(start(f), 0);
-        stop(f);
+        stop_process(f);
         add_entry(f, TRANSPORT_UDP, "0.0.0.0", port);
         assert_int_equal(start(f), 0);
         assert_int_equal(n_dropped, 1);
         assert_int_equal(n_stored, 2);
-        stop(f);
+        stop_process(f);
         four = connect_to(SOCK_DGRAM, "127.0.0.1", port);
         six = connect_to(SOCK_DGRAM, "::1", port);
         send(four, get, sizeof get, 0);
@@ -288,7 +288,7 @@ static void tells_dual_stack_from_ipv6_only(void **state)
         assert_int_equal(n_dropped, 1);
         assert_true(is_answered(f, four));
         assert_true(is_answered(f, six));
-        stop(f);
+        stop_process(f);
         f->config.endpoints.n = 1;
         assert_int_equal(start(f), 0);
         assert_int_equal(n_dropped, 3);
@@ -322,11 +322,11 @@ static void keeps_groups_in_line(void **state)
         entry->multicast = (struct conf_strings){ one, 1 };
         assert_int_equal(start(f), 0);
         assert_true(is_member(AF_INET, "224.0.1.201"));
-        stop(f);
+        stop_process(f);
         /* The same group: the same socket, which is a member already. */
         assert_int_equal(start(f), 0);
         assert_int_equal(n_dropped, 0);
-        stop(f);
+        stop_process(f);
         /* Others: another socket. */
         entry->multicast = (struct conf_strings){ two, 2 };
         assert_int_equal(start(f), 0);
@@ -342,7 +342,7 @@ static void keeps_groups_in_line(void **state)
         assert_true(is_member(AF_INET, "224.0.1.201"));
         assert_false(is_member(AF_INET, "224.0.1.202"));
         assert_int_equal(n_stored, 1);
-        stop(f);
+        stop_process(f);
         assert_int_equal(start(f), 0);
         assert_int_equal(n_dropped, 1);
         entry->multicast.n = 0;
@@ -420,7 +420,7 @@ static void keeps_what_a_reload_adds(void **state)
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", b);
         assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
         assert_int_equal(n_stored, 2);
-        stop(f);
+        stop_process(f);
         fd = connect_to(SOCK_DGRAM, "127.0.0.1", b);
         send(fd, get, sizeof get, 0);
         assert_int_equal(start(f), 0);
