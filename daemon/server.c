@@ -327,7 +327,6 @@ static int start_context(struct server *server)
         coap_context_set_session_timeout(server->context, (unsigned)conf->session_timeout);
         coap_context_set_max_token_size(server->context, TOKEN_MAX);
         coap_context_set_max_idle_sessions(server->context, (unsigned)conf->max_sessions);
-        websocket_tls_ask(security_peer_has_closed);
         return security_attach(server->security, server->context);
 }
 

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <dlfcn.h>
+#include <gnutls/gnutls.h>
 
 #include "endpoints/websocket.h"
 
@@ -17,8 +18,6 @@ static struct {
         ssize_t (*recv)(gnutls_session_t session, void *to, size_t n);
         void (*deinit)(gnutls_session_t session);
 } real;
-
-static bool (*has_closed)(gnutls_session_t session);
 
 /* ISO C has no conversion from what dlsym() returns to a function. */
 static void find_real(const char *name, void *to)
@@ -44,11 +43,6 @@ void websocket_tls_guard(coap_session_t *session)
         gnutls_session_set_ptr(tls, guard ? guard : (void *)(uintptr_t)&no_memory);
 }
 
-void websocket_tls_ask(bool (*peer_has_closed)(gnutls_session_t session))
-{
-        has_closed = peer_has_closed;
-}
-
 static ssize_t read_record(void *below, void *to, size_t n)
 {
         return real.recv(below, to, n);
@@ -61,8 +55,6 @@ INTERPOSED ssize_t gnutls_record_recv(gnutls_session_t session, void *to, size_t
 
         if (!real.recv)
                 find_real("gnutls_record_recv", &real.recv);
-        if (has_closed && has_closed(session))
-                return 0;
         if (!guard)
                 return real.recv(session, to, n);
         r = guard == &no_memory ? WEBSOCKET_CUT : websocket_read(guard, read_record, session, to, n);

@@ -116,17 +116,19 @@ static bool is_client_hello(const uint8_t *p, size_t n)
 
 static struct source source_of(const struct msghdr *message)
 {
-        const struct sockaddr *address = message->msg_name;
+        struct sockaddr_storage address = { 0 }; /* libcoap's are not aligned for what they are cast to */
         struct identity who = { .kind = IDENTITY_NONE };
-        struct source source = { .family = address->sa_family };
+        struct source source = { 0 };
 
-        identity_set_address(&who, address);
+        memcpy(&address, message->msg_name, MIN(message->msg_namelen, sizeof(address)));
+        source.family = address.ss_family;
+        identity_set_address(&who, (const struct sockaddr *)&address);
         if (who.has_address)
                 memcpy(source.address, who.address, sizeof(source.address));
-        if (address->sa_family == AF_INET)
-                source.port = ((const struct sockaddr_in *)message->msg_name)->sin_port;
-        else if (address->sa_family == AF_INET6)
-                source.port = ((const struct sockaddr_in6 *)message->msg_name)->sin6_port;
+        if (address.ss_family == AF_INET)
+                source.port = ((const struct sockaddr_in *)&address)->sin_port;
+        else if (address.ss_family == AF_INET6)
+                source.port = ((const struct sockaddr_in6 *)&address)->sin6_port;
         return source;
 }
 

@@ -69,6 +69,7 @@ static void peer_gone(gnutls_ext_priv_data_t data)
         if (*link)
                 *link = peer->same_bucket;
         unlink_peer(peer);
+        peer->peers->n_stale -= peer->stale;
         keys_unref(peer->keys);
         names_deinit(&peer->names);
         free(peer);
@@ -160,6 +161,15 @@ static size_t counter_of(const struct peer *peer)
 
         memcpy(words, peer->at.remote, sizeof(words));
         return (size_t)((words[0] ^ words[1] * 0x9e3779b97f4a7c15u) * 0x9e3779b97f4a7c15u >> 54) % COUNTERS;
+}
+
+void peers_end_stale(struct peers *peers)
+{
+        for (struct peer *peer = peers->n_stale ? peers->up : NULL, *next; peer; peer = next) {
+                next = peer->next;
+                if (peer->stale)
+                        coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
+        }
 }
 
 void peers_make_room(struct peers *peers, size_t most)

@@ -43,7 +43,7 @@ struct peer {
 struct peers {
         struct peer *half_open, *up;
         struct peer *oldest_half_open;
-        size_t n_half_open;
+        size_t n_half_open, n_stale;
         struct peer *buckets[PEERS_BUCKETS];
 };
 
@@ -59,6 +59,9 @@ struct peer_address peer_address_of(const struct identity *remote, uint16_t remo
 
 /* Whether the handshake is done. */
 bool peer_is_up(struct peer *peer);
+
+/* Ends the sessions that are. Not to be called from within libcoap. */
+void peers_end_stale(struct peers *peers);
 
 /*
  * With more than `most` handshakes on their way, ends old ones of the addresses that have more than their

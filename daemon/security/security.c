@@ -191,11 +191,6 @@ void security_identify(struct security *security, const coap_session_t *session,
         *ret_who = who;
 }
 
-bool security_peer_has_closed(gnutls_session_t gnutls)
-{
-        return tls_peer_has_closed(gnutls);
-}
-
 bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span token,
                                struct span recipient_id, struct span id_context)
 {

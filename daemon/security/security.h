@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 
 #include <coap3/coap.h>
-#include <gnutls/gnutls.h>
 
 #include "base/span.h"
 #include "config/config.h"
@@ -75,10 +74,6 @@ bool security_admit(struct security *security, int fd, const struct msghdr *mess
 
 /* To be called once in a while, and not from within libcoap: makes room among unfinished handshakes. */
 void security_tidy(struct security *security);
-
-/* To be asked before libcoap reads from a TLS or DTLS session: true when its peer has begun anew meanwhile.
- */
-bool security_peer_has_closed(gnutls_session_t gnutls);
 
 /*
  * To be called first thing in every handler of requests that libcoap calls: says whose message is at hand.

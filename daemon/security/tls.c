@@ -22,9 +22,6 @@ struct tls {
         struct tls *next;
 };
 
-/* How many peers are stale, so that nobody has to look who is while none is. */
-static unsigned stale_peers;
-
 /*
  * Every context with keys of ours. An exception to "no mutable globals": the function that GnuTLS and libcoap
  * share by its name has no user pointer.
@@ -130,8 +127,7 @@ static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_sessi
 }
 
 /* See tls.h. Called by libcoap alone, for each session of a server, with the session as transport pointer. */
-void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls,
-                                                     gnutls_handshake_simple_hook_func func)
+void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls, gnutls_handshake_simple_hook_func func)
 {
         static void (*real)(gnutls_session_t, gnutls_handshake_simple_hook_func);
         coap_session_t *session = gnutls_transport_get_ptr(gnutls);
@@ -219,8 +215,7 @@ static void learn_psk(struct peer *peer)
 {
         gnutls_datum_t username;
 
-        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 ||
-            username.size > sizeof(peer->name))
+        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 || username.size > sizeof(peer->name))
                 return;
         memcpy(peer->name, username.data, username.size);
         peer->name_n = username.size;
@@ -335,9 +330,8 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
 
 /*
  * A device that was restarted comes back from the same port, while its old session is still up here. libcoap
- * would hand the hello to that session, which ignores it; and as each try counts as activity, the device
- * could stay out for good (RFC 6347, 4.2.8). libcoap holds its lock here, so it has to end the session by
- * itself.
+ * would hand the hello to that session, which ignores it; and as each try counts as activity, the device could
+ * stay out for good (RFC 6347, 4.2.8). The session ends with libcoap's turn, and the next try finds it gone.
  */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random)
 {
@@ -350,22 +344,12 @@ void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct sp
         if (span_equal(random, span_of(known.data, known.size)))
                 return; /* it only came twice */
         peer->stale = true;
-        stale_peers++;
-}
-
-bool tls_peer_has_closed(gnutls_session_t gnutls)
-{
-        struct peer *peer = stale_peers ? peer_of(gnutls) : NULL;
-
-        if (!peer || !peer->stale)
-                return false;
-        peer->stale = false;
-        stale_peers--;
-        return true;
+        tls->peers.n_stale++;
 }
 
 void tls_tidy(struct tls *tls)
 {
+        peers_end_stale(&tls->peers);
         peers_make_room(&tls->peers, MAX_HALF_OPEN);
 }
 

@@ -35,10 +35,6 @@ void tls_identify(const coap_session_t *session, struct identity *who);
 /* A ClientHello whose sender is where it says has come from `at`, and goes to libcoap now. */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random);
 
-/* About to be read from: whether a new hello has reached this old session, which then has ended. True once.
- */
-bool tls_peer_has_closed(gnutls_session_t gnutls);
-
 /* Ends handshakes that take the room of others. Not from within libcoap. */
 void tls_tidy(struct tls *tls);
 
