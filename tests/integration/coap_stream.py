@@ -2,6 +2,7 @@
 """CoAP over TCP and over WebSockets (RFC 8323), as bare as coap.py."""
 
 import base64
+import ctypes
 import os
 import socket
 import ssl
@@ -12,6 +13,11 @@ from coap import GET, Message, Timeout, decode_options, request_options, uint
 
 CSM, PING, PONG, RELEASE, ABORT = (7 << 5 | n for n in range(1, 6))
 MAX_MESSAGE_SIZE, BLOCK_WISE = 2, 4  # options of a CSM
+
+
+# OpenSSL's error queue belongs to the thread: what one broken connection leaves in it is taken for an error of the
+# next read of another.
+clear_errors = ctypes.CDLL("libcrypto.so.3").ERR_clear_error
 
 
 class Closed(Exception):
@@ -57,6 +63,7 @@ class StreamClient:
         if left <= 0:
             raise Timeout(f"nothing came; waiting: {self.inbox}")
         self.socket.settimeout(left)
+        clear_errors()
         try:
             data = self.socket.recv(65536)
         except (TimeoutError, ssl.SSLWantReadError) as error:
