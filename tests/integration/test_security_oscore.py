@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""OSCORE observers over restarts, and what the access rules say to them then."""
+
+import re
+import select
+import sqlite3
+
+import pytest
+
+from clients import CoapClient, coap_client
+
+SECRET, SALT = "0102030405060708090a0b0c0d0e0f10", "9e7ca92223786340"
+CLOCK = re.compile(r"\w{3} \d\d \d\d:\d\d:\d\d")
+
+
+def context(*recipients):
+    return {"oscore": [{"sender_id": "01", "recipient_ids": list(recipients), "master_secret": SECRET,
+                        "master_salt": SALT}]}
+
+
+def only(subject):
+    return [{"path": "/time", "methods": ["GET", "OBSERVE"], "allow": [subject]}]
+
+
+@pytest.fixture
+def client_files(tmp_path):
+    """-E of coap-client for the recipient id 02 of the server."""
+    conf = tmp_path / "oscore-client"
+    conf.write_text(f'master_secret,hex,"{SECRET}"\nmaster_salt,hex,"{SALT}"\nsender_id,hex,"02"\n'
+                    'recipient_id,hex,"01"\n')
+    return f"{conf},{tmp_path}/oscore-client-sequence"
+
+
+def line(client, seconds=10):
+    """The next line, or None when none comes."""
+    ready = select.select([client.process.stdout], [], [], seconds)[0]
+    return client.line() if ready else None
+
+
+def ticks(client, n):
+    """The next n notifications are the clock's."""
+    seen = []
+    while len(seen) < n:
+        text = line(client)
+        assert text is not None, f"no notification within 10 s after {seen}"
+        if CLOCK.fullmatch(text):
+            seen.append(text)
+    return seen
+
+
+def observer(daemon, client_files):
+    # Unbuffered: what it prints is to be seen at once.
+    return CoapClient("-v", "0", "-E", client_files, daemon.uri("time"), duration=60)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_an_oscore_observer_goes_on(coapd, client_files, how):
+    daemon = coapd(security=context("02"), access=only("oscore:02"))
+    with observer(daemon, client_files) as client:
+        ticks(client, 3)
+        for _ in range(2):
+            daemon.restart(how)
+            ticks(client, 3)
+
+
+def test_sequence_numbers_are_never_used_again(coapd, client_files):
+    daemon = coapd(security=context("02"), access=only("oscore:02"))
+    stored = []
+    with observer(daemon, client_files) as client:
+        for _ in range(3):
+            ticks(client, 2)
+            daemon.restart("kill")
+            with sqlite3.connect(f"file:{daemon.folder}/observe-counters?mode=ro", uri=True) as db:
+                stored += [row[0] for row in db.execute("SELECT max(reserved) FROM sequences")]
+    assert stored == sorted(set(stored)), stored
+
+
+def test_who_may_no_longer_observe_is_told_so_after_a_restart(coapd, client_files):
+    daemon = coapd(security=context("02", "03"), access=only("oscore:02"))
+    with observer(daemon, client_files) as client:
+        ticks(client, 2)
+        daemon.write_config(access=only("oscore:03"))
+        daemon.restart()
+        rest = [line(client, 5), line(client, 3)]
+        assert not any(CLOCK.fullmatch(text or "") for text in rest), rest
+
+
+def test_who_may_no_longer_observe_is_told_so_after_a_reload(coapd, client_files):
+    daemon = coapd(security=context("02", "03"), access=only("oscore:02"))
+    with observer(daemon, client_files) as client:
+        ticks(client, 2)
+        daemon.write_config(access=only("oscore:03"))
+        daemon.reload()
+        rest = [line(client, 3) for _ in range(4)]
+        assert not any(CLOCK.fullmatch(text or "") for text in rest[1:]), rest  # one may have been on its way
+
+
+def test_an_observer_whose_context_is_gone_hears_nothing(coapd, client_files):
+    daemon = coapd(security=context("02", "03"), access=only("oscore:02"))
+    with observer(daemon, client_files) as client:
+        ticks(client, 2)
+        daemon.write_config(security=context("03"), access=only("oscore:03"))
+        daemon.restart()
+        rest = [line(client, 5), line(client, 3)]
+        assert not any(CLOCK.fullmatch(text or "") for text in rest), rest
+        # It is kept, for the day that the context is back.
+        daemon.write_config(security=context("02"), access=only("oscore:02"))
+        daemon.restart()
+        ticks(client, 2)
+
+
+def test_a_recipient_that_is_taken_out_is_a_stranger_at_once(coapd, client_files):
+    daemon = coapd(security=context("02", "03"), access=only("oscore:02") + only("anyone"))
+    ask = ["-v", "0", "-E", client_files, daemon.uri("time")]
+    assert CLOCK.fullmatch(coap_client(*ask).stdout.strip())
+    daemon.write_config(security=context("03"), access=only("oscore:03"))
+    daemon.reload()
+    result = coap_client(*ask)
+    assert result.stderr.startswith("4.01"), result
