@@ -45,6 +45,7 @@ struct conf_resource {
         struct conf_strings resource_types; /* key `rt` */
         struct conf_strings interfaces;     /* key `if` */
         bool observable;
+        bool confirmable;  /* every notification, not just one in a few */
         bool hidden;       /* not listed in /.well-known/core */
         long long max_age; /* seconds, -1: not sent, so that the default of RFC 7252, 5.10.5 holds */
         void *fields;      /* the kind's own struct, by its conf_variant */

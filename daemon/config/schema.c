@@ -88,6 +88,9 @@ static const struct conf_row resource_rows[] = {
           .doc = "The interface descriptions (RFC 6690, 3.2) shown in /.well-known/core." },
         { ROW(CONF_BOOL, conf_resource, observable), .flags = CONF_RELOAD, .fallback = "true",
           .doc = "Whether clients may observe the resource (RFC 7641)." },
+        { ROW(CONF_BOOL, conf_resource, confirmable), .fallback = "false", .flags = CONF_RELOAD,
+          .doc = "Whether every notification is to be acknowledged by the client, and sent again until it is. "
+                 "Otherwise one in six is." },
         { ROW(CONF_BOOL, conf_resource, hidden), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Leaves the resource out of /.well-known/core. It is reachable all the same." },
         { ROW(CONF_INT, conf_resource, max_age), .flags = CONF_RELOAD, .fallback = "-1", .min = -1,

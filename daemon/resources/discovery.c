@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "resources/internal.h"
 
-enum { FORMAT_LINK = 40, MAX_FORMATS = 8, REMEMBERED = 8 };
+enum { FORMAT_LINK = 40, REMEMBERED = 8 };
 
 struct remembered {
         const coap_session_t *session;

@@ -116,12 +116,16 @@ static void dynamic_get(void *self, const struct request *request, struct respon
 static void replace_content(struct dynamic *dynamic, struct representation *content)
 {
         struct registry *registry = dynamic->resource->registry;
+        bool same_format = content->content_format == dynamic->content->content_format;
 
         registry->counts.dynamic_bytes += content->size - dynamic->content->size;
         representation_unref(dynamic->content);
         dynamic->content = content;
         discovery_changed(registry->discovery);
-        resource_changed(dynamic->resource);
+        if (same_format)
+                resource_changed(dynamic->resource);
+        else
+                resource_changed_format(dynamic->resource);
 }
 
 /* Takes `content` over. */

@@ -12,6 +12,8 @@
 #include "resources/message.h"
 #include "resources/registry.h"
 
+enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
+
 struct resource {
         struct registry *registry;
         struct resource *prev, *next;
@@ -22,6 +24,7 @@ struct resource {
         const struct conf_resource *conf; /* NULL: dynamic */
         sd_event_source *timer;
         bool gone;     /* deleted in this turn of the loop; libcoap still holds the handle */
+        bool evicting; /* its observers are being told that its content format is another now */
         bool observed; /* somebody registered since the last resource_changed() that found nobody */
 };
 

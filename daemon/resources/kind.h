@@ -139,6 +139,12 @@ int resource_wake_at(struct resource *resource, uint64_t realtime_us);
 /* The content changed: tells the observers. Returns whether there are any. */
 bool resource_changed(struct resource *resource);
 
+/*
+ * The same where the content format is another one now: the observers are told 4.06 and are none any more
+ * (RFC 7641, 4.2).
+ */
+bool resource_changed_format(struct resource *resource);
+
 /* The path as configured, for the log. */
 const char *resource_path(const struct resource *resource);
 

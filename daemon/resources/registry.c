@@ -98,12 +98,17 @@ static struct resource *resource_new(struct registry *registry, const struct kin
         return resource;
 }
 
+static int notification_mode(const struct conf_resource *conf)
+{
+        return conf && conf->confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON : COAP_RESOURCE_FLAGS_NOTIFY_NON;
+}
+
 /* Hands the resource to libcoap, which can from now on find and observe it. */
 static int resource_publish(struct resource *resource)
 {
         struct registry *registry = resource->registry;
         coap_resource_t *handle = coap_resource_init(coap_make_str_const(resource->path),
-                                                     COAP_RESOURCE_FLAGS_NOTIFY_NON);
+                                                     notification_mode(resource->conf));
 
         if (!handle)
                 return -ENOMEM;
@@ -174,13 +179,23 @@ static int on_bury(sd_event_source *source, void *user)
         struct resource *next;
 
         (void)source;
+        registry->host.kick(registry->host.user);
         for (struct resource *resource = registry->first; resource; resource = next) {
                 next = resource->next;
+                resource->evicting = false;
                 if (resource->gone)
                         registry_remove(registry, resource);
         }
         registry->host.kick(registry->host.user);
         return 0;
+}
+
+/* Once libcoap has sent what it has to. */
+static void bury_soon(struct registry *registry)
+{
+        if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
+                log_error("resources that were deleted are kept for now");
+        registry->host.yield(registry->host.user);
 }
 
 /*
@@ -191,9 +206,7 @@ void registry_remove_soon(struct registry *registry, struct resource *resource)
 {
         resource->gone = true;
         discovery_changed(registry->discovery);
-        if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
-                log_error("resource %s: its deletion is delayed", resource->path);
-        registry->host.yield(registry->host.user);
+        bury_soon(registry);
 }
 
 /* --- what the kinds ask for --- */
@@ -233,6 +246,16 @@ bool resource_changed(struct resource *resource)
         if (resource->observed)
                 registry->host.kick(registry->host.user);
         return resource->observed;
+}
+
+bool resource_changed_format(struct resource *resource)
+{
+        /* Until they are told nobody else registers: libcoap shows a handler no difference between the two. */
+        resource->evicting = true;
+        resource->evicting = resource_changed(resource);
+        if (resource->evicting)
+                bury_soon(resource->registry);
+        return resource->evicting;
 }
 
 /* --- the config --- */
@@ -279,10 +302,20 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
         return kind->create(resource, conf, &ret_planned->self);
 }
 
+static int only_format(const struct resource *resource)
+{
+        int formats[MAX_FORMATS];
+        size_t n = resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
+
+        return n == 1 ? formats[0] : -1;
+}
+
 /* The new state takes the place of the old one under the same handle, so that the observations stay. */
 static void swap_in(struct planned *planned)
 {
         struct resource *resource = planned->resource;
+        int format = only_format(resource);
+        bool watched;
 
         if (resource->kind->destroy)
                 resource->kind->destroy(resource->self);
@@ -291,7 +324,9 @@ static void swap_in(struct planned *planned)
         resource->conf = planned->conf;
         resource->self = planned->self;
         coap_resource_set_get_observable(resource->handle, planned->conf->observable);
-        if (resource_changed(resource) && resource->kind->observed)
+        coap_resource_set_mode(resource->handle, notification_mode(planned->conf));
+        watched = only_format(resource) == format ? resource_changed(resource) : resource_changed_format(resource);
+        if (watched && resource->kind->observed)
                 resource->kind->observed(resource->self);
 }
 

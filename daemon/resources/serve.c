@@ -140,6 +140,10 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
                 response_error(response, CODE_NOT_FOUND, "it was deleted");
                 return;
         }
+        if (resource->evicting && m->request.observe) {
+                response_error(response, CODE_NOT_ACCEPTABLE, "its content format has changed");
+                return;
+        }
         if (!resource->kind->handle[method]) {
                 response_error(response, CODE_METHOD_NOT_ALLOWED, "a resource of kind \"%s\" has no such method",
                                resource->kind->name);

@@ -122,6 +122,24 @@ def test_streams_on_the_wire(coapd):
     assert daemon.running
 
 
+@pytest.mark.parametrize("secure", [False, True])
+def test_websocket_frame_in_pieces(coapd, certificates, secure):
+    """With what others send between the pieces: libcoap itself would mix the two."""
+    security = {"psk": certificates.psk()} if secure else None
+    daemon = coapd(endpoints=[f"coap{'s' if secure else ''}+ws://127.0.0.1:{{port}}"], security=security)
+    context = tls_psk_context(PSK_IDENTITY, PSK_KEY) if secure else None
+    with WebSocketClient(daemon.port, tls=context) as slow, WebSocketClient(daemon.port, tls=context) as other:
+        for at in (1, 5, 13, 20, 700):
+            body = bytes([at % 256]) * 1300
+            put = coap.Message(coap.PUT, token=b"slow", options=coap.request_options("slow"), payload=body)
+            frame = slow.frame(put.encode_websocket())
+            slow.send_raw(frame[:at])
+            assert other.request(coap.PUT, "other", payload=b"other" * 250).text in ("2.01", "2.04")
+            slow.send_raw(frame[at:])
+            assert slow.receive(wanted=lambda m: m.token == b"slow").text in ("2.01", "2.04")
+            assert slow.get("slow").payload == body
+
+
 @pytest.mark.parametrize("size", [1473, 3000, 60000, 200000])
 def test_websocket_frame_too_large(coapd, size):
     """libcoap takes frames of 1472 bytes; a larger one ends its connection and nothing else."""

@@ -113,6 +113,49 @@ def test_accept_is_kept(coapd):
         assert client.nothing(0.3)
 
 
+def test_content_format_changes(coapd):
+    """RFC 7641, 4.2: what was registered for is there no more: 4.06 to all, and nobody observes."""
+    daemon = coapd()
+    with daemon.client() as writer, daemon.client() as client:
+        for _ in range(20):
+            writer.put("value", b"text", content_format=coap.TEXT)
+            watches = [client.observe("value"), client.observe("value", query="x"), client.observe("value", query="y", type=coap.NON)]
+            assert all(watch.first.observe is not None for watch in watches)
+            writer.put("value", b"{}", content_format=coap.JSON)
+            # Who comes now is not one of them.
+            late = writer.observe("value")
+            assert (late.first.text, late.first.content_format) == ("2.05", coap.JSON)
+            for watch in watches:
+                told = watch.next()
+                assert (told.text, told.observe) == ("4.06", None)
+            writer.put("value", b"[]", content_format=coap.JSON)
+            assert late.fresh().payload == b"[]"
+            late.cancel()
+        assert client.nothing(0.2)
+
+
+def test_content_format_changes_by_reload(coapd):
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        daemon.write_config(resources=[{**LAMP[0], "content_format": "application/json"}, *LAMP[1:]])
+        daemon.reload()
+        assert watch.next().text == "4.06"
+        switch(daemon, "on")
+        assert client.nothing(0.2)
+
+
+def test_confirmable(coapd):
+    """The key: every notification is acknowledged, and a reload changes it."""
+    daemon = coapd(resources=[{**LAMP[0], "confirmable": True}])
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        for i in range(8):
+            daemon.write_config(resources=[{**LAMP[0], "content": str(i), "confirmable": i < 4}])
+            daemon.reload()
+            assert watch.fresh().type == (coap.CON if i < 4 else coap.NON)
+
+
 def test_refused_registration_is_a_plain_get(coapd):
     """RFC 7641, 4.1: the error or the answer comes without an Observe option."""
     daemon = coapd(resources=[{**LAMP[0], "observable": False}])
