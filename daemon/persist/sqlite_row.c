@@ -68,6 +68,8 @@ static struct row_value read_value(sqlite3_stmt *statement, int column)
                 v.type = ROW_BLOB;
                 v.s.p = sqlite3_column_blob(statement, column);
                 v.s.n = (size_t)sqlite3_column_bytes(statement, column);
+                /* SQLite has no address for nothing; whoever copies nothing should have one. */
+                v.s.p = v.s.p ? v.s.p : (const uint8_t *)"";
                 break;
         default: /* we store no floating point: it can only be damage, and then the checksum says so */
                 break;
