@@ -32,6 +32,7 @@ struct rig {
         char folder[64];
         char files[3][96]; /* dynamic resources, observers, counters */
         uint16_t port;
+        int mark;
         struct conf_persist conf;
         struct metrics metrics;
         /* Of the present run: */
