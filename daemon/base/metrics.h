@@ -15,8 +15,10 @@
         X(responses_server_error, "5.xx responses")                                                          \
         X(notifications, "notifications built")                                                              \
         X(observations, "observations registered")                                                           \
+        X(observations_kept, "observations kept in the store now")                                           \
         X(transfers_refused, "block-wise bodies refused")                                                    \
         X(requests_denied, "requests denied by an access rule")                                              \
+        X(requests_too_many, "requests beyond the limit of their address")                                   \
         X(duplicates, "requests answered from memory")                                                       \
         X(datagrams_received, "datagrams received")                                                          \
         X(datagrams_sent, "datagrams sent")                                                                  \

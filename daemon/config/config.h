@@ -51,6 +51,13 @@ struct conf_resource {
         void *fields;      /* the kind's own struct, by its conf_variant */
 };
 
+struct conf_limits {
+        long long observations;        /* of all clients together */
+        long long transfers;           /* request bodies on their way in, block by block */
+        long long transfer_bytes;      /* of all of them together */
+        long long requests_per_second; /* from one address; 0: no limit */
+};
+
 struct conf_dynamic {
         bool enable;
         struct conf_strings prefix; /* paths under which clients may create; "" allows any */
@@ -128,6 +135,7 @@ struct config {
         struct conf_server server;
         struct conf_list endpoints; /* struct conf_endpoint */
         struct conf_list resources; /* struct conf_resource */
+        struct conf_limits limits;
         struct conf_dynamic dynamic;
         struct conf_persist persist;
         struct conf_security security;

@@ -181,12 +181,37 @@ static const struct conf_group persist_group = {
                "kept. Their folder must exist and coapd must be able to write there."
 };
 
+static const struct conf_row limit_rows[] = {
+        { ROW(CONF_INT, conf_limits, observations), .flags = CONF_RELOAD, .fallback = "1000000", .min = 1,
+          .max = 100000000, .unit = "observations",
+          .doc = "How many observations over UDP are kept at most. One more is answered 5.03. Counted by the "
+                 "engine \"sqlite\" while it keeps observers." },
+        { ROW(CONF_INT, conf_limits, transfers), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
+          .max = 1000000, .unit = "transfers",
+          .doc = "How many request bodies may be on their way in at a time, block by block. The one that was "
+                 "idle for the longest makes room for a new one; its client is told 4.08 and begins again." },
+        { ROW(CONF_INT, conf_limits, transfer_bytes), .flags = CONF_RELOAD, .fallback = "67108864",
+          .min = 65536, .max = 1LL << 40, .unit = "bytes",
+          .doc = "How much memory they may take together. It grows with what has arrived, never with what a "
+                 "client announces." },
+        { ROW(CONF_INT, conf_limits, requests_per_second), .flags = CONF_RELOAD, .fallback = "0", .min = 0,
+          .max = 10000000, .unit = "requests",
+          .doc = "How many requests one IPv4 address or one IPv6 /64 may send in a second, with bursts of "
+                 "twice as many; what is more is answered 4.29 with a Max-Age of one second (RFC 8516). 0 is "
+                 "no limit: behind one address there may be a whole field of devices." },
+};
+
+static const struct conf_group limits_group = { .name = "limits",
+                                                GROUP_OF(conf_limits, limit_rows),
+                                                .doc = "What clients may use up." };
+
 static const struct conf_row root_rows[] = {
         { ROW(CONF_GROUP, config, server), .group = &server_group },
         { ROW(CONF_LIST, config, endpoints), .group = &endpoint_group, .flags = CONF_SAMPLE | CONF_ADDABLE,
           .example = "(\n  { uri = \"coap://127.0.0.1:5683\"; },\n  { uri = \"coap://[::1]:5683\"; }\n)" },
         { ROW(CONF_LIST, config, resources), .group = &resource_group, .flags = CONF_SAMPLE | CONF_RELOAD,
           .example = "(\n  { path = \"time\"; kind = \"time\"; title = \"Clock\"; }\n)" },
+        { ROW(CONF_GROUP, config, limits), .group = &limits_group },
         { ROW(CONF_GROUP, config, dynamic), .group = &dynamic_group },
         { ROW(CONF_GROUP, config, persist), .group = &persist_group },
         { ROW(CONF_GROUP, config, security), .group = &conf_group_security },

@@ -85,6 +85,12 @@ static void on_change(void *user)
         arm(engine, (uint64_t)engine->conf->sync_interval);
 }
 
+static void count_observers(struct sqlite_engine *engine)
+{
+        if (engine->host->metrics)
+                engine->host->metrics->observations_kept = engine->observers.ids.n;
+}
+
 /* --- what libcoap tells; the int is for success and nobody looks at it --- */
 
 static int on_observe_added(coap_session_t *session, coap_subscription_t *subscription, coap_proto_t proto,
@@ -98,6 +104,7 @@ static int on_observe_added(coap_session_t *session, coap_subscription_t *subscr
                 store_observers_added(&engine->observers, subscription, listen, addresses,
                                       span_of(request->s, request->length),
                                       oscore ? span_of(oscore->s, oscore->length) : (struct span){ 0 });
+        count_observers(engine);
         return 1;
 }
 
@@ -107,6 +114,7 @@ static int on_observe_deleted(coap_session_t *session, coap_subscription_t *subs
 
         (void)session;
         store_observers_deleted(&engine->observers, subscription);
+        count_observers(engine);
         return 1;
 }
 

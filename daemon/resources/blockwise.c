@@ -57,6 +57,12 @@ int blockwise_new(size_t max_transfers, size_t max_bytes, struct blockwise **ret
         return 0;
 }
 
+void blockwise_set_bounds(struct blockwise *b, size_t max_transfers, size_t max_bytes)
+{
+        b->max_transfers = max_transfers;
+        b->max_bytes = max_bytes;
+}
+
 static uint32_t hash_of(const struct message *m)
 {
         uint64_t hash = 0xcbf29ce484222325U ^ (uintptr_t)m->session ^ (uint64_t)m->request.method << 56;

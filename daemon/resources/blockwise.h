@@ -15,6 +15,9 @@
 struct blockwise;
 
 int blockwise_new(size_t max_transfers, size_t max_bytes, struct blockwise **ret_blockwise);
+
+/* New bounds; what is beyond them gives way with the next block that comes. */
+void blockwise_set_bounds(struct blockwise *blockwise, size_t max_transfers, size_t max_bytes);
 void blockwise_free(struct blockwise *blockwise);
 
 /*

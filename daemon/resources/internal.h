@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "resources/blockwise.h"
 #include "resources/duplicates.h"
+#include "resources/ratelimit.h"
 #include "resources/message.h"
 #include "resources/registry.h"
 
@@ -34,6 +35,7 @@ struct registry {
         struct resource *first, *last;
         struct blockwise *blockwise;
         struct duplicates *duplicates;
+        struct ratelimit *ratelimit;
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         sd_event_source *refresh;

@@ -18,9 +18,6 @@ static const struct kind *const kinds[] = {
 };
 #undef KIND
 
-/* Bodies on their way in, over all clients. */
-enum { MAX_TRANSFERS = 1000, MAX_TRANSFER_BYTES = 64 * 1024 * 1024 };
-
 /* Answers kept for requests that may come again: about 2 MiB. */
 enum { MAX_REMEMBERED_ANSWERS = 8192 };
 
@@ -383,6 +380,8 @@ int registry_apply(struct registry *registry, const struct config *config)
                 }
         }
         registry->config = config;
+        blockwise_set_bounds(registry->blockwise, (size_t)config->limits.transfers,
+                             (size_t)config->limits.transfer_bytes);
         r = carry_out(registry, plan, n);
         free(plan);
         return r;
@@ -462,7 +461,10 @@ static int registry_init(struct registry *registry)
 
         /* coapd cuts and joins blocks itself: blockwise.h, message.h. */
         coap_context_set_block_mode(registry->host.context, 0);
-        r = blockwise_new(MAX_TRANSFERS, MAX_TRANSFER_BYTES, &registry->blockwise);
+        r = blockwise_new(0, 0, &registry->blockwise); /* bounded by registry_apply() */
+        if (r < 0)
+                return r;
+        r = ratelimit_new(&registry->ratelimit);
         if (r < 0)
                 return r;
         r = duplicates_new(MAX_REMEMBERED_ANSWERS, &registry->duplicates);
@@ -512,6 +514,7 @@ void registry_free(struct registry *registry)
         sd_event_source_disable_unref(registry->refresh);
         blockwise_free(registry->blockwise);
         duplicates_free(registry->duplicates);
+        ratelimit_free(registry->ratelimit);
         discovery_free(registry->discovery);
         free(registry);
 }

@@ -111,9 +111,18 @@ static void settle_content(const struct resource *resource, const struct message
                 response->code = CODE_VALID;
 }
 
-static void note_observation(struct resource *resource, const struct message *m, const struct response *response)
+static void note_observation(struct resource *resource, const struct message *m, struct response *response)
 {
-        if (!m->request.observe || response->code >> 5 != 2 || resource->observed)
+        const struct registry *registry = resource->registry;
+
+        if (!m->request.observe || response->code >> 5 != 2)
+                return;
+        /* libcoap has added it already; upon an error it takes it back. */
+        if (registry->host.metrics->observations_kept > (uint64_t)registry->config->limits.observations) {
+                response_error(response, CODE_UNAVAILABLE, "the limit of observations is reached");
+                return;
+        }
+        if (resource->observed)
                 return;
         resource->observed = true;
         if (resource->kind->observed)
@@ -226,7 +235,35 @@ static bool is_unsafe(const coap_pdu_t *request)
         return code != COAP_REQUEST_CODE_GET && code != COAP_REQUEST_CODE_FETCH;
 }
 
-/* Whether it was answered before, and now is again; else says whose request this is. */
+/*
+ * libcoap calls for requests and for notifications alike, and only requests count against a limit. A piggybacked
+ * answer is to a request; so is one to a NON message that registers nothing.
+ */
+static bool is_request(const coap_pdu_t *request, const coap_pdu_t *response_pdu)
+{
+        coap_opt_iterator_t iterator;
+
+        return coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
+               !coap_check_option(request, COAP_OPTION_OBSERVE, &iterator);
+}
+
+/* RFC 8516: 4.29 with the seconds to wait in Max-Age. */
+static bool too_many(struct registry *registry, const coap_session_t *session, const coap_pdu_t *request,
+                     coap_pdu_t *response_pdu)
+{
+        long long limit = registry->config->limits.requests_per_second;
+        uint8_t one_second = 1;
+
+        if (limit == 0 || !is_request(request, response_pdu) ||
+            ratelimit_pass(registry->ratelimit, coap_session_get_addr_remote(session), limit))
+                return false;
+        registry->host.metrics->requests_too_many++;
+        coap_pdu_set_code(response_pdu, (coap_pdu_code_t)CODE_TOO_MANY_REQUESTS);
+        coap_add_option(response_pdu, COAP_OPTION_MAXAGE, sizeof one_second, &one_second);
+        return true;
+}
+
+/* Whether it is answered already: as it was before, or with too many; else says whose request this is. */
 static bool begin(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                   coap_pdu_t *response_pdu)
 {
@@ -236,6 +273,8 @@ static bool begin(struct registry *registry, coap_session_t *session, const coap
                 registry->host.metrics->duplicates++;
                 return true;
         }
+        if (too_many(registry, session, request, response_pdu))
+                return true;
         registry->host.request_begins(registry->host.user, session, request);
         return false;
 }
