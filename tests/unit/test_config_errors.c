@@ -42,7 +42,7 @@ static const struct fixture_case key_cases[] = {
           "@/c:2: resources[0].knid: is not known, expected perhaps kind\n" },
         { ENDPOINT "serve: { };\n", "@/c:2: serve: is not known, expected perhaps server\n" },
         { ENDPOINT "xyzzy = 1;\n", "@/c:2: xyzzy: is not known, expected one of server, endpoints, "
-                                   "resources, dynamic, persist, security, access\n" },
+                                   "resources, limits, dynamic, persist, security, access\n" },
         { ENDPOINT "server: { loglevel = \"info\"; sesion_timeuot = 1; };\n",
           "@/c:2: server.loglevel: is not known, expected perhaps log_level\n"
           "@/c:2: server.sesion_timeuot: is not known, expected perhaps session_timeout\n" },
@@ -121,7 +121,7 @@ static const struct fixture_case value_cases[] = {
           "@/c:2: resources[0].kind: \"clock\" is not valid, expected one of \"time\", \"static\" and "
           "\"files\"\n"
           "@/c:2: resources[0].contnet: is not known, expected one of path, kind, title, rt, if, observable, "
-          "hidden, max_age\n" },
+          "confirmable, hidden, max_age\n" },
         { ENDPOINT
           "resources = ( { path = \"a\"; kind = \"static\"; content_format = \"html\"; limit = 10; } );\n",
           "@/c:2: resources[0].content: is missing, expected a string in double quotes\n"
