@@ -28,9 +28,9 @@ struct lane {
         struct log_gate refused, cut, dropped;
         /* The pump's, for its turn. */
         void *owner;
-        unsigned copies; /* of the event that libcoap has been given and has not come to yet */
-        unsigned share;  /* how many it was given */
-        bool dry;
+        unsigned copies; /* of its event that libcoap has been given and has not come to yet */
+        unsigned filled; /* how many datagrams the last look found */
+        bool ready;      /* and not read from yet */
 };
 
 /*

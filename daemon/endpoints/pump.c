@@ -5,9 +5,10 @@
  * libcoap reads one datagram for each ready event that coap_io_do_epoll() is given, and ends every such call
  * with a walk over all sessions, which costs as much as hundreds of requests once there are thousands of them.
  * So a turn hands it many copies of an endpoint's one event. Behind each copy libcoap calls recvmsg(), that is
- * pump_receive(), which reads by the batch and first sends the answers gathered so far. When nothing is left
- * to read, the remaining copies are struck out. A turn lasts a few times as long as the walk has been taking,
- * so that the walk's part of the time is bounded, whatever the number of peers.
+ * pump_receive(), which gives it datagrams that were read by the batch. When all are given out, the answers are
+ * sent by the batch, and what has become ready meanwhile, datagrams and streams, is written onto the rest of the
+ * tape of events. So one turn, with one walk, goes on for as long as there is work, up to a few times as long as
+ * the walk has been taking: its part of the time is bounded, whatever the number of peers.
  */
 #include "endpoints/pump.h"
 
@@ -15,28 +16,28 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <time.h>
 
 #include "base/util.h"
 #include "endpoints/lane.h"
 #include "endpoints/stream_gate.h"
+#include "endpoints/tape.h"
+#include "endpoints/wake_timer.h"
 
 #define USEC(n) ((uint64_t)(n) * 1000)
 #define MSEC(n) ((uint64_t)(n) * 1000000)
 
 enum {
-        READY_MOST = 64,
-        COPIES_LEAST = 16, /* of an endpoint's event in a turn */
-        COPIES_MOST = 1024,
-        WALKS_IN_A_TURN = 4, /* a turn is that many times as long as the walk at its end */
+        READY_MOST = 48,      /* events taken from the kernel at a time */
+        FEW = 4,              /* datagrams that are not worth a look for more */
+        BLIND_MOST = 8,       /* batches read on the guess that there is one, without asking what is ready */
+        WALKS_IN_A_TURN = 4,  /* a turn is that many times as long as the walk at its end */
 };
 
 #define TURN_LEAST MSEC(1)
 #define TURN_MOST MSEC(8)
-#define LINGER_LEAST USEC(50) /* a walk that takes less is not worth waiting for */
-#define TIMER_SLACK MSEC(250) /* how much too early libcoap's timer may fire */
+#define WALK_CHEAP USEC(5)   /* as cheap as the system calls of another turn */
+#define WALK_COSTLY USEC(50) /* worth waiting a little for more to do before it */
 #define DRAIN_MOST MSEC(200)
 
 struct pump {
@@ -48,26 +49,21 @@ struct pump {
         int epoll_fd;             /* libcoap's */
         struct lane **lanes;
         size_t n_lanes;
-        struct stream_gate *gate;
         unsigned generation; /* of the sockets that have lanes */
+        struct stream_gate *gate;
+        struct wake_timer timer;
 
         const struct pump_guard *guard; /* NULL: none */
 
         bool in_turn;
         bool yield;        /* somebody else waits for the end of this turn */
-        bool over;         /* nothing is read any more in this turn */
+        bool over;         /* nothing more is read in this turn */
         unsigned handled;  /* datagrams in this turn */
+        unsigned blind;    /* batches since the last question what is ready */
         uint64_t deadline; /* of this turn */
-        uint64_t ended;    /* when the last look for datagrams was */
+        uint64_t ended;    /* when it was over */
         uint64_t walk;     /* nanoseconds that libcoap's walk takes, about */
-        struct epoll_event events[READY_MOST + COPIES_MOST];
-        size_t n_events;
-
-        int timer_fd;
-        struct socket_io timer_io;
-        struct itimerspec wanted; /* by libcoap, in this turn */
-        bool timer_touched;
-        uint64_t armed; /* when the timer fires; 0: never, or not known */
+        struct tape tape;
 };
 
 static uint64_t now_ns(void)
@@ -76,35 +72,6 @@ static uint64_t now_ns(void)
 
         clock_gettime(CLOCK_MONOTONIC, &t);
         return MSEC(t.tv_sec * 1000) + (uint64_t)t.tv_nsec;
-}
-
-/* libcoap re-arms its timer in every turn, mostly to the same time and a little. */
-static int pump_set_time(void *userdata, const struct itimerspec *value)
-{
-        struct pump *pump = userdata;
-
-        if (!pump->in_turn) {
-                pump->armed = 0;
-                return sockets_raw_settime(pump->timer_fd, value);
-        }
-        pump->wanted = *value;
-        pump->timer_touched = true;
-        return 0;
-}
-
-static void pump_arm(struct pump *pump)
-{
-        uint64_t delay = MSEC(pump->wanted.it_value.tv_sec * 1000) + (uint64_t)pump->wanted.it_value.tv_nsec;
-        uint64_t now = now_ns();
-        uint64_t due = delay ? now + delay : 0;
-
-        if (!pump->timer_touched)
-                return;
-        pump->timer_touched = false;
-        if (pump->armed > now && due >= pump->armed && due - pump->armed < TIMER_SLACK)
-                return;
-        if (sockets_raw_settime(pump->timer_fd, &pump->wanted) == 0)
-                pump->armed = due;
 }
 
 static void pump_flush(struct pump *pump)
@@ -123,63 +90,119 @@ static struct lane *pump_lane_of(const struct pump *pump, const void *tag)
         return NULL;
 }
 
-/* Nothing more is read in this turn: libcoap need not come back for it. */
-static void pump_end_reading(struct pump *pump)
+static void pump_write_copy(struct pump *pump, struct lane *lane)
 {
-        pump->over = true;
-        for (size_t i = 0; i < pump->n_lanes; i++) {
-                if (!inbox_is_empty(pump->lanes[i]->inbox))
-                        return;
+        tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = lane->watch.tag });
+        lane->copies++;
+}
+
+/* Of endpoints that are ready, by turns, so that none waits for another's queue to end. */
+static void pump_write_copies(struct pump *pump)
+{
+        bool more = true;
+
+        for (unsigned round = 0; more; round++) {
+                more = false;
+                for (size_t i = 0; i < pump->n_lanes; i++) {
+                        struct lane *lane = pump->lanes[i];
+
+                        if (!lane->ready || round >= MIN(2 * (lane->filled + FEW), INBOX_MOST))
+                                continue;
+                        if (tape_room(&pump->tape) <= 1)
+                                return;
+                        pump_write_copy(pump, lane);
+                        more = true;
+                }
         }
-        for (size_t i = 0; i < pump->n_events; i++)
-                pump->events[i].events = 0;
+}
+
+/* What is ready onto the tape, behind where libcoap is; and a copy behind all of it, to look for more then. */
+static void pump_write_tape(struct pump *pump, const struct epoll_event *ready, size_t n)
+{
+        for (size_t i = 0; i < pump->n_lanes; i++)
+                pump->lanes[i]->copies = 0;
+        for (size_t i = 0; i < n; i++) {
+                struct lane *lane = pump_lane_of(pump, ready[i].data.ptr);
+
+                if (!lane)
+                        tape_write(&pump->tape, ready[i]);
+                else if (ready[i].events & EPOLLIN)
+                        lane->ready = true;
+                else
+                        lane_clear_error(lane);
+        }
+        pump_write_copies(pump);
+        if (pump->n_lanes > 0)
+                pump_write_copy(pump, pump->lanes[0]);
 }
 
 /*
- * All is read and answered, and what is left of the turn is the walk. Where that takes long, waiting a little
- * for more requests costs less: they would come in the middle of it. Returns whether `lane` has some now.
+ * When all is answered and the walk is what would come next: where that is dear, it costs less to wait a little
+ * for what would else come in the middle of it.
  */
-static bool pump_linger(struct pump *pump, struct lane *lane, uint64_t now)
+static int pump_look(struct pump *pump, struct epoll_event *ready, int most)
 {
-        uint64_t most = MIN(pump->walk / 2, pump->deadline - now);
-        const struct timespec timeout = { .tv_nsec = (long)most };
+        int n = epoll_wait(pump->epoll_fd, ready, most, 0);
+        uint64_t wait = MIN(pump->walk / 2, pump->deadline - pump->ended);
         struct pollfd fd = { .fd = pump->epoll_fd, .events = POLLIN };
+
+        if (n != 0 || pump->walk < WALK_COSTLY || pump->handled < FEW ||
+            ppoll(&fd, 1, &(struct timespec){ .tv_nsec = (long)wait }, NULL) <= 0)
+                return n;
+        return epoll_wait(pump->epoll_fd, ready, most, 0);
+}
+
+/* Where the last look found a good deal, there is likely more. */
+static bool pump_guess(struct pump *pump)
+{
+        bool any = false;
+
+        if (pump->blind++ >= BLIND_MOST)
+                return false;
+        for (size_t i = 0; i < pump->n_lanes; i++) {
+                struct lane *lane = pump->lanes[i];
+
+                lane->ready = lane->filled > FEW;
+                any |= lane->ready;
+        }
+        return any;
+}
+
+/* Sends the answers to all that was read; then goes on with what is ready now, if it is not time to end. */
+static void pump_go_on(struct pump *pump)
+{
         struct epoll_event ready[READY_MOST];
         int n = 0;
 
-        if (pump->walk < LINGER_LEAST || pump->handled < COPIES_LEAST || ppoll(&fd, 1, &timeout, NULL) <= 0)
-                return false;
-        n = epoll_wait(pump->epoll_fd, ready, READY_MOST, 0);
-        for (int i = 0; i < n; i++) {
-                struct lane *other = pump_lane_of(pump, ready[i].data.ptr);
-
-                if (!other || other->copies == 0)
-                        return false; /* that takes a new turn */
-                other->dry = false;
-        }
+        pump_flush(pump);
+        tape_rewrite(&pump->tape);
         pump->ended = now_ns();
-        return !lane->dry && lane_fill(lane, lane->copies + 1) > 0;
+        if (!pump->yield && pump->ended < pump->deadline && tape_room(&pump->tape) > READY_MOST) {
+                if (pump_guess(pump)) {
+                        pump_write_tape(pump, ready, 0);
+                        return;
+                }
+                if (pump->walk > WALK_CHEAP)
+                        n = pump_look(pump, ready, READY_MOST);
+        }
+        pump->blind = 0;
+        if (n > 0) {
+                pump_write_tape(pump, ready, (size_t)n);
+        } else {
+                pump->over = true;
+                pump->ended = now_ns();
+        }
 }
 
-/* Sends the answers to what was read so far, and reads more. */
-static bool pump_refill(struct pump *pump, struct lane *lane)
+/* Will any of them have something to give out before the end of the tape? */
+static bool pump_has_more(const struct pump *pump)
 {
-        if (pump->over || lane->dry)
-                return false;
-        pump_flush(pump);
-        pump->ended = now_ns();
-        if (pump->ended < pump->deadline && !pump->yield) {
-                if (lane_fill(lane, lane->copies + 1) > 0)
-                        return true;
-                lane->dry = true;
-                for (size_t i = 0; i < pump->n_lanes; i++) {
-                        if (pump->lanes[i]->copies > 0 && !pump->lanes[i]->dry)
-                                return false;
-                }
-                if (pump_linger(pump, lane, pump->ended))
+        for (size_t i = 0; i < pump->n_lanes; i++) {
+                const struct lane *lane = pump->lanes[i];
+
+                if (lane->copies > 0 && ((lane->ready && !pump->yield) || !inbox_is_empty(lane->inbox)))
                         return true;
         }
-        pump_end_reading(pump);
         return false;
 }
 
@@ -193,13 +216,23 @@ static ssize_t pump_take(struct pump *pump, struct lane *lane, struct msghdr *in
         return n;
 }
 
-/* libcoap's recvmsg(). The datagrams read ahead are never more than the copies of the event left. */
+/* Reads no more than there are copies, this one included, so that nothing is left over at the end of the turn. */
+static bool pump_read(const struct pump *pump, struct lane *lane)
+{
+        if (!lane->ready || pump->yield)
+                return false;
+        lane->ready = false;
+        lane->filled = lane_fill(lane, lane->copies + 1);
+        return lane->filled > 0;
+}
+
+/* libcoap's recvmsg(). */
 static ssize_t pump_receive(void *userdata, struct msghdr *into)
 {
         struct lane *lane = userdata;
         struct pump *pump = lane->owner;
 
-        if (!pump->in_turn || lane->copies == 0) {
+        if (!pump->in_turn) {
                 /* Somebody else's coap_io_process(). */
                 if (inbox_is_empty(lane->inbox) && lane_fill(lane, 1) == 0) {
                         errno = EAGAIN;
@@ -207,9 +240,16 @@ static ssize_t pump_receive(void *userdata, struct msghdr *into)
                 }
                 return pump_take(pump, lane, into);
         }
-        lane->copies--;
-        if (inbox_is_empty(lane->inbox) && !pump_refill(pump, lane))
-                return lane_take_nothing(into);
+        tape_pass(&pump->tape, lane->watch.tag);
+        if (lane->copies > 0)
+                lane->copies--;
+        if (inbox_is_empty(lane->inbox) && !pump_read(pump, lane)) {
+                if (pump->over || pump_has_more(pump))
+                        return lane_take_nothing(into);
+                pump_go_on(pump);
+                if (!pump_read(pump, lane))
+                        return lane_take_nothing(into);
+        }
         pump->handled++;
         return pump_take(pump, lane, into);
 }
@@ -235,70 +275,21 @@ static void pump_adopt(struct pump *pump)
                              &grown[pump->n_lanes]) < 0)
                         return;
                 grown[pump->n_lanes]->owner = pump;
-                grown[pump->n_lanes]->share = COPIES_LEAST;
+                grown[pump->n_lanes]->filled = INBOX_MOST;
                 pump->n_lanes++;
         }
         sockets_set_stream_io(pump->epoll_fd, stream_gate_io(pump->gate));
         pump->generation = sockets_generation();
 }
 
-/* Other events first, then the endpoints' by turns, so that none waits for another's queue to end. */
-static void pump_lay_out(struct pump *pump, const struct epoll_event *ready, size_t n)
-{
-        struct lane *lanes[READY_MOST];
-        size_t n_lanes = 0, left = 0;
-
-        pump->n_events = 0;
-        for (size_t i = 0; i < n; i++) {
-                struct lane *lane = pump_lane_of(pump, ready[i].data.ptr);
-
-                if (lane && (ready[i].events & EPOLLIN))
-                        lanes[n_lanes++] = lane;
-                else if (lane)
-                        lane_clear_error(lane);
-                else
-                        pump->events[pump->n_events++] = ready[i];
-        }
-        for (size_t k = 0; k < n_lanes; k++) {
-                lanes[k]->dry = false;
-                lanes[k]->copies = lanes[k]->share = MIN(lanes[k]->share, COPIES_MOST / (unsigned)n_lanes);
-                left += lanes[k]->share;
-        }
-        for (unsigned round = 0; left > 0; round++) {
-                for (size_t k = 0; k < n_lanes; k++) {
-                        if (round >= lanes[k]->share)
-                                continue;
-                        pump->events[pump->n_events++] = (struct epoll_event){
-                                .events = EPOLLIN,
-                                .data.ptr = lanes[k]->watch.tag,
-                        };
-                        left--;
-                }
-        }
-}
-
-/* As many copies next time as could be of use: each one too many costs a little, one too few a walk. */
-static void pump_adapt(struct pump *pump)
-{
-        for (size_t i = 0; i < pump->n_lanes; i++) {
-                struct lane *lane = pump->lanes[i];
-                unsigned used = lane->share - lane->copies;
-
-                if (lane->copies == 0 && used == lane->share)
-                        lane->share = MIN(lane->share * 2, COPIES_MOST);
-                else if (used < lane->share / 4)
-                        lane->share = MAX(lane->share / 2, COPIES_LEAST);
-                lane->copies = 0;
-        }
-}
-
-/* A walk that also sent a round of notifications is no measure for the next: it moves the figure by a little. */
+/* A walk that also sent notifications, or was interrupted, is no measure: the figure rises slowly. */
 static void pump_measure_walk(struct pump *pump)
 {
         uint64_t walk = now_ns() - pump->ended;
 
-        walk = MIN(walk, 2 * pump->walk + USEC(20));
-        pump->walk = (pump->walk * 7 + walk) / 8;
+        if (walk > pump->walk)
+                walk = (pump->walk * 15 + MIN(walk, 2 * pump->walk + USEC(20))) / 16;
+        pump->walk = walk;
 }
 
 static void pump_turn(struct pump *pump)
@@ -310,21 +301,25 @@ static void pump_turn(struct pump *pump)
         n = epoll_wait(pump->epoll_fd, ready, READY_MOST, 0);
         if (n <= 0)
                 return;
-        pump_lay_out(pump, ready, (size_t)n);
+        tape_begin(&pump->tape, pump->n_lanes > 0 ? pump->lanes[0]->watch.tag : NULL);
+        pump_write_tape(pump, ready, (size_t)n);
         pump->in_turn = true;
         pump->over = pump->yield = false;
-        pump->handled = 0;
-        pump->ended = now_ns();
-        pump->deadline = pump->ended + MIN(MAX(WALKS_IN_A_TURN * pump->walk, TURN_LEAST), TURN_MOST);
-        coap_io_do_epoll(pump->context, pump->events, pump->n_events);
+        pump->handled = pump->blind = 0;
+        pump->deadline = now_ns() + MIN(MAX(WALKS_IN_A_TURN * pump->walk, TURN_LEAST), TURN_MOST);
+        /* Without a datagram endpoint there is nobody to go on: libcoap would take blanks for its timer. */
+        coap_io_do_epoll(pump->context, pump->tape.v, pump->n_lanes > 0 ? pump->tape.length : pump->tape.end);
         if (pump->over)
                 pump_measure_walk(pump);
-        pump_adapt(pump);
         pump_flush(pump);
         pump->in_turn = false;
+<<<<<<< HEAD
         pump_arm(pump);
         if (pump->guard)
                 pump->guard->turn_is_over(pump->guard->userdata);
+=======
+        wake_timer_settle(&pump->timer);
+>>>>>>> 2446763 (Go on in one turn with whatever becomes ready, streams too)
 }
 
 static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -351,7 +346,7 @@ void pump_kick(struct pump *pump)
         coap_io_prepare_epoll(pump->context, now);
         pump_flush(pump);
         pump->in_turn = false;
-        pump_arm(pump);
+        wake_timer_settle(&pump->timer);
 }
 
 void pump_yield(struct pump *pump)
@@ -374,12 +369,8 @@ int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metric
         pump->metrics = metrics ? metrics : &pump->uncounted;
         pump->event = sd_event_ref(event);
         pump->epoll_fd = epoll_fd;
-        pump->timer_fd = sockets_timer_of(epoll_fd);
-        pump->timer_io = (struct socket_io){ .set_time = pump_set_time, .userdata = pump };
-        sockets_set_io(pump->timer_fd, &pump->timer_io);
-        /* libcoap opens both without: they are not for what an `exec` resource starts. */
+        wake_timer_attach(&pump->timer, epoll_fd, &pump->in_turn);
         fcntl(epoll_fd, F_SETFD, FD_CLOEXEC);
-        fcntl(pump->timer_fd, F_SETFD, FD_CLOEXEC);
         r = stream_gate_new(event, &pump->in_turn, &pump->gate);
         if (r >= 0)
                 r = sd_event_add_io(event, &pump->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
@@ -420,7 +411,7 @@ void pump_free(struct pump *pump)
         free(pump->lanes);
         sockets_set_stream_io(pump->epoll_fd, NULL);
         stream_gate_free(pump->gate);
-        sockets_set_io(pump->timer_fd, NULL);
+        wake_timer_detach(&pump->timer);
         sd_event_source_disable_unref(pump->source);
         sd_event_unref(pump->event);
         free(pump);

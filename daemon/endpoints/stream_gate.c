@@ -130,7 +130,7 @@ static ssize_t gate_write(void *userdata, int fd, const void *bytes, size_t n)
 {
         struct stream_gate *gate = userdata;
 
-        if (gate->n > 0 && (gate->fd != fd || n > GATHERED_MOST - gate->n))
+        if (!*gate->holding || gate->fd != fd || n > GATHERED_MOST - gate->n)
                 stream_gate_flush(gate);
         if (!push_backlog(gate, fd)) {
                 errno = EAGAIN;

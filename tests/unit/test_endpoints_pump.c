@@ -24,6 +24,7 @@
 #include "base/util.h"
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
+#include "endpoints/tape.h"
 
 /* As many small datagrams as a socket with the kernel's default buffer is sure to hold. */
 enum { MANY = 200 };
@@ -347,6 +348,167 @@ static void answers_streams_beside_datagrams(void **state)
         close(fd);
 }
 
+/* Nothing but streams: there is no datagram endpoint whose reads would let the pump go on. */
+static void serves_streams_alone(void **state)
+{
+        static const uint8_t csm[] = { 0x00, 0xe1 }, get[] = { 0x21, 1, 1, 0xb1, 'n' };
+        struct fixture *f = *state;
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        uint8_t answer[4096];
+        ssize_t n;
+        int fd;
+
+        pump_free(f->pump);
+        endpoints_free(f->endpoints);
+        coap_free_context(f->context);
+        f->context = coap_new_context(NULL);
+        f->resource = coap_resource_init(coap_make_str_const("n"), 0);
+        coap_register_handler(f->resource, COAP_REQUEST_GET, on_get);
+        coap_resource_set_userdata(f->resource, f);
+        coap_add_resource(f->context, f->resource);
+        f->entries[0].transport = TRANSPORT_TCP;
+        f->config.endpoints.n = 1;
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(pump_attach(f->event, f->context, &f->metrics, &f->pump), 0);
+
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        a.sin_port = htons(f->entries[0].port);
+        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+        send(fd, csm, sizeof csm, 0);
+        for (int i = 0; i < 100; i++)
+                send(fd, get, sizeof get, 0);
+        run(f, 100000);
+        assert_int_equal(f->handled, 100);
+        n = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+        assert_true(n > 500);
+        assert_int_equal(run(f, 100000), 0);
+        close(fd);
+}
+
+static coap_response_t on_secure_answer(coap_session_t *session, const coap_pdu_t *sent, const coap_pdu_t *received,
+                                        const coap_mid_t mid)
+{
+        (void)sent, (void)mid;
+        assert_int_equal(coap_pdu_get_code(received), COAP_RESPONSE_CODE_CONTENT);
+        ++*(int *)coap_session_get_app_data(session);
+        return COAP_RESPONSE_OK;
+}
+
+static void serves_dtls(void **state)
+{
+        struct fixture *f = *state;
+        coap_dtls_spsk_t keys = { .version = COAP_DTLS_SPSK_SETUP_VERSION,
+                                  .psk_info.key = { 6, (const uint8_t *)"secret" } };
+        coap_dtls_cpsk_t key = { .version = COAP_DTLS_CPSK_SETUP_VERSION,
+                                 .psk_info = { .identity = { 2, (const uint8_t *)"me" },
+                                               .key = { 6, (const uint8_t *)"secret" } } };
+        coap_context_t *client = coap_new_context(NULL);
+        coap_session_t *session;
+        coap_address_t to;
+        size_t stale;
+        int answers = 0;
+
+        coap_context_set_psk2(f->context, &keys);
+        f->entries[0].transport = TRANSPORT_DTLS;
+        f->entries[0].port = free_port();
+        assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
+        coap_address_init(&to);
+        to.size = sizeof to.addr.sin;
+        to.addr.sin = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+                                            .sin_port = htons(f->entries[0].port) };
+        coap_register_response_handler(client, on_secure_answer);
+        session = coap_new_client_session_psk2(client, NULL, &to, COAP_PROTO_DTLS, &key);
+        coap_session_set_app_data(session, &answers);
+        for (int i = 0; i < 20; i++) {
+                coap_pdu_t *pdu = coap_new_pdu(COAP_MESSAGE_NON, COAP_REQUEST_CODE_GET, session);
+                uint8_t token = (uint8_t)i;
+
+                coap_add_token(pdu, 1, &token);
+                coap_add_option(pdu, COAP_OPTION_URI_PATH, 1, (const uint8_t *)"n");
+                coap_send(session, pdu);
+        }
+        for (int i = 0; i < 200 && answers < 20; i++) {
+                run(f, 1000);
+                coap_io_process(client, 5);
+        }
+        assert_int_equal(answers, 20);
+        assert_true(f->metrics.datagrams_received >= 20);
+        coap_session_release(session);
+        coap_free_context(client);
+}
+
+static struct fixture *yielding;
+
+static void on_yielding_get(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                            const coap_string_t *query, coap_pdu_t *response)
+{
+        on_get(resource, session, request, query, response);
+        pump_yield(yielding->pump);
+}
+
+static void yields_when_asked(void **state)
+{
+        struct fixture *f = yielding = *state;
+
+        coap_register_handler(f->resource, COAP_REQUEST_GET, on_yielding_get);
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[0], i);
+        ask(f->client[1], 7);
+        assert_true(sd_event_run(f->event, 0) > 0);
+        /* What had been read is answered, but no more is read. */
+        assert_in_range(f->handled, 1, 64);
+        run(f, 0);
+        assert_int_equal(f->handled, MANY + 1);
+}
+
+/* ------------------------------------------------ the tape */
+
+static void tape_is_written_behind_where_libcoap_is(void **state)
+{
+        struct tape *tape = calloc(1, sizeof *tape);
+        char blank, a, b;
+
+        (void)state;
+        tape_begin(tape, &blank);
+        assert_int_equal(tape_room(tape), TAPE_LEAST);
+        for (unsigned i = 0; i < tape->length; i++) {
+                assert_int_equal(tape->v[i].events, 0);
+                assert_ptr_equal(tape->v[i].data.ptr, &blank);
+        }
+        tape_write(tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = &b }); /* a stream */
+        for (int i = 0; i < 3; i++)
+                tape_write(tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = &a });
+        assert_int_equal(tape_room(tape), TAPE_LEAST - 4);
+        tape_pass(tape, &a);
+        assert_int_equal(tape->at, 2);
+        tape_rewrite(tape);
+        assert_int_equal(tape_room(tape), TAPE_LEAST - 2);
+        assert_int_equal(tape->v[1].events, EPOLLIN);
+        assert_int_equal(tape->v[2].events, 0);
+        assert_ptr_equal(tape->v[2].data.ptr, &blank);
+        tape_pass(tape, &a);
+        assert_int_equal(tape->at, 2);
+        free(tape);
+}
+
+static void tape_grows_and_shrinks_with_its_use(void **state)
+{
+        struct tape *tape = calloc(1, sizeof *tape);
+        char a;
+
+        (void)state;
+        for (int i = 0; i < 10; i++) {
+                tape_begin(tape, &a);
+                while (tape_room(tape) > 0)
+                        tape_write(tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = &a });
+        }
+        assert_int_equal(tape->length, TAPE_MOST);
+        for (int i = 0; i < 10; i++)
+                tape_begin(tape, &a);
+        assert_int_equal(tape->length, TAPE_LEAST);
+        free(tape);
+}
+
 /* ------------------------------------------------ what the pump leans on in libcoap */
 
 /* coap_io_do_epoll() reads one datagram for each copy of the event, and takes 0 from recvmsg() in silence. */
@@ -371,6 +533,41 @@ static void libcoap_takes_copies_of_an_event(void **state)
         assert_int_equal(warnings, 0);
 }
 
+/* It looks at each event only when it comes to it: later ones can still be written, and blanked. */
+static struct epoll_event *tape_ahead;
+
+static void on_rewriting_get(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                             const coap_string_t *query, coap_pdu_t *response)
+{
+        struct fixture *f = coap_resource_get_userdata(resource);
+
+        on_get(resource, session, request, query, response);
+        if (f->handled == 1) {
+                tape_ahead[1].events = 0;
+                tape_ahead[2].events = EPOLLIN;
+        }
+}
+
+static void libcoap_looks_at_events_late(void **state)
+{
+        struct fixture *f = *state;
+        struct epoll_event events[4];
+
+        coap_register_handler(f->resource, COAP_REQUEST_GET, on_rewriting_get);
+        for (unsigned i = 0; i < 4; i++)
+                ask(f->client[0], i);
+        assert_int_equal(epoll_wait(coap_context_get_coap_fd(f->context), events, 1, 1000), 1);
+        for (size_t i = 1; i < ARRAY_LEN(events); i++)
+                events[i] = events[0];
+        events[2].events = events[3].events = 0;
+        tape_ahead = events;
+        pump_free(f->pump);
+        f->pump = NULL;
+        coap_io_do_epoll(f->context, events, ARRAY_LEN(events));
+        assert_int_equal(f->handled, 2); /* the first and the third */
+        assert_int_equal(warnings, 0);
+}
+
 int main(void)
 {
 #define PUMP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -385,7 +582,13 @@ int main(void)
                 PUMP_TEST(goes_on_with_an_endpoint_that_came_later),
                 PUMP_TEST(stands_aside_for_others),
                 PUMP_TEST(answers_streams_beside_datagrams),
+                PUMP_TEST(serves_streams_alone),
+                PUMP_TEST(serves_dtls),
+                PUMP_TEST(yields_when_asked),
+                cmocka_unit_test(tape_is_written_behind_where_libcoap_is),
+                cmocka_unit_test(tape_grows_and_shrinks_with_its_use),
                 PUMP_TEST(libcoap_takes_copies_of_an_event),
+                PUMP_TEST(libcoap_looks_at_events_late),
         };
 
         coap_startup();
