@@ -5,10 +5,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 
 static const char *peer_name(const struct msghdr *message, char *out, socklen_t size)
@@ -65,6 +67,14 @@ void lane_flush(struct lane *lane)
                 outbox_flush(lane->outbox, lane->watch.fd, lane_on_refused, lane, &blocked);
         if (blocked || lane->writable)
                 lane_watch_writable(lane, blocked);
+}
+
+void lane_flush_until(struct lane *lane, uint64_t end)
+{
+        struct pollfd fd = { .fd = lane->watch.fd, .events = POLLOUT };
+
+        for (lane_flush(lane); !outbox_is_empty(lane->outbox) && clock_now_ns() < end; lane_flush(lane))
+                poll(&fd, 1, 10);
 }
 
 static ssize_t lane_send(void *userdata, const struct msghdr *message)

@@ -54,6 +54,9 @@ ssize_t lane_take_nothing(struct msghdr *into);
 
 void lane_flush(struct lane *lane);
 
+/* Waits for the kernel to take all of it, but not beyond `end` (CLOCK_MONOTONIC, nanoseconds). */
+void lane_flush_until(struct lane *lane, uint64_t end);
+
 /* Takes a pending error off the socket, which would keep it ready for ever. */
 void lane_clear_error(struct lane *lane);
 

@@ -16,16 +16,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 #include "endpoints/lane.h"
 #include "endpoints/stream_gate.h"
 #include "endpoints/tape.h"
 #include "endpoints/wake_timer.h"
-
-#define USEC(n) ((uint64_t)(n) * 1000)
-#define MSEC(n) ((uint64_t)(n) * 1000000)
 
 enum {
         READY_MOST = 48,      /* events taken from the kernel at a time */
@@ -65,14 +62,6 @@ struct pump {
         uint64_t walk;     /* nanoseconds that libcoap's walk takes, about */
         struct tape tape;
 };
-
-static uint64_t now_ns(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return MSEC(t.tv_sec * 1000) + (uint64_t)t.tv_nsec;
-}
 
 static void pump_flush(struct pump *pump)
 {
@@ -176,7 +165,7 @@ static void pump_go_on(struct pump *pump)
 
         pump_flush(pump);
         tape_rewrite(&pump->tape);
-        pump->ended = now_ns();
+        pump->ended = clock_now_ns();
         if (!pump->yield && pump->ended < pump->deadline && tape_room(&pump->tape) > READY_MOST) {
                 if (pump_guess(pump)) {
                         pump_write_tape(pump, ready, 0);
@@ -190,7 +179,7 @@ static void pump_go_on(struct pump *pump)
                 pump_write_tape(pump, ready, (size_t)n);
         } else {
                 pump->over = true;
-                pump->ended = now_ns();
+                pump->ended = clock_now_ns();
         }
 }
 
@@ -285,7 +274,7 @@ static void pump_adopt(struct pump *pump)
 /* A walk that also sent notifications, or was interrupted, is no measure: the figure rises slowly. */
 static void pump_measure_walk(struct pump *pump)
 {
-        uint64_t walk = now_ns() - pump->ended;
+        uint64_t walk = clock_now_ns() - pump->ended;
 
         if (walk > pump->walk)
                 walk = (pump->walk * 15 + MIN(walk, 2 * pump->walk + USEC(20))) / 16;
@@ -306,20 +295,16 @@ static void pump_turn(struct pump *pump)
         pump->in_turn = true;
         pump->over = pump->yield = false;
         pump->handled = pump->blind = 0;
-        pump->deadline = now_ns() + MIN(MAX(WALKS_IN_A_TURN * pump->walk, TURN_LEAST), TURN_MOST);
+        pump->deadline = clock_now_ns() + MIN(MAX(WALKS_IN_A_TURN * pump->walk, TURN_LEAST), TURN_MOST);
         /* Without a datagram endpoint there is nobody to go on: libcoap would take blanks for its timer. */
         coap_io_do_epoll(pump->context, pump->tape.v, pump->n_lanes > 0 ? pump->tape.length : pump->tape.end);
         if (pump->over)
                 pump_measure_walk(pump);
         pump_flush(pump);
         pump->in_turn = false;
-<<<<<<< HEAD
-        pump_arm(pump);
+        wake_timer_settle(&pump->timer);
         if (pump->guard)
                 pump->guard->turn_is_over(pump->guard->userdata);
-=======
-        wake_timer_settle(&pump->timer);
->>>>>>> 2446763 (Go on in one turn with whatever becomes ready, streams too)
 }
 
 static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -386,20 +371,13 @@ int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metric
 
 void pump_drain(struct pump *pump)
 {
-        uint64_t end = now_ns() + DRAIN_MOST;
+        uint64_t end = clock_now_ns() + DRAIN_MOST;
         struct epoll_event ready;
 
-        while (now_ns() < end && epoll_wait(pump->epoll_fd, &ready, 1, 0) > 0)
+        while (clock_now_ns() < end && epoll_wait(pump->epoll_fd, &ready, 1, 0) > 0)
                 pump_turn(pump);
-        for (size_t i = 0; i < pump->n_lanes; i++) {
-                struct lane *lane = pump->lanes[i];
-                struct pollfd fd = { .fd = lane->watch.fd, .events = POLLOUT };
-
-                while (!outbox_is_empty(lane->outbox) && now_ns() < end) {
-                        poll(&fd, 1, 10);
-                        lane_flush(lane);
-                }
-        }
+        for (size_t i = 0; i < pump->n_lanes; i++)
+                lane_flush_until(pump->lanes[i], end);
 }
 
 void pump_free(struct pump *pump)

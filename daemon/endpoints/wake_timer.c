@@ -3,14 +3,10 @@
 #include "endpoints/wake_timer.h"
 
 #include <fcntl.h>
-#include <time.h>
 
-#define SLACK UINT64_C(250000000)
+#include "base/clock.h"
 
-static uint64_t nanoseconds(const struct timespec *t)
-{
-        return (uint64_t)t->tv_sec * UINT64_C(1000000000) + (uint64_t)t->tv_nsec;
-}
+#define SLACK MSEC(250)
 
 static int on_set_time(void *userdata, const struct itimerspec *value)
 {
@@ -27,16 +23,13 @@ static int on_set_time(void *userdata, const struct itimerspec *value)
 
 void wake_timer_settle(struct wake_timer *timer)
 {
-        uint64_t delay = nanoseconds(&timer->wanted.it_value);
-        struct timespec t;
-        uint64_t now, due;
+        uint64_t delay = clock_ns_of(&timer->wanted.it_value);
+        uint64_t now = clock_now_ns();
+        uint64_t due = delay ? now + delay : 0;
 
         if (!timer->touched)
                 return;
         timer->touched = false;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        now = nanoseconds(&t);
-        due = delay ? now + delay : 0;
         if (timer->due > now && due >= timer->due && due - timer->due < SLACK)
                 return;
         if (sockets_raw_settime(timer->fd, &timer->wanted) == 0)
