@@ -137,7 +137,8 @@ static void check_endpoints(struct check *check)
         const struct conf_list *list = &check->config->endpoints;
         const struct conf_security *security = &check->config->security;
         const struct conf_endpoint *endpoints = list->v;
-        bool keys = security->psk.identities.n || security->pki.certificate || security->rpk.private_key;
+        bool keys = security->psk.identities.n || security->pki.certificate || security->rpk.private_key ||
+                    security->sni.n;
 
         if (list->n == 0 && check->report->n == 0)
                 check_failed(

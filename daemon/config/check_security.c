@@ -46,9 +46,8 @@ static void check_identities(struct check *check, const struct conf_list *list)
         }
 }
 
-static void check_pki(struct check *check)
+static void check_pki(struct check *check, const struct conf_pki *pki)
 {
-        const struct conf_pki *pki = &check->config->security.pki;
         bool certificate = CHECK_GIVEN(check, &pki->certificate);
         bool private_key = CHECK_GIVEN(check, &pki->private_key);
 
@@ -169,14 +168,46 @@ static void check_oscore(struct check *check, const struct conf_list *list)
         }
 }
 
-static bool known_identity(const struct conf_security *security, const char *name)
+static bool has_identity(const struct conf_psk *psk, const char *name)
 {
-        const struct conf_psk_identity *identities = security->psk.identities.v;
+        const struct conf_psk_identity *identities = psk->identities.v;
 
-        for (size_t i = 0; i < security->psk.identities.n; i++)
+        for (size_t i = 0; i < psk->identities.n; i++)
                 if (identities[i].identity && strcmp(identities[i].identity, name) == 0)
                         return true;
         return false;
+}
+
+static bool known_identity(const struct conf_security *security, const char *name)
+{
+        const struct conf_sni *hosts = security->sni.v;
+
+        for (size_t i = 0; i < security->sni.n; i++)
+                if (has_identity(&hosts[i].psk, name))
+                        return true;
+        return has_identity(&security->psk, name);
+}
+
+static bool has_authority(const struct conf_security *security)
+{
+        const struct conf_sni *hosts = security->sni.v;
+
+        for (size_t i = 0; i < security->sni.n; i++)
+                if (hosts[i].pki.ca)
+                        return true;
+        return security->pki.ca;
+}
+
+static void check_hosts(struct check *check, const struct conf_list *list)
+{
+        const struct conf_sni *hosts = list->v;
+
+        for (size_t i = 0; i < list->n; i++) {
+                if (!hosts[i].psk.identities.n && !hosts[i].pki.certificate)
+                        check_failed(check, &hosts[i].at, "", "has no key, expected psk or pki");
+                check_identities(check, &hosts[i].psk.identities);
+                check_pki(check, &hosts[i].pki);
+        }
 }
 
 static bool known_peer(const struct conf_security *security, const char *id)
@@ -217,7 +248,7 @@ static void check_subject(struct check *check, const struct conf_access_rule *ru
         if (strncmp(subject, "oscore:", 7) == 0 && !known_peer(security, subject + 7))
                 check_failed(check, &rule->allow, "",
                              "nobody is \"%s\", expected one of the recipient_ids of security.oscore", shown);
-        if (strncmp(subject, "cert:", 5) == 0 && !security->pki.ca)
+        if (strncmp(subject, "cert:", 5) == 0 && !has_authority(security))
                 check_failed(check, &rule->allow, "",
                              "nobody is \"%s\", expected security.pki.ca to name the authorities of clients",
                              shown);
@@ -241,7 +272,8 @@ void check_security(struct check *check)
         const struct conf_list *access = &check->config->access;
 
         check_identities(check, &check->config->security.psk.identities);
-        check_pki(check);
+        check_pki(check, &check->config->security.pki);
+        check_hosts(check, &check->config->security.sni);
         check_oscore(check, &check->config->security.oscore);
         for (size_t i = 0; i < access->n; i++)
                 check_rule(check, (const struct conf_access_rule *)access->v + i);

@@ -106,6 +106,14 @@ struct conf_rpk {
         char *private_key;
 };
 
+/* Keys of their own for clients that ask for a name (RFC 6066, 3). */
+struct conf_sni {
+        struct conf_origin at;
+        struct conf_strings names;
+        struct conf_psk psk;
+        struct conf_pki pki;
+};
+
 struct conf_oscore {
         struct conf_origin at;
         char *sender_id;                   /* hex digits */
@@ -120,6 +128,7 @@ struct conf_security {
         struct conf_psk psk;
         struct conf_pki pki;
         struct conf_rpk rpk;
+        struct conf_list sni;    /* struct conf_sni */
         struct conf_list oscore; /* struct conf_oscore */
 };
 

@@ -75,10 +75,28 @@ static const struct conf_group rpk_group = { .name = "rpk",
                                              GROUP_OF(conf_rpk, rpk_rows),
                                              .doc = "A raw public key (RFC 7250) for DTLS and TLS." };
 
+static const struct conf_row sni_rows[] = {
+        { ROW(CONF_STRINGS, conf_sni, names), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NAME,
+          .check = syntax_server_name, .max = 253, .example = "( \"coap.example.org\", \"*.example.net\" )",
+          .doc = "The names. One that begins with *. stands for every name with one label more." },
+        { ROW(CONF_GROUP, conf_sni, psk), .group = &psk_group,
+          .doc = "Pre-shared keys; a group with the keys of security.psk." },
+        { ROW(CONF_GROUP, conf_sni, pki), .group = &pki_group,
+          .doc = "Certificates; a group with the keys of security.pki." },
+};
+
+static const struct conf_group sni_group = {
+        .name = "sni",
+        GROUP_OF(conf_sni, sni_rows),
+        .doc = "Keys of their own for clients that ask for one of these names (server name indication, RFC "
+               "6066, 3), instead of security.psk and security.pki. Those are for all others."
+};
+
 static const struct conf_row oscore_rows[] = {
         { ROW(CONF_STRING, conf_oscore, sender_id), .flags = CONF_REQUIRED | CONF_EMPTY_OK,
           .check = syntax_oscore_id, .example = "\"01\"", .doc = "The id of coapd, as hex digits." },
-        { ROW(CONF_STRINGS, conf_oscore, recipient_ids), .flags = CONF_REQUIRED | CONF_EMPTY_OK | CONF_NAME,
+        { ROW(CONF_STRINGS, conf_oscore, recipient_ids),
+          .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK | CONF_NAME,
           .check = syntax_oscore_id, .example = "( \"02\" )",
           .doc = "The ids of the clients, as hex digits, at most 7 bytes each. While persist.observers is "
                  "set, twice the length of an id and the length of id_context must not be more than 11 bytes "
@@ -107,7 +125,10 @@ static const struct conf_row security_rows[] = {
         { ROW(CONF_GROUP, conf_security, psk), .group = &psk_group },
         { ROW(CONF_GROUP, conf_security, pki), .group = &pki_group },
         { ROW(CONF_GROUP, conf_security, rpk), .group = &rpk_group },
-        { ROW(CONF_LIST, conf_security, oscore), .group = &oscore_group,
+        { ROW(CONF_LIST, conf_security, sni), .flags = CONF_RELOAD, .group = &sni_group,
+          .example = "(\n  { names = ( \"coap.example.org\" ); pki = { certificate = \"/etc/coapd/org.crt\"; "
+                     "private_key = \"/etc/coapd/org.key\"; }; }\n)" },
+        { ROW(CONF_LIST, conf_security, oscore), .flags = CONF_RELOAD, .group = &oscore_group,
           .example = "(\n  { sender_id = \"01\"; recipient_ids = ( \"02\" ); master_secret_file = "
                      "\"/etc/coapd/oscore-1.secret\"; }\n)" },
 };
@@ -116,7 +137,7 @@ const struct conf_group conf_group_security = {
         .name = "security",
         GROUP_OF(conf_security, security_rows),
         .doc = "Who coapd is and whom it knows. Endpoints of the schemes coaps, coaps+tcp and coaps+ws need "
-               "at least one of psk, pki and rpk."
+               "at least one of psk, pki, rpk and sni."
 };
 
 static const struct conf_row access_rows[] = {

@@ -145,6 +145,21 @@ static bool hex_digits(const char *value, size_t max_bytes)
         return n % 2 == 0 && n / 2 <= max_bytes && strspn(value, "0123456789abcdefABCDEF") == n;
 }
 
+const char *syntax_server_name(const char *value)
+{
+        static const char expected[] = "a host name such as coap.example.org or *.example.org";
+        size_t label = 0;
+
+        if (strncmp(value, "*.", 2) == 0)
+                value += 2;
+        for (const char *p = value; *p; p++) {
+                if (*p == '.' ? label == 0 : !isalnum((unsigned char)*p) && *p != '-' && *p != '_')
+                        return expected;
+                label = *p == '.' ? 0 : label + 1;
+        }
+        return label == 0 ? expected : NULL;
+}
+
 const char *syntax_oscore_id(const char *value)
 {
         return hex_digits(value, OSCORE_ID_MAX) ? NULL : "0 to 7 bytes as pairs of hex digits";

@@ -4,7 +4,9 @@
  */
 #include "security/keys.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <string.h>
 
 #include "base/util.h"
 
@@ -13,19 +15,92 @@
  * and constrained clients have alone. Which suites and kinds of certificate are in question follows from the
  * keys that there are, so that a client is never led into one that can not work.
  */
-static int make_priority(struct keys *keys)
+static int make_priority(struct key_set *set)
 {
         char text[256];
-        int n = snprintf(text, sizeof(text), "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-DTLS1.2:"
-                                             "+AES-128-CCM-8:+AES-256-CCM-8:+SHA256%s%s",
-                         keys->psk ? ":+DHE-PSK:+ECDHE-PSK:+PSK" : "",
-                         keys->pki ? ":+CTYPE-CLI-X509:+CTYPE-CLI-RAWPK:+CTYPE-SRV-X509" : "");
+        int n = snprintf(text, sizeof(text),
+                         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-DTLS1.2:"
+                         "+AES-128-CCM-8:+AES-256-CCM-8:+SHA256%s%s",
+                         set->psk ? ":+DHE-PSK:+ECDHE-PSK:+PSK" : "",
+                         set->pki ? ":+CTYPE-CLI-X509:+CTYPE-CLI-RAWPK:+CTYPE-SRV-X509" : "");
 
-        if (pki_has_raw_key(keys->pki))
-                n = snprintf(text + n, sizeof(text) - (size_t)n, "%s",
-                             pki_has_certificate(keys->pki) ? ":+CTYPE-SRV-RAWPK"
-                                                            : ":-CTYPE-SRV-X509:+CTYPE-SRV-RAWPK");
-        return gnutls_priority_init(&keys->priority, text, NULL) < 0 ? -EINVAL : 0;
+        if (pki_has_raw_key(set->pki))
+                snprintf(text + n, sizeof(text) - (size_t)n, "%s",
+                         pki_has_certificate(set->pki) ? ":+CTYPE-SRV-RAWPK" : ":-CTYPE-SRV-X509:+CTYPE-SRV-RAWPK");
+        return gnutls_priority_init(&set->priority, text, NULL) < 0 ? -EINVAL : 0;
+}
+
+/* Who is asked about keys and certificates, and who hears of mistakes. */
+struct loader {
+        gnutls_psk_server_credentials_function2 *give_key;
+        gnutls_certificate_verify_function *verify;
+        struct key_errors *errors;
+};
+
+static int load_set(const struct loader *loader, const struct conf_psk *psk, const struct conf_pki *pki,
+                    const struct conf_rpk *rpk, const char *const groups[2], struct key_set *set)
+{
+        int result, r;
+
+        loader->errors->group = groups[0];
+        result = psk_load(psk, loader->give_key, loader->errors, &set->psk);
+        if (result == -ENOMEM)
+                return result;
+        loader->errors->group = groups[1];
+        r = pki_load(pki, rpk, loader->verify, loader->errors, &set->pki);
+        result = r < 0 ? r : result;
+        return result < 0 ? result : make_priority(set);
+}
+
+static int compare_hosts(const void *a, const void *b)
+{
+        return strcmp(((const struct key_host *)a)->name, ((const struct key_host *)b)->name);
+}
+
+static int add_host(struct keys *keys, const char *name, const struct key_set *set)
+{
+        struct key_host *hosts = reallocarray(keys->hosts, keys->n_hosts + 1, sizeof(*hosts));
+        char *copy = strdup(name);
+
+        if (hosts)
+                keys->hosts = hosts;
+        if (!hosts || !copy) {
+                free(copy);
+                return -ENOMEM;
+        }
+        for (char *c = copy; *c; c++)
+                *c = (char)tolower((unsigned char)*c);
+        hosts[keys->n_hosts++] = (struct key_host){ copy, set };
+        return 0;
+}
+
+static int load_hosts(struct keys *keys, const struct config *config, const struct loader *loader)
+{
+        static const char *const groups[2] = { "security.sni.psk", "security.sni.pki" };
+        const struct conf_sni *hosts = config->security.sni.v;
+        int result = 0;
+
+        for (size_t i = 0; i < config->security.sni.n; i++) {
+                struct key_set *set = &keys->sets[keys->n_sets++];
+                int r = load_set(loader, &hosts[i].psk, &hosts[i].pki, NULL, groups, set);
+
+                for (size_t k = 0; k < hosts[i].names.n && r != -ENOMEM; k++)
+                        r = add_host(keys, hosts[i].names.v[k], set) < 0 ? -ENOMEM : r;
+                if (r == -ENOMEM)
+                        return r;
+                result = r < 0 ? r : result;
+        }
+        if (keys->n_hosts)
+                qsort(keys->hosts, keys->n_hosts, sizeof(*keys->hosts), compare_hosts);
+        loader->errors->group = "security.sni";
+        for (size_t i = 1; i < keys->n_hosts; i++) {
+                if (compare_hosts(&keys->hosts[i - 1], &keys->hosts[i]) != 0)
+                        continue;
+                key_error(loader->errors, hosts[0].at, "names", "\"%s\" is there twice, expected it once",
+                          keys->hosts[i].name);
+                result = -EINVAL;
+        }
+        return result;
 }
 
 static void keys_unrefp(struct keys **keys)
@@ -36,23 +111,64 @@ static void keys_unrefp(struct keys **keys)
 int keys_load(const struct config *config, gnutls_psk_server_credentials_function2 *give_key,
               gnutls_certificate_verify_function *verify, struct key_errors *errors, struct keys **ret_keys)
 {
+        static const char *const groups[2] = { "security.psk", "security.pki" };
+        const struct conf_security *conf = &config->security;
+        const struct loader loader = { give_key, verify, errors };
         CLEANUP(keys_unrefp) struct keys *keys = calloc(1, sizeof(*keys));
         int result, r;
 
         if (!keys)
                 return -ENOMEM;
         keys->refs = 1;
-        result = psk_load(config, give_key, errors, &keys->psk);
+        keys->sets = calloc(conf->sni.n + 1, sizeof(*keys->sets));
+        if (!keys->sets)
+                return -ENOMEM;
+        keys->n_sets = 1;
+        result = load_set(&loader, &conf->psk, &conf->pki, &conf->rpk, groups, keys->sets);
         if (result == -ENOMEM)
                 return result;
-        r = pki_load(config, verify, errors, &keys->pki);
-        result = r < 0 ? r : result;
-        if (result == 0)
-                result = make_priority(keys);
-        if (result < 0)
-                return result;
+        r = load_hosts(keys, config, &loader);
+        if (r < 0 || result < 0)
+                return r < 0 ? r : result;
         *ret_keys = TAKE(keys);
         return 0;
+}
+
+static const struct key_host *find_host(const struct keys *keys, const char *name)
+{
+        struct key_host like = { .name = (char *)name };
+
+        return keys->n_hosts ? bsearch(&like, keys->hosts, keys->n_hosts, sizeof(like), compare_hosts) : NULL;
+}
+
+const struct key_set *keys_for(const struct keys *keys, const char *name)
+{
+        char lower[256] = "*";
+        const struct key_host *host;
+        const char *dot;
+
+        if (keys->n_hosts == 0 || !name || strlen(name) >= sizeof(lower))
+                return &keys->sets[0];
+        for (size_t i = 0; i == 0 || name[i - 1]; i++)
+                lower[i] = (char)tolower((unsigned char)name[i]);
+        host = find_host(keys, lower);
+        dot = strchr(lower, '.');
+        if (!host && dot && dot > lower) {
+                lower[dot - lower - 1] = '*';
+                host = find_host(keys, dot - 1);
+        }
+        return host ? host->set : &keys->sets[0];
+}
+
+bool keys_exist(const struct keys *keys)
+{
+        return keys->n_sets > 1 || keys->sets[0].psk || keys->sets[0].pki;
+}
+
+void keys_warn_of_end(const struct keys *keys, time_t now)
+{
+        for (size_t i = 0; i < keys->n_sets; i++)
+                pki_warn_of_end(keys->sets[i].pki, now);
 }
 
 struct keys *keys_ref(struct keys *keys)
@@ -65,9 +181,15 @@ void keys_unref(struct keys *keys)
 {
         if (!keys || --keys->refs > 0)
                 return;
-        psk_free(keys->psk);
-        pki_free(keys->pki);
-        if (keys->priority)
-                gnutls_priority_deinit(keys->priority);
+        for (size_t i = 0; i < keys->n_sets; i++) {
+                psk_free(keys->sets[i].psk);
+                pki_free(keys->sets[i].pki);
+                if (keys->sets[i].priority)
+                        gnutls_priority_deinit(keys->sets[i].priority);
+        }
+        for (size_t i = 0; i < keys->n_hosts; i++)
+                free(keys->hosts[i].name);
+        free(keys->sets);
+        free(keys->hosts);
         free(keys);
 }

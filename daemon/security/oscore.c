@@ -51,13 +51,13 @@ static int read_master(const struct conf_oscore *conf, struct key_errors *errors
         int r;
 
         if (!conf->master_secret == !conf->master_secret_file) {
-                key_error(errors, conf->at, "security.oscore", "has %s, expected one of master_secret_file and master_secret",
+                key_error(errors, conf->at, "", "has %s, expected one of master_secret_file and master_secret",
                           conf->master_secret ? "two master secrets" : "no master secret");
                 return -EINVAL;
         }
         if (conf->master_secret_file) {
                 if (secret_read_file(conf->master_secret_file, true, errors, conf->at,
-                                     "security.oscore.master_secret_file", &file) < 0)
+                                     "master_secret_file", &file) < 0)
                         return -EINVAL;
                 digits = (const char *)file.p;
         }
@@ -69,7 +69,7 @@ static int read_master(const struct conf_oscore *conf, struct key_errors *errors
         if (r == -ENOMEM)
                 return r;
         if (r < 0 || context->secret.n == 0 || context->id_context.n > 200) {
-                key_error(errors, conf->at, "security.oscore",
+                key_error(errors, conf->at, "",
                           "its master secret, master_salt or id_context is not valid, expected hex digits");
                 return -EINVAL;
         }
@@ -86,7 +86,7 @@ static int read_id(const char *digits, const struct conf_oscore *conf, struct ke
         if (r == -ENOMEM)
                 return r;
         if (r < 0 || id.n > OSCORE_ID_MAX) {
-                key_error(errors, conf->at, "security.oscore", "\"%s\" is not an id, expected up to %d hex digits",
+                key_error(errors, conf->at, "", "\"%s\" is not an id, expected up to %d hex digits",
                           digits ? digits : "", 2 * OSCORE_ID_MAX);
                 return -EINVAL;
         }
@@ -152,7 +152,7 @@ static int check_twins(const struct oscore *oscore, struct key_errors *errors)
 
                         if (strcmp(a->sequence, b->sequence) != 0)
                                 continue;
-                        key_error(errors, b->at, "security.oscore",
+                        key_error(errors, b->at, "",
                                   "has the sender key of line %u, expected one context with the recipient_ids of both",
                                   a->at.line);
                         result = -EINVAL;
@@ -175,6 +175,7 @@ int oscore_load(const struct config *config, struct key_errors *errors, struct o
 
         if (!oscore)
                 return -ENOMEM;
+        errors->group = "security.oscore";
         oscore->contexts = calloc(list->n ? list->n : 1, sizeof(struct oscore_context *));
         if (!oscore->contexts || oscore_observers_new(&oscore->observers) < 0)
                 return -ENOMEM;

@@ -72,6 +72,7 @@ static void peer_gone(gnutls_ext_priv_data_t data)
         peer->peers->n_stale -= peer->stale;
         keys_unref(peer->keys);
         names_deinit(&peer->names);
+        free(peer->server_name);
         free(peer);
 }
 
@@ -118,6 +119,7 @@ struct peer *peer_new(struct peers *peers, struct keys *keys, gnutls_session_t g
                 return NULL;
         *peer = (struct peer){ .peers = peers, .gnutls = gnutls, .session = session };
         peer->keys = keys_ref(keys);
+        peer->set = keys_for(keys, NULL);
         peer->at = address_of(session);
         bucket = bucket_of(peers, &peer->at);
         peer->same_bucket = *bucket;

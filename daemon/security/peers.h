@@ -23,6 +23,8 @@ struct peer_address {
 struct peer {
         struct peers *peers;
         struct keys *keys;         /* whose credentials the GnuTLS session began with */
+        const struct key_set *set; /* of these: for the name that the client asked for */
+        char *server_name;         /* that name, or NULL */
         const struct keys *judged; /* let in by these; NULL: not yet */
         gnutls_session_t gnutls;
         coap_session_t *session;

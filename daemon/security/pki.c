@@ -100,12 +100,11 @@ static void free_certificates(gnutls_x509_crt_t *crts, unsigned n)
 }
 
 /* Owner's certificate chain and key, from files or a token. */
-static int load_certificate(struct pki *pki, const struct config *config, struct key_errors *errors)
+static int load_certificate(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
 {
-        const struct conf_pki *conf = &config->security.pki;
         CLEANUP(secret_deinit) struct secret certificate = { 0 };
         CLEANUP(secret_deinit) struct secret key = { 0 };
-        struct place place = { errors, config_origin(config, &conf->certificate), "security.pki.certificate",
+        struct place place = { errors, config_origin(errors->config, &conf->certificate), "certificate",
                                conf->certificate };
         gnutls_x509_crt_t *crts = NULL;
         unsigned n = 0;
@@ -117,8 +116,8 @@ static int load_certificate(struct pki *pki, const struct config *config, struct
                 return r < 0 ? complain(&place, r, "a PKCS#11 URI of a certificate and its private key") : 0;
         }
         r = secret_read_file(conf->certificate, false, errors, place.at, place.key, &certificate);
-        if (secret_read_file(conf->private_key, true, errors, config_origin(config, &conf->private_key),
-                             "security.pki.private_key", &key) < 0 ||
+        if (secret_read_file(conf->private_key, true, errors, config_origin(errors->config, &conf->private_key),
+                             "private_key", &key) < 0 ||
             r < 0)
                 return -EINVAL;
         r = gnutls_x509_crt_list_import2(&crts, &n, &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
@@ -127,8 +126,8 @@ static int load_certificate(struct pki *pki, const struct config *config, struct
                 return complain(&place, r, "certificates in PEM, coapd's own first");
         remember_certificates(pki, conf->certificate, crts, n);
         free_certificates(crts, n);
-        place.at = config_origin(config, &conf->private_key);
-        place.key = "security.pki.private_key";
+        place.at = config_origin(errors->config, &conf->private_key);
+        place.key = "private_key";
         place.file = conf->private_key;
         r = gnutls_certificate_set_x509_key_mem2(pki->credentials,
                                                  &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
@@ -137,10 +136,9 @@ static int load_certificate(struct pki *pki, const struct config *config, struct
         return r < 0 ? complain(&place, r, "the certificate's private key, in PEM and not encrypted") : 0;
 }
 
-static int load_authorities(struct pki *pki, const struct config *config, struct key_errors *errors)
+static int load_authorities(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
 {
-        const struct conf_pki *conf = &config->security.pki;
-        struct place place = { errors, config_origin(config, &conf->ca), "security.pki.ca", conf->ca };
+        struct place place = { errors, config_origin(errors->config, &conf->ca), "ca", conf->ca };
         CLEANUP(secret_deinit) struct secret file = { 0 };
         gnutls_x509_crt_t *crts = NULL;
         gnutls_datum_t pem;
@@ -169,10 +167,9 @@ static int load_authorities(struct pki *pki, const struct config *config, struct
 }
 
 /* Lists that no authority of ours has signed are not added: whose revocations would they be? */
-static int load_revocations(struct pki *pki, const struct config *config, struct key_errors *errors)
+static int load_revocations(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
 {
-        const struct conf_pki *conf = &config->security.pki;
-        struct place place = { errors, config_origin(config, &conf->crl), "security.pki.crl", conf->crl };
+        struct place place = { errors, config_origin(errors->config, &conf->crl), "crl", conf->crl };
         CLEANUP(secret_deinit) struct secret file = { 0 };
         gnutls_x509_crl_t *crls = NULL;
         unsigned n = 0;
@@ -191,7 +188,7 @@ static int load_revocations(struct pki *pki, const struct config *config, struct
         gnutls_free(crls);
         if (r == (int)n)
                 return 0;
-        key_error(errors, place.at, place.key, "%s: %u of %u lists are not signed by security.pki.ca, expected all",
+        key_error(errors, place.at, place.key, "%s: %u of %u lists are not signed by ca, expected all",
                   conf->crl, n - (unsigned)MAX(r, 0), n);
         return -EINVAL;
 }
@@ -220,10 +217,9 @@ static int export_public_key(const struct secret *pem, struct secret *ret_spki)
         return r;
 }
 
-static int load_raw_key(struct pki *pki, const struct config *config, struct key_errors *errors)
+static int load_raw_key(struct pki *pki, const struct conf_rpk *conf, struct key_errors *errors)
 {
-        const struct conf_rpk *conf = &config->security.rpk;
-        struct place place = { errors, config_origin(config, &conf->private_key), "security.rpk.private_key",
+        struct place place = { errors, config_origin(errors->config, &conf->private_key), "private_key",
                                conf->private_key };
         CLEANUP(secret_deinit) struct secret key = { 0 };
         CLEANUP(secret_deinit) struct secret spki = { 0 };
@@ -275,48 +271,51 @@ static int load_raw_clients(struct pki *pki, const struct config *config)
 }
 
 /* What belongs together: a certificate and its key, authorities and what needs them. */
-static int check_completeness(const struct config *config, struct key_errors *errors)
+static int check_completeness(const struct conf_pki *conf, struct key_errors *errors)
 {
-        const struct conf_pki *conf = &config->security.pki;
         unsigned before = errors->n;
 
         if (!conf->certificate != !conf->private_key)
-                key_error(errors, config_origin(config, conf), "security.pki",
+                key_error(errors, config_origin(errors->config, conf), "",
                           "has one of certificate and private_key, expected both");
         if (conf->require_client_certificate && !conf->ca)
-                key_error(errors, config_origin(config, &conf->require_client_certificate),
-                          "security.pki.require_client_certificate",
-                          "is true and there is no security.pki.ca, expected the authorities of the clients");
+                key_error(errors, config_origin(errors->config, &conf->require_client_certificate),
+                          "require_client_certificate",
+                          "is true and there is no ca, expected the authorities of the clients");
         if (conf->crl && !conf->ca)
-                key_error(errors, config_origin(config, &conf->crl), "security.pki.crl",
-                          "is set and there is no security.pki.ca, expected the authority that signed it");
+                key_error(errors, config_origin(errors->config, &conf->crl), "crl",
+                          "is set and there is no ca, expected the authority that signed it");
         return errors->n == before ? 0 : -EINVAL;
 }
 
-static int load_parts(struct pki *pki, const struct config *config, struct key_errors *errors)
+static int load_trust(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
 {
-        const struct conf_pki *conf = &config->security.pki;
-        int result = check_completeness(config, errors);
+        int r = load_authorities(pki, conf, errors);
+
+        return r == 0 && conf->crl ? load_revocations(pki, conf, errors) : r;
+}
+
+static int load_parts(struct pki *pki, const struct conf_pki *conf, const struct conf_rpk *rpk,
+                      struct key_errors *errors)
+{
+        int result = check_completeness(conf, errors);
         int r = 0;
 
         if (conf->certificate && conf->private_key)
-                r = load_certificate(pki, config, errors);
+                r = load_certificate(pki, conf, errors);
         pki->has_certificate = conf->certificate != NULL;
         result = r < 0 ? r : result;
-        if (result != -ENOMEM && config->security.rpk.private_key) {
-                r = load_raw_key(pki, config, errors);
+        if (result != -ENOMEM && conf->ca) {
+                r = load_trust(pki, conf, errors);
+                result = r < 0 ? r : result;
+        }
+        if (result != -ENOMEM && rpk && rpk->private_key) {
+                errors->group = "security.rpk";
+                r = load_raw_key(pki, rpk, errors);
                 pki->has_raw_key = true;
                 result = r < 0 ? r : result;
         }
-        if (result != -ENOMEM && conf->ca) {
-                r = load_authorities(pki, config, errors);
-                result = r < 0 ? r : result;
-                if (r == 0 && conf->crl) {
-                        r = load_revocations(pki, config, errors);
-                        result = r < 0 ? r : result;
-                }
-        }
-        return result < 0 ? result : load_raw_clients(pki, config);
+        return result < 0 ? result : load_raw_clients(pki, errors->config);
 }
 
 static void pki_freep(struct pki **pki)
@@ -324,14 +323,13 @@ static void pki_freep(struct pki **pki)
         pki_free(*pki);
 }
 
-int pki_load(const struct config *config, gnutls_certificate_verify_function *verify,
+int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk, gnutls_certificate_verify_function *verify,
              struct key_errors *errors, struct pki **ret_pki)
 {
-        const struct conf_pki *conf = &config->security.pki;
         CLEANUP(pki_freep) struct pki *pki = NULL;
         int r;
 
-        if (!conf->certificate && !conf->private_key && !config->security.rpk.private_key) {
+        if (!conf->certificate && !conf->private_key && !(rpk && rpk->private_key)) {
                 *ret_pki = NULL;
                 return 0;
         }
@@ -339,7 +337,7 @@ int pki_load(const struct config *config, gnutls_certificate_verify_function *ve
         if (!pki || gnutls_certificate_allocate_credentials(&pki->credentials) < 0)
                 return -ENOMEM;
         gnutls_certificate_set_verify_function(pki->credentials, verify);
-        r = load_parts(pki, config, errors);
+        r = load_parts(pki, conf, rpk, errors);
         if (r < 0)
                 return r;
         pki->request = conf->require_client_certificate     ? GNUTLS_CERT_REQUIRE

@@ -19,10 +19,10 @@
 struct pki;
 
 /*
- * `verify` is what GnuTLS will ask about clients. *ret_pki is NULL when the config has neither certificate nor
- * raw public key. 0, -ENOMEM, or -EINVAL with the errors reported.
+ * `verify` is what GnuTLS will ask about clients. `rpk` may be NULL. *ret_pki is NULL when there is neither a
+ * certificate nor a raw public key. 0, -ENOMEM, or -EINVAL with the errors reported.
  */
-int pki_load(const struct config *config, gnutls_certificate_verify_function *verify,
+int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk, gnutls_certificate_verify_function *verify,
              struct key_errors *errors, struct pki **ret_pki);
 
 /* For any number of sessions. Owned by `pki`. */

@@ -61,7 +61,7 @@ static int load_key(const struct conf_psk_identity *conf, struct key_errors *err
         int r = 0;
 
         if (given != 1) {
-                key_error(errors, conf->at, "security.psk.identities",
+                key_error(errors, conf->at, "identities",
                           "\"%s\" has %s key, expected one of key_file, key and key_hex", conf->identity,
                           given ? "more than one" : "no");
                 return -EINVAL;
@@ -72,13 +72,13 @@ static int load_key(const struct conf_psk_identity *conf, struct key_errors *err
                 r = secret_from_hex(conf->key_hex, &key);
         else
                 r = secret_read_file(conf->key_file, true, errors, conf->at,
-                                     "security.psk.identities.key_file", &key);
+                                     "identities.key_file", &key);
         if (r < 0)
                 return r == -ENOMEM ? r : -EINVAL;
         if (conf->key_file && key.n && key.p[key.n - 1] == '\n')
                 key.n--;
         if (key.n == 0 || key.n > KEY_MAX) {
-                key_error(errors, conf->at, "security.psk.identities",
+                key_error(errors, conf->at, "identities",
                           "the key of \"%s\" has %zu bytes, expected 1 to %d", conf->identity, key.n, KEY_MAX);
                 return -EINVAL;
         }
@@ -96,13 +96,13 @@ static int add_identity(struct psk *psk, const struct conf_psk_identity *conf, s
         int r;
 
         if (n == 0 || n > IDENTITY_MAX) {
-                key_error(errors, conf->at, "security.psk.identities.identity",
+                key_error(errors, conf->at, "identities.identity",
                           "has %zu bytes, expected 1 to %d", n, IDENTITY_MAX);
                 return -EINVAL;
         }
         slot = find_slot(psk, span_of_string(conf->identity));
         if (psk->table[slot]) {
-                key_error(errors, conf->at, "security.psk.identities.identity",
+                key_error(errors, conf->at, "identities.identity",
                           "\"%s\" is there twice, expected it once", conf->identity);
                 return -EINVAL;
         }
@@ -134,10 +134,10 @@ static void psk_freep(struct psk **psk)
         psk_free(*psk);
 }
 
-int psk_load(const struct config *config, gnutls_psk_server_credentials_function2 *give_key,
+int psk_load(const struct conf_psk *conf, gnutls_psk_server_credentials_function2 *give_key,
              struct key_errors *errors, struct psk **ret_psk)
 {
-        const struct conf_list *list = &config->security.psk.identities;
+        const struct conf_list *list = &conf->identities;
         const struct conf_psk_identity *identities = list->v;
         CLEANUP(psk_freep) struct psk *psk = NULL;
         int result;
@@ -157,7 +157,7 @@ int psk_load(const struct config *config, gnutls_psk_server_credentials_function
                 return -ENOMEM;
         if (getrandom(&psk->seed, sizeof(psk->seed), 0) != sizeof(psk->seed))
                 return -EIO;
-        result = make_credentials(psk, config->security.psk.hint, give_key);
+        result = make_credentials(psk, conf->hint, give_key);
         for (size_t i = 0; i < list->n && result != -ENOMEM; i++) {
                 int r = add_identity(psk, &identities[i], errors);
 

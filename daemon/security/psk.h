@@ -13,10 +13,10 @@
 struct psk;
 
 /*
- * `give_key` is what GnuTLS will ask for keys. *ret_psk is NULL when the config has no identities. 0, -ENOMEM,
- * or -EINVAL with the errors reported.
+ * `give_key` is what GnuTLS will ask for keys. *ret_psk is NULL when there are no identities. 0, -ENOMEM, or
+ * -EINVAL with the errors reported.
  */
-int psk_load(const struct config *config, gnutls_psk_server_credentials_function2 *give_key,
+int psk_load(const struct conf_psk *conf, gnutls_psk_server_credentials_function2 *give_key,
              struct key_errors *errors, struct psk **ret_psk);
 
 /* With the hint; for any number of sessions. Owned by `psk`. */

@@ -28,9 +28,10 @@ void key_error(struct key_errors *errors, struct conf_origin at, const char *key
         va_list args;
 
         if (at.file && at.line)
-                fprintf(errors->out, "%s:%u: %s: ", at.file, at.line, key);
+                fprintf(errors->out, "%s:%u: ", at.file, at.line);
         else
-                fprintf(errors->out, "%s: %s: ", at.file ? at.file : errors->config->file, key);
+                fprintf(errors->out, "%s: ", at.file ? at.file : errors->config->file);
+        fprintf(errors->out, "%s%s%s: ", errors->group, *key ? "." : "", key);
         va_start(args, fmt);
         vfprintf(errors->out, fmt, args);
         va_end(args);

@@ -24,6 +24,7 @@ void secret_deinit(struct secret *secret);
 /* Where mistakes go: "FILE:LINE: KEY: what is wrong, what is expected". */
 struct key_errors {
         const struct config *config;
+        const char *group; /* in front of the keys that are named: "security.psk" */
         FILE *out;
         unsigned n;
 };

@@ -60,7 +60,7 @@ int security_load(const struct config *config, FILE *errors, struct security **r
         r_oscore = oscore_load(config, &report, &security->oscore);
         if (r < 0 || r_oscore < 0)
                 return r < 0 ? r : r_oscore;
-        pki_warn_of_end(security->keys->pki, time(NULL));
+        keys_warn_of_end(security->keys, time(NULL));
         *ret_security = TAKE(security);
         return 0;
 }
@@ -92,7 +92,7 @@ size_t security_replace(struct security *security, struct security *fresh)
 
 bool security_has_tls(const struct security *security)
 {
-        return security->keys->psk || security->keys->pki;
+        return keys_exist(security->keys);
 }
 
 bool security_has_oscore(const struct security *security)

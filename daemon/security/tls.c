@@ -32,7 +32,7 @@ int tls_give_key(gnutls_session_t gnutls, const gnutls_datum_t *username, gnutls
 {
         const struct peer *peer = peer_of(gnutls);
         const struct secret *secret =
-                peer ? psk_find(peer->keys->psk, span_of(username->data, username->size)) : NULL;
+                peer ? psk_find(peer->set->psk, span_of(username->data, username->size)) : NULL;
 
         if (!secret)
                 return 1; /* GnuTLS makes a key up and goes on, so that it fails like a wrong key */
@@ -62,11 +62,11 @@ int tls_verify(gnutls_session_t gnutls)
         char address[80];
         const char *why;
 
-        if (!peer || !peer->keys->pki)
+        if (!peer || !peer->set->pki)
                 return GNUTLS_E_CERTIFICATE_ERROR;
-        if (n == 0 && pki_request(peer->keys->pki) != GNUTLS_CERT_REQUIRE)
+        if (n == 0 && pki_request(peer->set->pki) != GNUTLS_CERT_REQUIRE)
                 return 0;
-        why = pki_judge(peer->keys->pki, gnutls_certificate_type_get2(gnutls, GNUTLS_CTYPE_CLIENT), chain, n,
+        why = pki_judge(peer->set->pki, gnutls_certificate_type_get2(gnutls, GNUTLS_CTYPE_CLIENT), chain, n,
                         &alert);
         if (!why)
                 return 0;
@@ -78,31 +78,55 @@ int tls_verify(gnutls_session_t gnutls)
         return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
+static int install_credentials(gnutls_session_t gnutls, const struct key_set *set)
+{
+        int r = 0;
+
+        gnutls_credentials_clear(gnutls);
+        if (set->psk)
+                r = gnutls_credentials_set(gnutls, GNUTLS_CRD_PSK, psk_credentials(set->psk));
+        if (r >= 0 && set->pki) {
+                r = gnutls_credentials_set(gnutls, GNUTLS_CRD_CERTIFICATE, pki_credentials(set->pki));
+                gnutls_certificate_server_set_request(gnutls, pki_request(set->pki));
+        }
+        return r;
+}
+
+/* Changes to the keys of the name that the client asks for. */
+static int heed_server_name(gnutls_session_t gnutls, struct peer *peer)
+{
+        char name[256];
+        size_t n = sizeof(name) - 1;
+        const struct key_set *set;
+        unsigned type;
+
+        if (gnutls_server_name_get(gnutls, name, &n, &type, 0) < 0 || type != GNUTLS_NAME_DNS)
+                return 0;
+        name[n] = '\0';
+        set = keys_for(peer->keys, name);
+        if (set == peer->set)
+                return 0;
+        free(peer->server_name);
+        peer->server_name = strdup(name);
+        if (!peer->server_name)
+                return GNUTLS_E_MEMORY_ERROR;
+        peer->set = set;
+        return install_credentials(gnutls, set);
+}
+
 /* The client's offer is known, and nothing chosen yet. libcoap has set its own priorities on the way here. */
 static int on_client_hello(gnutls_session_t gnutls)
 {
-        const struct peer *peer = peer_of(gnutls);
+        struct peer *peer = peer_of(gnutls);
         gnutls_protocol_t version = gnutls_protocol_get_version(gnutls);
+        int r;
 
         if (!peer)
                 return GNUTLS_E_INSUFFICIENT_CREDENTIALS;
         if (version != GNUTLS_TLS1_3 && version != GNUTLS_TLS1_2 && version != GNUTLS_DTLS1_2)
                 return GNUTLS_E_UNSUPPORTED_VERSION_PACKET;
-        return gnutls_priority_set(gnutls, peer->keys->priority);
-}
-
-static int install_credentials(gnutls_session_t gnutls, const struct keys *keys)
-{
-        int r = 0;
-
-        gnutls_credentials_clear(gnutls);
-        if (keys->psk)
-                r = gnutls_credentials_set(gnutls, GNUTLS_CRD_PSK, psk_credentials(keys->psk));
-        if (r >= 0 && keys->pki) {
-                r = gnutls_credentials_set(gnutls, GNUTLS_CRD_CERTIFICATE, pki_credentials(keys->pki));
-                gnutls_certificate_server_set_request(gnutls, pki_request(keys->pki));
-        }
-        return r;
+        r = heed_server_name(gnutls, peer);
+        return r < 0 ? r : gnutls_priority_set(gnutls, peer->set->priority);
 }
 
 static struct tls *find_tls(const coap_context_t *context)
@@ -118,10 +142,11 @@ static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_sessi
 {
         time_t now = time(NULL);
 
-        if (!peer_new(&tls->peers, tls->keys, gnutls, session) || install_credentials(gnutls, tls->keys) < 0)
+        if (!peer_new(&tls->peers, tls->keys, gnutls, session) ||
+            install_credentials(gnutls, keys_for(tls->keys, NULL)) < 0)
                 gnutls_credentials_clear(gnutls); /* out of memory: this handshake fails */
         if (now >= tls->next_warning) {
-                pki_warn_of_end(tls->keys->pki, now);
+                keys_warn_of_end(tls->keys, now);
                 tls->next_warning = now + DAY_S;
         }
 }
@@ -160,7 +185,7 @@ static int enable_tls(const struct keys *keys, coap_context_t *context)
                                    .validate_id_call_back = no_key,
                                    .psk_info = { .key = { sizeof(never), never } } };
 
-        if ((!keys->psk && !keys->pki) || coap_context_set_psk2(context, &setup))
+        if (!keys_exist(keys) || coap_context_set_psk2(context, &setup))
                 return 0;
         log_error("libcoap does not take keys: is its GnuTLS support there?");
         return -ENOTSUP;
@@ -233,25 +258,26 @@ static void learn(struct peer *peer)
         peer->known = true;
 }
 
-/* Whether a peer that was let in by `old` is by `new`. */
-static bool still_welcome(const struct peer *peer, const struct keys *old, const struct keys *new)
+/* Whether a peer would be let in by `now`. */
+static bool still_welcome(const struct peer *peer, const struct keys *now)
 {
+        const struct key_set *set = keys_for(now, peer->server_name);
         struct span name = span_of(peer->name, peer->name_n);
         gnutls_alert_description_t alert;
         const gnutls_datum_t *chain;
         unsigned n = 0;
 
         if (peer->kind == IDENTITY_PSK) {
-                const struct secret *before = psk_find(old->psk, name), *after = psk_find(new->psk, name);
+                const struct secret *before = psk_find(peer->set->psk, name), *after = psk_find(set->psk, name);
 
                 return before && after && secrets_equal(before, after);
         }
-        if (!new->pki)
+        if (!set->pki)
                 return false;
         if (peer->kind == IDENTITY_NONE)
-                return pki_request(new->pki) != GNUTLS_CERT_REQUIRE;
+                return pki_request(set->pki) != GNUTLS_CERT_REQUIRE;
         chain = gnutls_certificate_get_peers(peer->gnutls, &n);
-        return !pki_judge(new->pki, gnutls_certificate_type_get2(peer->gnutls, GNUTLS_CTYPE_CLIENT), chain, n,
+        return !pki_judge(set->pki, gnutls_certificate_type_get2(peer->gnutls, GNUTLS_CTYPE_CLIENT), chain, n,
                           &alert);
 }
 
@@ -265,7 +291,7 @@ static bool settle(struct peer *peer, const struct keys *now)
                 learn(peer);
         if (peer->judged == now)
                 return true;
-        if (!still_welcome(peer, peer->keys, now))
+        if (!still_welcome(peer, now))
                 return false;
         peer->judged = now;
         return true;
@@ -294,13 +320,14 @@ void tls_identify(const coap_session_t *session, struct identity *who)
 /* Moves an established session on to the new keys; false when they do not let it in. */
 static bool carry_over(struct peer *peer, const struct keys *old, struct keys *new)
 {
-        if (!settle(peer, old) || !still_welcome(peer, peer->keys, new))
+        if (!settle(peer, old) || !still_welcome(peer, new))
                 return false;
         /* An established session needs no credentials; the old generation can go. */
         gnutls_credentials_clear(peer->gnutls);
         keys_ref(new);
         keys_unref(peer->keys);
         peer->keys = new;
+        peer->set = keys_for(new, peer->server_name);
         peer->judged = new;
         return true;
 }

@@ -318,6 +318,71 @@ static void a_refused_certificate_is_told_why(void **state)
         assert_int_equal(f->requests, 0);
 }
 
+/* Whether `openssl s_client` with these options gets through the handshake; what it says is in the log. */
+static bool openssl_connects(struct fixture *f, const char *options)
+{
+        static char output[16384];
+        char command[512];
+        const char *cipher;
+        pid_t pid;
+
+        snprintf(command, sizeof(command),
+                 "sleep 0.5 | timeout 10 openssl s_client -tls1_2 -connect 127.0.0.1:%u %s >%s/client.log 2>&1",
+                 f->port, options, folder);
+        fflush(NULL);
+        pid = fork();
+        if (pid == 0) {
+                execl("/bin/sh", "sh", "-c", command, NULL);
+                _exit(127);
+        }
+        serve_until_exit(f, pid);
+        read_log(output, sizeof(output));
+        cipher = strstr(output, "Cipher is ");
+        return cipher && strncmp(cipher, "Cipher is (NONE)", 16) != 0 && !strstr(output, ":SSL alert number");
+}
+
+static bool log_has(const char *text)
+{
+        char output[16384];
+
+        read_log(output, sizeof(output));
+        return strstr(output, text);
+}
+
+static void names_have_keys_of_their_own(void **state)
+{
+#define OPENSSL_PSK(key) " -cipher PSK -psk_identity sensor-1 -psk " key
+        static char *org[] = { (char *)"Coap.Example.org" }, *net[] = { (char *)"*.example.net" };
+        struct fixture *f = *state;
+        struct conf_psk_identity other = { .identity = (char *)"sensor-1", .key_hex = (char *)"bbbb" };
+        struct conf_sni hosts[] = {
+                { .names = { org, 1 },
+                  .psk = { .identities = { &other, 1 } },
+                  .pki = { .certificate = in_folder("ops.crt"), .private_key = in_folder("ops.key") } },
+                { .names = { net, 1 },
+                  .pki = { .certificate = in_folder("old.crt"), .private_key = in_folder("old.key") } },
+        };
+
+        f->identities[0].key = NULL;
+        f->identities[0].key_hex = (char *)"aaaa";
+        use_psk(f);
+        use_pki(f);
+        f->config.security.sni = (struct conf_list){ hosts, 2 };
+        serve(f, COAP_PROTO_TLS);
+        assert_true(openssl_connects(f, "-noservername" OPENSSL_PSK("aaaa")));
+        assert_false(openssl_connects(f, "-noservername" OPENSSL_PSK("bbbb")));
+        assert_true(openssl_connects(f, "-servername elsewhere.example" OPENSSL_PSK("aaaa")));
+        assert_true(openssl_connects(f, "-servername coap.example.org" OPENSSL_PSK("bbbb")));
+        assert_true(openssl_connects(f, "-servername COAP.EXAMPLE.ORG" OPENSSL_PSK("bbbb")));
+        assert_false(openssl_connects(f, "-servername coap.example.org" OPENSSL_PSK("aaaa")));
+        assert_false(openssl_connects(f, "-servername a.example.net" OPENSSL_PSK("aaaa")));
+        assert_true(openssl_connects(f, "-noservername") && log_has("localhost"));
+        assert_true(openssl_connects(f, "-servername coap.example.org") && log_has("Example"));
+        assert_true(openssl_connects(f, "-servername a.example.net") && log_has("CN=old"));
+        assert_true(openssl_connects(f, "-servername a.b.example.net") && log_has("localhost"));
+        assert_true(openssl_connects(f, "-servername example.net") && log_has("localhost"));
+}
+
 static void certificates_can_be_required(void **state)
 {
         struct fixture *f = *state;
@@ -548,7 +613,7 @@ int main(void)
                 TEST(psk_over_dtls),          TEST(psk_over_tls),
                 TEST(certificates_over_dtls), TEST(certificates_over_tls),
                 TEST(certificates_can_be_required), TEST(all_kinds_of_keys_at_once),
-                TEST(a_refused_certificate_is_told_why), TEST(raw_public_keys), TEST(raw_public_keys_beside_certificates),
+                TEST(a_refused_certificate_is_told_why), TEST(names_have_keys_of_their_own), TEST(raw_public_keys), TEST(raw_public_keys_beside_certificates),
                 TEST(an_unknown_identity_looks_like_a_wrong_key),
                 TEST(a_reload_ends_only_who_is_no_longer_welcome),
         };
