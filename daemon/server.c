@@ -74,18 +74,42 @@ static void request_ends(void *user)
         security_end(server->security);
 }
 
+/* Changes of requests that were read together go into the store together: their answers leave together. */
+static bool more_waiting(const struct server *server)
+{
+        return server->engine->settle && server->pump && pump_more_waiting(server->pump);
+}
+
 static int store_put(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
 
-        return server->engine->put ? server->engine->put(server->engine_self, stored) : 0;
+        return server->engine->put ? server->engine->put(server->engine_self, stored, more_waiting(server)) : 0;
 }
 
 static int store_del(void *user, struct span path)
 {
         struct server *server = user;
 
-        return server->engine->del ? server->engine->del(server->engine_self, path) : 0;
+        return server->engine->del ? server->engine->del(server->engine_self, path, more_waiting(server)) : 0;
+}
+
+/* The engine has logged why. Answers kept for duplicates may be to changes that are undone. */
+static bool may_send(void *user)
+{
+        struct server *server = user;
+
+        if (!server->engine->settle || server->engine->settle(server->engine_self) == 0)
+                return true;
+        registry_forget_answers(server->registry);
+        return false;
+}
+
+static void undone(void *user, struct span path, const struct stored_resource *stored)
+{
+        struct server *server = user;
+
+        registry_undo(server->registry, path, stored);
 }
 
 static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
@@ -376,6 +400,7 @@ static int open_store(struct server *server)
                 .metrics = &server->metrics,
                 .user = server,
                 .restore_resource = restore_resource,
+                .undone = undone,
                 .restore_oscore = restore_oscore,
                 .observer_restored = observer_restored,
                 .replaying = replaying,
@@ -391,7 +416,10 @@ static int open_store(struct server *server)
 
 static void set_guard(struct server *server)
 {
-        server->guard = (struct pump_guard){ .admit = admit, .turn_is_over = turn_is_over, .userdata = server };
+        server->guard = (struct pump_guard){ .admit = admit,
+                                             .may_send = may_send,
+                                             .turn_is_over = turn_is_over,
+                                             .userdata = server };
         pump_set_guard(server->pump, &server->guard);
 }
 

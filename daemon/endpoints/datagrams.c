@@ -146,6 +146,11 @@ bool outbox_is_empty(const struct outbox *outbox)
         return outbox->next == outbox->n;
 }
 
+void outbox_discard(struct outbox *outbox)
+{
+        outbox->next = outbox->n = outbox->used = 0;
+}
+
 bool outbox_put(struct outbox *outbox, const struct msghdr *m)
 {
         unsigned i = outbox->n;

@@ -51,6 +51,9 @@ bool outbox_put(struct outbox *outbox, const struct msghdr *message);
 
 bool outbox_is_empty(const struct outbox *outbox);
 
+/* What waits is never sent. */
+void outbox_discard(struct outbox *outbox);
+
 /* Told for each datagram that the kernel refuses; it is then out of the way. */
 typedef void outbox_refused(void *userdata, const struct msghdr *message, int error);
 

@@ -61,7 +61,7 @@ void lane_flush(struct lane *lane)
 {
         bool blocked;
 
-        if (outbox_is_empty(lane->outbox))
+        if (outbox_is_empty(lane->outbox) || (lane->may_send && !lane->may_send(lane->owner)))
                 return;
         lane->metrics->datagrams_sent +=
                 outbox_flush(lane->outbox, lane->watch.fd, lane_on_refused, lane, &blocked);

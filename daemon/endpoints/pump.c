@@ -63,6 +63,18 @@ struct pump {
         struct tape tape;
 };
 
+static bool pump_may_send(void *userdata)
+{
+        struct pump *pump = userdata;
+
+        if (!pump->guard || !pump->guard->may_send || pump->guard->may_send(pump->guard->userdata))
+                return true;
+        for (size_t i = 0; i < pump->n_lanes; i++)
+                outbox_discard(pump->lanes[i]->outbox);
+        stream_gate_discard(pump->gate);
+        return false;
+}
+
 static void pump_flush(struct pump *pump)
 {
         for (size_t i = 0; i < pump->n_lanes; i++)
@@ -264,6 +276,7 @@ static void pump_adopt(struct pump *pump)
                              &grown[pump->n_lanes]) < 0)
                         return;
                 grown[pump->n_lanes]->owner = pump;
+                grown[pump->n_lanes]->may_send = pump_may_send;
                 grown[pump->n_lanes]->filled = INBOX_MOST;
                 pump->n_lanes++;
         }
@@ -334,6 +347,16 @@ void pump_kick(struct pump *pump)
         wake_timer_settle(&pump->timer);
 }
 
+bool pump_more_waiting(const struct pump *pump)
+{
+        if (!pump->in_turn)
+                return false;
+        for (size_t i = 0; i < pump->n_lanes; i++)
+                if (!inbox_is_empty(pump->lanes[i]->inbox))
+                        return true;
+        return false;
+}
+
 void pump_yield(struct pump *pump)
 {
         pump->yield = true;
@@ -357,6 +380,8 @@ int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metric
         wake_timer_attach(&pump->timer, epoll_fd, &pump->in_turn);
         fcntl(epoll_fd, F_SETFD, FD_CLOEXEC);
         r = stream_gate_new(event, &pump->in_turn, &pump->gate);
+        if (r >= 0)
+                stream_gate_set_clearance(pump->gate, pump_may_send, pump);
         if (r >= 0)
                 r = sd_event_add_io(event, &pump->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
         if (r < 0) {

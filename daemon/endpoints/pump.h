@@ -22,6 +22,11 @@ int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metric
 struct pump_guard {
         /* Whether libcoap is to see a datagram, as recvmsg() gave it; else it is as if it had never come. */
         bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n);
+        /*
+         * Answers are about to leave. On false all that waits is discarded instead, as if the network had lost
+         * it: confirmable requests come again.
+         */
+        bool (*may_send)(void *userdata);
         /* A turn of libcoap's is over: time for what must not happen within. */
         void (*turn_is_over)(void *userdata);
         void *userdata;
@@ -35,6 +40,9 @@ void pump_set_guard(struct pump *pump, const struct pump_guard *guard);
  * coap_resource_notify_observers(). Inside of them it is not needed, and does nothing.
  */
 void pump_kick(struct pump *pump);
+
+/* Whether more requests have been read already and are handed to libcoap before any answer leaves. */
+bool pump_more_waiting(const struct pump *pump);
 
 /*
  * From inside of libcoap's callbacks: something waits for its turn in the event loop, so that no more datagrams

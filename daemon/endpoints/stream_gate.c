@@ -33,6 +33,8 @@ struct stream_gate {
         struct socket_io io;
         sd_event *event;
         const bool *holding;
+        bool (*may_send)(void *owner);
+        void *owner;
         struct backlog *backlogs;
         int fd; /* whose bytes are gathered */
         size_t n;
@@ -113,12 +115,31 @@ static void add_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, 
         gate->backlogs = backlog;
 }
 
+void stream_gate_set_clearance(struct stream_gate *gate, bool (*may_send)(void *owner), void *owner)
+{
+        gate->may_send = may_send;
+        gate->owner = owner;
+}
+
+void stream_gate_discard(struct stream_gate *gate)
+{
+        if (gate->n == 0)
+                return;
+        gate->n = 0;
+        shutdown(gate->fd, SHUT_RDWR);
+}
+
+static bool may_send(const struct stream_gate *gate)
+{
+        return !gate->may_send || gate->may_send(gate->owner);
+}
+
 void stream_gate_flush(struct stream_gate *gate)
 {
         size_t n = gate->n;
         size_t sent;
 
-        if (n == 0)
+        if (n == 0 || !may_send(gate))
                 return;
         gate->n = 0;
         sent = push(gate->fd, gate->bytes, n);
@@ -136,8 +157,12 @@ static ssize_t gate_write(void *userdata, int fd, const void *bytes, size_t n)
                 errno = EAGAIN;
                 return -1;
         }
-        if (!*gate->holding || n > GATHERED_MOST)
-                return sockets_raw_send(fd, bytes, n, MSG_NOSIGNAL);
+        if (!*gate->holding || n > GATHERED_MOST) {
+                if (may_send(gate))
+                        return sockets_raw_send(fd, bytes, n, MSG_NOSIGNAL);
+                shutdown(fd, SHUT_RDWR);
+                return (ssize_t)n;
+        }
         gate->fd = fd;
         memcpy(gate->bytes + gate->n, bytes, n);
         gate->n += n;
@@ -163,6 +188,7 @@ int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **r
         gate->io = (struct socket_io){ .write = gate_write, .on_close = gate_on_close, .userdata = gate };
         gate->event = sd_event_ref(event);
         gate->holding = holding;
+        gate->may_send = NULL;
         gate->backlogs = NULL;
         gate->n = 0;
         *ret_gate = gate;

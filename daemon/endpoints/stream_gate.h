@@ -20,6 +20,12 @@ struct stream_gate;
  */
 int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate);
 
+/* Asked before anything is written; on false stream_gate_discard() was called. Once, before the first write. */
+void stream_gate_set_clearance(struct stream_gate *gate, bool (*may_send)(void *owner), void *owner);
+
+/* What was gathered is never sent; its session ends, since a stream can not have a hole. */
+void stream_gate_discard(struct stream_gate *gate);
+
 /* Stands in for send() and close() of the sessions that a listener with this io accepts. */
 const struct socket_io *stream_gate_io(const struct stream_gate *gate);
 

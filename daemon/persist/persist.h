@@ -39,6 +39,11 @@ struct persist_host {
          * asked here: they are for each notification, and one that they refuse ends the observation.
          */
         void (*observer_restored)(void *user, coap_resource_t *resource, coap_subscription_t *subscription);
+        /*
+         * A change that put() or del() had accepted is not in the store after all: `stored` is what is there of
+         * this path now, NULL: nothing. Called from put(), del() and settle().
+         */
+        void (*undone)(void *user, struct span path, const struct stored_resource *stored);
         /* Between begin and end libcoap replays stored requests with a session of zeros. */
         void (*replaying)(void *user, bool on);
         /* A long restore goes on: `done` of `total` rows; the server extends the start timeout. */
@@ -63,9 +68,19 @@ struct persist_engine {
          * 0: kept (with sync = "always": on disk). -ENOSPC, -EIO, -EROFS, ...: refused, nothing has changed;
          * the engine logs the first failure and the recovery, not each one. NULL: the engine tracks by
          * itself.
+         *
+         * With `may_wait` more changes are about to come, and the engine may keep this one and those in one
+         * transaction until settle(). Without it the transaction ends with this change.
          */
-        int (*put)(void *self, const struct stored_resource *stored);
-        int (*del)(void *self, struct span path);
+        int (*put)(void *self, const struct stored_resource *stored, bool may_wait);
+        int (*del)(void *self, struct span path, bool may_wait);
+
+        /*
+         * Called before any answer leaves: ends the transaction. 0; or -errno when changes that had been
+         * accepted were refused in the end: host->undone() has told which, and no answer to them may leave.
+         * NULL: put and del never wait.
+         */
+        int (*settle)(void *self);
 
         /*
          * A resource was added to libcoap after start(), or is being restored: its Observe numbers go on

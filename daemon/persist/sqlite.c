@@ -233,18 +233,26 @@ static int sqlite_start(void *self)
         return r;
 }
 
-static int sqlite_put(void *self, const struct stored_resource *stored)
+static int sqlite_put(void *self, const struct stored_resource *stored, bool may_wait)
 {
         struct sqlite_engine *engine = self;
 
-        return engine->resources.store ? store_resources_put(&engine->resources, stored) : 0;
+        return engine->resources.store ? store_resources_put(&engine->resources, engine->host, stored, may_wait) :
+                                         0;
 }
 
-static int sqlite_del(void *self, struct span path)
+static int sqlite_del(void *self, struct span path, bool may_wait)
 {
         struct sqlite_engine *engine = self;
 
-        return engine->resources.store ? store_resources_del(&engine->resources, path) : 0;
+        return engine->resources.store ? store_resources_del(&engine->resources, engine->host, path, may_wait) : 0;
+}
+
+static int sqlite_settle(void *self)
+{
+        struct sqlite_engine *engine = self;
+
+        return engine->resources.store ? store_resources_settle(&engine->resources, engine->host) : 0;
 }
 
 static void sqlite_resource_added(void *self, coap_resource_t *resource)
@@ -308,6 +316,7 @@ const struct persist_engine persist_engine_sqlite = {
         .start = sqlite_start,
         .put = sqlite_put,
         .del = sqlite_del,
+        .settle = sqlite_settle,
         .resource_added = sqlite_resource_added,
         .reload = sqlite_reload,
         .sequence_load = sqlite_sequence_load,

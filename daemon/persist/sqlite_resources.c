@@ -49,6 +49,10 @@ int store_resources_init(struct store_resources *self, struct store *store)
                                   "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE id = ?1",
                                   &self->one);
         if (r == 0)
+                r = store_prepare(store,
+                                  "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE path = ?1",
+                                  &self->by_path);
+        if (r == 0)
                 r = store_prepare(store, "SELECT count(*) FROM resources", &self->count);
         if (r < 0)
                 store_resources_deinit(self);
@@ -58,6 +62,7 @@ int store_resources_init(struct store_resources *self, struct store *store)
 void store_resources_deinit(struct store_resources *self)
 {
         free(self->kept);
+        buf_deinit(&self->group);
         store_close(self->store);
         *self = (struct store_resources){ 0 };
 }
@@ -171,7 +176,87 @@ int store_resources_retry(struct store_resources *self, const struct persist_hos
         return 0;
 }
 
-int store_resources_put(struct store_resources *self, const struct stored_resource *stored)
+/* --- changes, alone or by the group --- */
+
+/* The group's transaction was rolled back: tells what the store has of each path that it had changed. */
+static void tell_undone(struct store_resources *self, const struct persist_host *host)
+{
+        struct span paths = buf_span(&self->group);
+
+        while (paths.n > 0) {
+                struct span path = span_of(paths.p, strnlen((const char *)paths.p, paths.n));
+                struct stored_resource stored;
+                struct row row;
+                bool there;
+
+                sqlite3_bind_text64(self->by_path, 1, (const char *)path.p, path.n, SQLITE_STATIC, SQLITE_UTF8);
+                there = sqlite3_step(self->by_path) == SQLITE_ROW && row_read(self->by_path, 1, &row) &&
+                        store_resources_parse(&row, &stored);
+                host->undone(host->user, path, there ? &stored : NULL);
+                sqlite3_reset(self->by_path);
+                paths = span_skip(paths, path.n + 1);
+        }
+}
+
+static int end_group(struct store_resources *self, const struct persist_host *host)
+{
+        int r;
+
+        self->group_open = false;
+        r = store_commit(self->store);
+        if (r < 0)
+                tell_undone(self, host);
+        buf_reset(&self->group);
+        return r;
+}
+
+int store_resources_settle(struct store_resources *self, const struct persist_host *host)
+{
+        int r = self->group_failed ? -EIO : 0;
+        int end = self->group_open ? end_group(self, host) : 0;
+
+        self->group_failed = false;
+        return end < 0 ? end : r;
+}
+
+/* Writes one change into the group, which begins or ends with it where that is due. */
+static int write_grouped(struct store_resources *self, const struct persist_host *host, sqlite3_stmt *statement,
+                         struct span path, bool may_wait)
+{
+        bool others = self->group.n > 0;
+        int r = self->group_open ? 0 : store_begin(self->store);
+
+        if (r < 0) {
+                sqlite3_clear_bindings(statement);
+                return r;
+        }
+        self->group_open = true;
+        r = store_write(self->store, statement);
+        if (r == 0) {
+                buf_append_span(&self->group, path);
+                buf_append_byte(&self->group, '\0');
+        }
+        /* SQLite may roll all of it back by itself, for want of space for instance (lang_transaction.html). */
+        if (sqlite3_get_autocommit(self->store->db) || !may_wait || !buf_ok(&self->group)) {
+                int end = end_group(self, host);
+
+                self->group_failed |= end < 0 && others;
+                return r < 0 ? r : end;
+        }
+        return r;
+}
+
+/* While writes fail each one is tried alone, so that each client gets its own answer. */
+static int write_change(struct store_resources *self, const struct persist_host *host, sqlite3_stmt *statement,
+                        struct span path, bool may_wait)
+{
+        if (!self->group_open && (!may_wait || self->store->failing || self->store->refusing))
+                return store_write(self->store, statement);
+        return write_grouped(self, host, statement, path, may_wait);
+}
+
+int store_resources_put(struct store_resources *self, const struct persist_host *host,
+                        const struct stored_resource *stored, bool may_wait)
 {
         struct row row;
 
@@ -180,11 +265,12 @@ int store_resources_put(struct store_resources *self, const struct stored_resour
                 sqlite3_clear_bindings(self->put);
                 return -EFBIG;
         }
-        return store_write(self->store, self->put);
+        return write_change(self, host, self->put, stored->path, may_wait);
 }
 
-int store_resources_del(struct store_resources *self, struct span path)
+int store_resources_del(struct store_resources *self, const struct persist_host *host, struct span path,
+                        bool may_wait)
 {
         sqlite3_bind_text64(self->del, 1, (const char *)path.p, path.n, SQLITE_STATIC, SQLITE_UTF8);
-        return store_write(self->store, self->del);
+        return write_change(self, host, self->del, path, may_wait);
 }

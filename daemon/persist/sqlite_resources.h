@@ -3,6 +3,7 @@
 #ifndef COAPD_PERSIST_SQLITE_RESOURCES_H
 #define COAPD_PERSIST_SQLITE_RESOURCES_H
 
+#include "base/buf.h"
 #include "persist/persist.h"
 #include "persist/sqlite_store.h"
 
@@ -12,10 +13,15 @@ struct store_resources {
         sqlite3_stmt *del;
         sqlite3_stmt *all;
         sqlite3_stmt *one;
+        sqlite3_stmt *by_path;
         sqlite3_stmt *count;
         /* Rows that the host did not take, for the next reload. */
         int64_t *kept;
         size_t n_kept;
+        /* Changes that share a transaction; `group` holds their paths, a NUL behind each. */
+        struct buf group;
+        bool group_open;
+        bool group_failed; /* and nobody was told by store_resources_settle() yet */
 };
 
 /* Takes `store` over, in success and failure. */
@@ -28,8 +34,12 @@ int store_resources_restore(struct store_resources *self, const struct persist_h
 /* Offers those again that it did not take. */
 int store_resources_retry(struct store_resources *self, const struct persist_host *host);
 
-int store_resources_put(struct store_resources *self, const struct stored_resource *stored);
-int store_resources_del(struct store_resources *self, struct span path);
+/* As put, del and settle of struct persist_engine. */
+int store_resources_put(struct store_resources *self, const struct persist_host *host,
+                        const struct stored_resource *stored, bool may_wait);
+int store_resources_del(struct store_resources *self, const struct persist_host *host, struct span path,
+                        bool may_wait);
+int store_resources_settle(struct store_resources *self, const struct persist_host *host);
 
 /* The row as it is written; shared with the import. */
 void store_resources_row(const struct stored_resource *stored, struct row *ret_row);

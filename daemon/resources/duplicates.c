@@ -58,8 +58,7 @@ int duplicates_new(size_t max_answers, struct duplicates **ret_duplicates)
                 duplicates_free(d);
                 return -ENOMEM;
         }
-        for (size_t i = 0; i < max_answers; i++)
-                d->buckets[i] = NONE;
+        duplicates_clear(d);
         *ret_duplicates = d;
         return 0;
 }
@@ -71,6 +70,13 @@ void duplicates_free(struct duplicates *d)
         free(d->slots);
         free(d->buckets);
         free(d);
+}
+
+void duplicates_clear(struct duplicates *d)
+{
+        memset(d->slots, 0, d->n * sizeof *d->slots);
+        for (size_t i = 0; i < d->n; i++)
+                d->buckets[i] = NONE;
 }
 
 static bool make_key(const coap_session_t *session, const coap_pdu_t *request, struct key *key)

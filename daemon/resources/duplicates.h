@@ -16,6 +16,7 @@ struct duplicates;
 /* Memory for at most `max_answers`. */
 int duplicates_new(size_t max_answers, struct duplicates **ret_duplicates);
 void duplicates_free(struct duplicates *duplicates);
+void duplicates_clear(struct duplicates *duplicates);
 
 /* Whether this message was answered before; then `response` gets the same answer again. */
 bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session, const coap_pdu_t *request,

@@ -401,3 +401,32 @@ int registry_restore(struct registry *registry, const struct stored_resource *st
         }
         return restore(registry, stored);
 }
+
+void registry_undo(struct registry *registry, struct span path, const struct stored_resource *stored)
+{
+        struct resource *resource = registry_find(registry, path);
+        struct representation *content;
+        struct dynamic *dynamic;
+        struct etag etag = { 0 };
+
+        if (!resource || !resource_is_dynamic(resource))
+                return;
+        if (!stored) {
+                registry_remove_soon(registry, resource);
+                return;
+        }
+        etag.n = (uint8_t)MIN(stored->etag.n, (size_t)ETAG_MAX);
+        memcpy(etag.b, stored->etag.p, etag.n);
+        content = representation_new_tagged(stored->body, stored->content_format, &etag);
+        if (!content) {
+                log_error("resource %s: no memory to go back to what is stored", resource->path);
+                return;
+        }
+        dynamic = resource->self;
+        registry->counts.dynamic_bytes += content->size - dynamic->content->size;
+        representation_unref(dynamic->content);
+        dynamic->content = content;
+        resource->gone = false;
+        resource->reverted = true;
+        registry_bury_soon(registry);
+}

@@ -24,6 +24,7 @@ struct resource {
         void *self;
         const struct conf_resource *conf; /* NULL: dynamic */
         sd_event_source *timer;
+        bool reverted; /* to what the store has; observers are told at the end of this turn */
         bool gone;     /* deleted in this turn of the loop; libcoap still holds the handle */
         bool evicting; /* its observers are being told that its content format is another now */
         bool observed; /* somebody registered since the last resource_changed() that found nobody */
@@ -49,6 +50,7 @@ struct resource *registry_find(const struct registry *registry, struct span path
 /* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
 int registry_add(struct registry *registry, const struct kind *kind, const char *path,
                  const struct conf_resource *conf, struct resource **ret_resource);
+void registry_bury_soon(struct registry *registry);
 void registry_remove_soon(struct registry *registry, struct resource *resource);
 void registry_remove(struct registry *registry, struct resource *resource);
 bool resource_is_dynamic(const struct resource *resource);

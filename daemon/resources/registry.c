@@ -180,6 +180,9 @@ static int on_bury(sd_event_source *source, void *user)
         for (struct resource *resource = registry->first; resource; resource = next) {
                 next = resource->next;
                 resource->evicting = false;
+                if (resource->reverted)
+                        resource_changed(resource);
+                resource->reverted = false;
                 if (resource->gone)
                         registry_remove(registry, resource);
         }
@@ -188,7 +191,7 @@ static int on_bury(sd_event_source *source, void *user)
 }
 
 /* Once libcoap has sent what it has to. */
-static void bury_soon(struct registry *registry)
+void registry_bury_soon(struct registry *registry)
 {
         if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
                 log_error("resources that were deleted are kept for now");
@@ -203,7 +206,7 @@ void registry_remove_soon(struct registry *registry, struct resource *resource)
 {
         resource->gone = true;
         discovery_changed(registry->discovery);
-        bury_soon(registry);
+        registry_bury_soon(registry);
 }
 
 /* --- what the kinds ask for --- */
@@ -251,7 +254,7 @@ bool resource_changed_format(struct resource *resource)
         resource->evicting = true;
         resource->evicting = resource_changed(resource);
         if (resource->evicting)
-                bury_soon(resource->registry);
+                registry_bury_soon(resource->registry);
         return resource->evicting;
 }
 
@@ -433,6 +436,11 @@ void registry_session_gone(struct registry *registry, const coap_session_t *sess
 {
         blockwise_forget(registry->blockwise, session);
         discovery_forget(registry->discovery, session);
+}
+
+void registry_forget_answers(struct registry *registry)
+{
+        duplicates_clear(registry->duplicates);
 }
 
 struct registry_counts registry_count(const struct registry *registry)

@@ -67,6 +67,15 @@ int registry_apply(struct registry *registry, const struct config *config);
 /* A dynamic resource comes back from the store. 0; -EEXIST: the config has this path; -ENOSPC: over a limit. */
 int registry_restore(struct registry *registry, const struct stored_resource *stored);
 
+/*
+ * A change of a dynamic resource that the store had accepted did not last: `stored` is what it has of this path, NULL:
+ * nothing. Observers are told outside of libcoap's callbacks.
+ */
+void registry_undo(struct registry *registry, struct span path, const struct stored_resource *stored);
+
+/* Requests that come twice are run again: their answers never left. */
+void registry_forget_answers(struct registry *registry);
+
 /* While libcoap replays stored requests, their session is a dummy and must not be asked for anything. */
 void registry_set_replaying(struct registry *registry, bool on);
 

@@ -47,7 +47,7 @@ static int put(struct rig *rig, const char *path, struct span body, int format, 
                 .changed_us = 2000000,
         };
 
-        return rig->engine->put(rig->self, &stored);
+        return rig->engine->put(rig->self, &stored, false);
 }
 
 static void write_resources(struct rig *rig, void *user)
@@ -64,8 +64,8 @@ static void write_resources(struct rig *rig, void *user)
         assert_int_equal(put(rig, "changed", SPAN_LITERAL("one"), 0, "a=1"), 0);
         assert_int_equal(put(rig, "gone", SPAN_LITERAL("x"), 0, ""), 0);
         assert_int_equal(put(rig, "changed", SPAN_LITERAL("three"), 50, "a=1"), 0);
-        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("gone")), 0);
-        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("never there")), 0);
+        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("gone"), false), 0);
+        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("never there"), false), 0);
         free(large);
 }
 
@@ -533,7 +533,7 @@ static void each_file_may_be_missing(void **state)
                 assert_in_range(rig_next(rig, client, "tok"), 0, 0xffffff);
                 coap_delete_resource(rig->context, rig_resource(rig, "a"));
                 rig->engine->reload(rig->self, &rig->conf);
-                assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("x")), 0);
+                assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("x"), false), 0);
                 rig_stop(rig);
         }
         close(client);

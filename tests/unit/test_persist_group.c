@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Changes that share a transaction: together in the store or together refused, on a disk that really refuses. */
+#include "persist_rig.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+struct undone {
+        char path[32];
+        char body[32];
+        bool there;
+};
+
+static struct undone undone[8];
+static size_t n_undone;
+
+static void on_undone(void *user, struct span path, const struct stored_resource *stored)
+{
+        struct undone *one = &undone[n_undone++];
+
+        (void)user;
+        snprintf(one->path, sizeof one->path, "%.*s", (int)path.n, (const char *)path.p);
+        one->there = stored != NULL;
+        if (stored)
+                snprintf(one->body, sizeof one->body, "%.*s", (int)stored->body.n, (const char *)stored->body.p);
+}
+
+static int put(struct rig *rig, const char *path, const char *body, bool may_wait)
+{
+        struct stored_resource stored = {
+                .path = span_of_string(path),
+                .content_format = 0,
+                .etag = SPAN_LITERAL("etag"),
+                .body = span_of_string(body),
+                .created_us = 1,
+                .changed_us = 2,
+        };
+
+        return rig->engine->put(rig->self, &stored, may_wait);
+}
+
+/* As another process sees it. */
+static int rows(const struct rig *rig)
+{
+        sqlite3_stmt *statement;
+        sqlite3 *db;
+        int n;
+
+        assert_int_equal(sqlite3_open_v2(rig->files[0], &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM resources", -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        n = sqlite3_column_int(statement, 0);
+        sqlite3_finalize(statement);
+        sqlite3_close(db);
+        return n;
+}
+
+/* From here on no file grows beyond what the log of the database has now. */
+static void refuse_writes(const struct rig *rig, bool on)
+{
+        struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+        struct stat st;
+
+        getrlimit(RLIMIT_FSIZE, &limit);
+        limit.rlim_cur = limit.rlim_max;
+        if (on) {
+                assert_int_equal(stat(rig_file(rig, 0, "-wal"), &st), 0);
+                limit.rlim_cur = (rlim_t)st.st_size;
+        }
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static int set_up(void **state)
+{
+        struct rig *rig = calloc(1, sizeof *rig);
+
+        rig_init(rig);
+        rig_start(rig, "sqlite", "127.0.0.1");
+        rig->host.undone = on_undone;
+        n_undone = 0;
+        *state = rig;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        refuse_writes(*state, false);
+        rig_stop(*state);
+        rig_deinit(*state);
+        free(*state);
+        return 0;
+}
+
+static void a_group_is_there_once_it_is_settled(void **state)
+{
+        struct rig *rig = *state;
+
+        assert_int_equal(put(rig, "a", "1", true), 0);
+        assert_int_equal(put(rig, "b", "1", true), 0);
+        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("a"), true), 0);
+        assert_int_equal(rows(rig), 0);
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+        assert_int_equal(rows(rig), 1);
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+}
+
+static void a_change_that_can_not_wait_ends_the_group(void **state)
+{
+        struct rig *rig = *state;
+
+        assert_int_equal(put(rig, "a", "1", true), 0);
+        assert_int_equal(put(rig, "b", "1", false), 0);
+        assert_int_equal(rows(rig), 2);
+        assert_int_equal(n_undone, 0);
+}
+
+static void a_group_that_is_refused_is_told_path_by_path(void **state)
+{
+        struct rig *rig = *state;
+
+        assert_int_equal(put(rig, "old", "before", false), 0);
+        refuse_writes(rig, true);
+        assert_int_equal(put(rig, "old", "after", true), 0);
+        assert_int_equal(put(rig, "new", "x", true), 0);
+        assert_true(rig->engine->settle(rig->self) < 0);
+        assert_int_equal(n_undone, 2);
+        assert_string_equal(undone[0].path, "old");
+        assert_true(undone[0].there);
+        assert_string_equal(undone[0].body, "before");
+        assert_string_equal(undone[1].path, "new");
+        assert_false(undone[1].there);
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+        /* Each one alone now, for an answer of its own. */
+        assert_true(put(rig, "new", "x", true) < 0);
+        refuse_writes(rig, false);
+        assert_int_equal(put(rig, "new", "x", true), 0);
+        assert_int_equal(rows(rig), 2);
+}
+
+static void the_last_one_takes_the_others_along(void **state)
+{
+        struct rig *rig = *state;
+
+        assert_int_equal(put(rig, "old", "before", false), 0);
+        refuse_writes(rig, true);
+        assert_int_equal(put(rig, "old", "after", true), 0);
+        assert_true(put(rig, "new", "x", false) < 0);
+        assert_string_equal(undone[0].path, "old");
+        assert_string_equal(undone[0].body, "before");
+        /* The answer to the first is still to be held back. */
+        assert_true(rig->engine->settle(rig->self) < 0);
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(a_group_is_there_once_it_is_settled),
+                TEST(a_change_that_can_not_wait_ends_the_group),
+                TEST(a_group_that_is_refused_is_told_path_by_path),
+                TEST(the_last_one_takes_the_others_along),
+        };
+
+        signal(SIGXFSZ, SIG_IGN);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
