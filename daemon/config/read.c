@@ -161,7 +161,8 @@ static char *take_string(struct reader *reader, const struct item *item)
                 wrong_value(reader, item, value, expected);
                 return NULL;
         }
-        if (item->row->flags & CONF_PATH) {
+        if (item->row->flags & CONF_PATH &&
+            !(item->row->flags & CONF_TOKEN && strncmp(value, "pkcs11:", strlen("pkcs11:")) == 0)) {
                 copy = resolve_path(reader, item, value);
                 if (copy)
                         check_file(reader, item, copy);

@@ -43,13 +43,17 @@ static const struct conf_group psk_group = { .name = "psk",
                                              .doc = "Pre-shared keys for DTLS and TLS." };
 
 static const struct conf_row pki_rows[] = {
-        { ROW(CONF_STRING, conf_pki, certificate), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
+        { ROW(CONF_STRING, conf_pki, certificate),
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_TOKEN,
           .example = "\"/etc/coapd/server.crt\"",
-          .doc = "The certificate that coapd shows, in PEM, with the intermediate ones behind it." },
+          .doc = "The certificate that coapd shows, in PEM, with the intermediate ones behind it; or a "
+                 "PKCS#11 URI." },
         { ROW(CONF_STRING, conf_pki, private_key),
-          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE | CONF_TOKEN | CONF_SECRET,
           .example = "\"/etc/coapd/server.key\"",
-          .doc = "Its private key, in PEM. Nobody but its owner and group may have access to it." },
+          .doc = "Its private key, in PEM. Nobody but its owner and group may have access to it. Or a PKCS#11 "
+                 "URI of a key that never leaves its token; the PIN may be in the URI, better as pin-source, a "
+                 "file, than as pin-value." },
         { ROW(CONF_STRING, conf_pki, ca), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/ca.crt\"",
           .doc = "The authorities whose client certificates are accepted, in PEM." },

@@ -177,7 +177,8 @@ static ssize_t send_reply(gnutls_transport_ptr_t userdata, const void *p, size_t
         return sendmsg(reply->fd, &reply->message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-enum hello_verdict hello_check(struct hello *hello, int fd, const struct msghdr *message, size_t n, int64_t now)
+enum hello_verdict hello_check(struct hello *hello, int fd, const struct msghdr *message, size_t n,
+                               int64_t now)
 {
         uint8_t *p = message->msg_iov[0].iov_base;
         struct source source;
@@ -190,7 +191,8 @@ enum hello_verdict hello_check(struct hello *hello, int fd, const struct msghdr 
         change_key(hello, now);
         source = source_of(message);
         for (size_t i = 0; i < ARRAY_LEN(hello->keys); i++) {
-                if (real_verify()(&hello->keys[i], &source, sizeof(source), p, n, i ? &unused : &prestate) < 0)
+                if (real_verify()(&hello->keys[i], &source, sizeof(source), p, n, i ? &unused : &prestate) <
+                    0)
                         continue;
                 passed.key = &hello->keys[i];
                 passed.source = source;

@@ -18,10 +18,12 @@ static const struct {
         { GNUTLS_CERT_REVOKED, "it is revoked", GNUTLS_A_CERTIFICATE_REVOKED },
         { GNUTLS_CERT_EXPIRED, "it has ended", GNUTLS_A_CERTIFICATE_EXPIRED },
         { GNUTLS_CERT_NOT_ACTIVATED, "it is not valid yet", GNUTLS_A_CERTIFICATE_EXPIRED },
-        { GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, "security.pki.crl has ended", GNUTLS_A_CERTIFICATE_UNKNOWN },
+        { GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, "security.pki.crl has ended",
+          GNUTLS_A_CERTIFICATE_UNKNOWN },
         { GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, "security.pki.crl is not valid yet",
           GNUTLS_A_CERTIFICATE_UNKNOWN },
-        { GNUTLS_CERT_SIGNER_NOT_FOUND, "no authority of security.pki.ca has signed it", GNUTLS_A_UNKNOWN_CA },
+        { GNUTLS_CERT_SIGNER_NOT_FOUND, "no authority of security.pki.ca has signed it",
+          GNUTLS_A_UNKNOWN_CA },
         { GNUTLS_CERT_PURPOSE_MISMATCH, "it is not for clients", GNUTLS_A_UNSUPPORTED_CERTIFICATE },
         { GNUTLS_CERT_INSECURE_ALGORITHM, "its signature is too weak", GNUTLS_A_BAD_CERTIFICATE },
 };
@@ -60,8 +62,8 @@ static const char *judge_chain(const struct pki *pki, const gnutls_datum_t *chai
                         break;
                 }
         }
-        if (imported == n && gnutls_x509_trust_list_verify_crt2(pki_trust(pki), crts, n, &purpose, 1, 0,
-                                                                &status, NULL) >= 0)
+        if (imported == n &&
+            gnutls_x509_trust_list_verify_crt2(pki_trust(pki), crts, n, &purpose, 1, 0, &status, NULL) >= 0)
                 why = judge_status(status, ret_alert);
         while (imported > 0)
                 gnutls_x509_crt_deinit(crts[--imported]);

@@ -26,7 +26,8 @@ static int make_priority(struct key_set *set)
 
         if (pki_has_raw_key(set->pki))
                 snprintf(text + n, sizeof(text) - (size_t)n, "%s",
-                         pki_has_certificate(set->pki) ? ":+CTYPE-SRV-RAWPK" : ":-CTYPE-SRV-X509:+CTYPE-SRV-RAWPK");
+                         pki_has_certificate(set->pki) ? ":+CTYPE-SRV-RAWPK"
+                                                       : ":-CTYPE-SRV-X509:+CTYPE-SRV-RAWPK");
         return gnutls_priority_init(&set->priority, text, NULL) < 0 ? -EINVAL : 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Walks the subject, attribute by attribute, and the alternative names. Values come escaped as in RFC 4514, so
- * that a comma or a NUL within one can not pass for something else.
+ * Walks the subject, attribute by attribute, and the alternative names. Values come escaped as in RFC 4514,
+ * so that a comma or a NUL within one can not pass for something else.
  */
 #include "security/names.h"
 

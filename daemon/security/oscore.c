@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Security contexts: read from the config, given to libcoap, changed by a reload as far as libcoap allows. It
- * has no way to drop a context or to add a recipient to another than its first, so a context once given stays,
- * and who is no longer welcome is told apart by us: a stranger, for the access rules.
+ * has no way to drop a context or to add a recipient to another than its first, so a context once given
+ * stays, and who is no longer welcome is told apart by us: a stranger, for the access rules.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include "base/util.h"
 #include "security/oscore_internal.h"
 
-#define SEQUENCE_AHEAD 64            /* numbers stored at once */
-#define SEQUENCE_EPOCH 1704067200LL  /* 2024-01-01 */
+#define SEQUENCE_AHEAD 64           /* numbers stored at once */
+#define SEQUENCE_EPOCH 1704067200LL /* 2024-01-01 */
 #define SEQUENCES_PER_SECOND 256
 
 static void free_context(struct oscore_context *context)
@@ -44,20 +44,22 @@ static int read_hex(const char *digits, struct secret *ret_secret)
         return digits ? secret_from_hex(digits, ret_secret) : 0;
 }
 
-static int read_master(const struct conf_oscore *conf, struct key_errors *errors, struct oscore_context *context)
+static int read_master(const struct conf_oscore *conf, struct key_errors *errors,
+                       struct oscore_context *context)
 {
         CLEANUP(secret_deinit) struct secret file = { 0 };
         const char *digits = conf->master_secret;
         int r;
 
         if (!conf->master_secret == !conf->master_secret_file) {
-                key_error(errors, conf->at, "", "has %s, expected one of master_secret_file and master_secret",
+                key_error(errors, conf->at, "",
+                          "has %s, expected one of master_secret_file and master_secret",
                           conf->master_secret ? "two master secrets" : "no master secret");
                 return -EINVAL;
         }
         if (conf->master_secret_file) {
-                if (secret_read_file(conf->master_secret_file, true, errors, conf->at,
-                                     "master_secret_file", &file) < 0)
+                if (secret_read_file(conf->master_secret_file, true, errors, conf->at, "master_secret_file",
+                                     &file) < 0)
                         return -EINVAL;
                 digits = (const char *)file.p;
         }
@@ -153,7 +155,8 @@ static int check_twins(const struct oscore *oscore, struct key_errors *errors)
                         if (strcmp(a->sequence, b->sequence) != 0)
                                 continue;
                         key_error(errors, b->at, "",
-                                  "has the sender key of line %u, expected one context with the recipient_ids of both",
+                                  "has the sender key of line %u, expected one context with the "
+                                  "recipient_ids of both",
                                   a->at.line);
                         result = -EINVAL;
                 }
@@ -242,8 +245,9 @@ static uint64_t first_sequence(struct oscore_context *context)
         if (r == 0)
                 return stored;
         if (r != -ENOENT && r != -ENOTSUP)
-                log_warning("OSCORE: the stored sequence number can not be read (%s): the clock stands in for it",
-                            strerror(-r));
+                log_warning(
+                        "OSCORE: the stored sequence number can not be read (%s): the clock stands in for it",
+                        strerror(-r));
         return since > 0 ? (uint64_t)since * SEQUENCES_PER_SECOND : 0;
 }
 
@@ -256,10 +260,11 @@ static int open_context(struct oscore_context *context)
 
         write_context(context, &text);
         if (buf_ok(&text))
-                conf = coap_new_oscore_conf((coap_str_const_t){ text.n, text.p }, oscore_save_sequence, context,
-                                            first);
+                conf = coap_new_oscore_conf((coap_str_const_t){ text.n, text.p }, oscore_save_sequence,
+                                            context, first);
         if (!conf || !coap_context_oscore_server(context->owner->coap, conf)) {
-                log_error("%s:%u: libcoap does not take this OSCORE context", context->at.file, context->at.line);
+                log_error("%s:%u: libcoap does not take this OSCORE context", context->at.file,
+                          context->at.line);
                 r = -EINVAL;
         }
         context->next_own = first;
@@ -329,7 +334,8 @@ static bool is_shadowed(const struct oscore *oscore, const struct oscore_context
 static void merge_context(struct oscore *oscore, struct oscore_context *live, struct oscore_context *fresh)
 {
         while (fresh->recipients) {
-                struct oscore_recipient *recipient = fresh->recipients, *known = find_recipient(live, recipient);
+                struct oscore_recipient *recipient = fresh->recipients,
+                                        *known = find_recipient(live, recipient);
                 coap_bin_const_t *id;
 
                 fresh->recipients = recipient->next;
@@ -344,7 +350,8 @@ static void merge_context(struct oscore *oscore, struct oscore_context *live, st
                 live->recipients = recipient;
                 if (!recipient->live)
                         log_warning("%s:%u: OSCORE recipient \"%.*s\" is known after the next restart",
-                                    fresh->at.file, fresh->at.line, (int)(2 * recipient->id_n), recipient->name);
+                                    fresh->at.file, fresh->at.line, (int)(2 * recipient->id_n),
+                                    recipient->name);
         }
 }
 
@@ -359,8 +366,8 @@ static void adopt_context(struct oscore *oscore, struct oscore_context *fresh)
 
 void oscore_replace(struct oscore *oscore, struct oscore *fresh)
 {
-        struct oscore_context **contexts = reallocarray(oscore->contexts, oscore->n + fresh->n + 1,
-                                                        sizeof(struct oscore_context *));
+        struct oscore_context **contexts =
+                reallocarray(oscore->contexts, oscore->n + fresh->n + 1, sizeof(struct oscore_context *));
 
         if (!contexts) {
                 log_error("out of memory: OSCORE contexts are not reloaded");
@@ -377,8 +384,10 @@ void oscore_replace(struct oscore *oscore, struct oscore *fresh)
                 if (live) {
                         merge_context(oscore, live, context);
                 } else if (is_shadowed(oscore, context)) {
-                        log_warning("%s:%u: the OSCORE context has other keys than before; its peers are refused "
-                                    "until the next restart", context->at.file, context->at.line);
+                        log_warning(
+                                "%s:%u: the OSCORE context has other keys than before; its peers are refused "
+                                "until the next restart",
+                                context->at.file, context->at.line);
                 } else {
                         fresh->contexts[i] = NULL;
                         adopt_context(oscore, context);

@@ -94,7 +94,8 @@ void oscore_observers_free(struct oscore_observers *observers);
 void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
                           struct span token, const struct oscore_recipient *recipient);
 const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
-                                                     const struct oscore_endpoint *endpoint, struct span token);
+                                                     const struct oscore_endpoint *endpoint,
+                                                     struct span token);
 void oscore_observers_remove(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
                              struct span token);
 void oscore_observers_remove_all(struct oscore_observers *observers, const struct oscore_endpoint *endpoint);

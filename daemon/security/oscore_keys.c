@@ -24,7 +24,8 @@ static void append_string(struct buf *b, uint8_t major, struct span s)
         buf_append_span(b, s);
 }
 
-static int derive(const struct oscore_master *master, struct span id, struct span type, uint8_t *out, size_t n)
+static int derive(const struct oscore_master *master, struct span id, struct span type, uint8_t *out,
+                  size_t n)
 {
         CLEANUP(buf_deinit) struct buf info = { 0 };
         gnutls_datum_t secret = { (unsigned char *)master->secret.p, (unsigned)master->secret.n };
@@ -45,8 +46,7 @@ static int derive(const struct oscore_master *master, struct span id, struct spa
                 return -EIO;
         r = gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &secret, &salt, extracted);
         if (r >= 0)
-                r = gnutls_hkdf_expand(GNUTLS_MAC_SHA256,
-                                       &(gnutls_datum_t){ extracted, sizeof(extracted) },
+                r = gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &(gnutls_datum_t){ extracted, sizeof(extracted) },
                                        &(gnutls_datum_t){ info.p, (unsigned)info.n }, out, n);
         explicit_bzero(extracted, sizeof(extracted));
         return r < 0 ? -EIO : 0;
@@ -67,7 +67,8 @@ int oscore_sequence_name(const uint8_t sender_key[OSCORE_KEY_SIZE], char ret_nam
         static const char label[] = "coapd sender sequence number";
         uint8_t digest[32];
 
-        if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, sender_key, OSCORE_KEY_SIZE, label, sizeof(label), digest) < 0)
+        if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, sender_key, OSCORE_KEY_SIZE, label, sizeof(label), digest) <
+            0)
                 return -EIO;
         identity_hex(digest, (OSCORE_NAME_SIZE - 1) / 2, ret_name);
         ret_name[OSCORE_NAME_SIZE - 1] = '\0';

@@ -113,8 +113,8 @@ void oscore_observers_remove_all(struct oscore_observers *observers, const struc
         }
 }
 
-void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint, struct span token,
-                          const struct oscore_recipient *recipient)
+void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
+                          struct span token, const struct oscore_recipient *recipient)
 {
         struct observer **bucket = bucket_of(observers, endpoint), *observer;
 
@@ -144,7 +144,8 @@ void oscore_observers_add(struct oscore_observers *observers, const struct oscor
 }
 
 const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
-                                                     const struct oscore_endpoint *endpoint, struct span token)
+                                                     const struct oscore_endpoint *endpoint,
+                                                     struct span token)
 {
         const struct observer *observer = *bucket_of(observers, endpoint);
 

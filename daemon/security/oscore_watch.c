@@ -82,12 +82,14 @@ static const struct oscore_key *take_key_of(gnutls_aead_cipher_hd_t handle)
         const struct oscore_key *key = NULL;
 
         for (struct oscore *o = watched; o && !key && handle == latest.handle; o = o->next)
-                key = o->n_keys ? bsearch(latest.key, o->keys, o->n_keys, sizeof(*o->keys), compare_keys) : NULL;
+                key = o->n_keys ? bsearch(latest.key, o->keys, o->n_keys, sizeof(*o->keys), compare_keys)
+                                : NULL;
         explicit_bzero(&latest, sizeof(latest));
         return key;
 }
 
-static void enter_nonce(struct oscore_ledger *ledger, const struct oscore_context *context, const uint8_t *nonce)
+static void enter_nonce(struct oscore_ledger *ledger, const struct oscore_context *context,
+                        const uint8_t *nonce)
 {
         ledger->newest = (ledger->newest + 1) % OSCORE_LEDGER_SIZE;
         ledger->v[ledger->newest].context = context;
@@ -95,7 +97,8 @@ static void enter_nonce(struct oscore_ledger *ledger, const struct oscore_contex
 }
 
 /* Whether a request came with this nonce and has not been answered with it. */
-static bool take_nonce(struct oscore_ledger *ledger, const struct oscore_context *context, const uint8_t *nonce)
+static bool take_nonce(struct oscore_ledger *ledger, const struct oscore_context *context,
+                       const uint8_t *nonce)
 {
         for (size_t i = 0; i < OSCORE_LEDGER_SIZE; i++) {
                 size_t at = (ledger->newest + OSCORE_LEDGER_SIZE - i) % OSCORE_LEDGER_SIZE;
@@ -116,8 +119,10 @@ int oscore_save_sequence(uint64_t number, void *userdata)
         int r = context->stored ? store->save(store->user, context->sequence, number) : 0;
 
         if (r < 0 && !context->stalled)
-                log_error("OSCORE: the next sequence numbers can not be stored (%s): no notifications until they "
-                          "can", strerror(-r));
+                log_error("OSCORE: the next sequence numbers can not be stored (%s): no notifications until "
+                          "they "
+                          "can",
+                          strerror(-r));
         if (r == 0 && context->stalled)
                 log_notice("OSCORE: sequence numbers are stored again");
         context->stalled = r < 0;
@@ -141,7 +146,8 @@ static bool may_encrypt(struct oscore_context *context, const uint8_t *nonce)
         return true;
 }
 
-static void note_decrypted(const struct oscore_key *key, const uint8_t *nonce, const void *plaintext, size_t n)
+static void note_decrypted(const struct oscore_key *key, const uint8_t *nonce, const void *plaintext,
+                           size_t n)
 {
         struct oscore *oscore = key->context->owner;
 
@@ -188,7 +194,8 @@ int gnutls_aead_cipher_decrypt(gnutls_aead_cipher_hd_t handle, const void *nonce
         if (!real)
                 real = (__typeof__(real))dlsym(RTLD_NEXT, "gnutls_aead_cipher_decrypt");
         forget_decrypted();
-        r = real ? real(handle, nonce, nonce_len, auth, auth_len, tag_size, ctext, ctext_len, ptext, ptext_len)
+        r = real ? real(handle, nonce, nonce_len, auth, auth_len, tag_size, ctext, ctext_len, ptext,
+                        ptext_len)
                  : GNUTLS_E_UNIMPLEMENTED_FEATURE;
         if (r >= 0 && key && key->recipient && nonce_len == OSCORE_NONCE_SIZE)
                 note_decrypted(key, nonce, ptext, *ptext_len);
@@ -207,6 +214,7 @@ int gnutls_aead_cipher_encrypt(gnutls_aead_cipher_hd_t handle, const void *nonce
         forget_decrypted();
         if (key && !key->recipient && nonce_len == OSCORE_NONCE_SIZE && !may_encrypt(key->context, nonce))
                 return GNUTLS_E_ENCRYPTION_FAILED;
-        return real ? real(handle, nonce, nonce_len, auth, auth_len, tag_size, ptext, ptext_len, ctext, ctext_len)
+        return real ? real(handle, nonce, nonce_len, auth, auth_len, tag_size, ptext, ptext_len, ctext,
+                           ctext_len)
                     : GNUTLS_E_UNIMPLEMENTED_FEATURE;
 }

@@ -110,7 +110,8 @@ static struct peer_address address_of(const coap_session_t *session)
                                coap_address_get_port(coap_session_get_addr_local(session)));
 }
 
-struct peer *peer_new(struct peers *peers, struct keys *keys, gnutls_session_t gnutls, coap_session_t *session)
+struct peer *peer_new(struct peers *peers, struct keys *keys, gnutls_session_t gnutls,
+                      coap_session_t *session)
 {
         struct peer *peer = calloc(1, sizeof(*peer));
         struct peer **bucket;
@@ -186,7 +187,8 @@ void peers_make_room(struct peers *peers, size_t most)
                         addresses += counts[counter_of(peer)]++ == 0;
         }
         share = addresses ? most / addresses : 0;
-        for (struct peer *peer = peers->oldest_half_open, *next; peer && peers->n_half_open > most; peer = next) {
+        for (struct peer *peer = peers->oldest_half_open, *next; peer && peers->n_half_open > most;
+             peer = next) {
                 next = peer->previous;
                 if (counts[counter_of(peer)] <= share)
                         continue;

@@ -50,7 +50,8 @@ struct peers {
 };
 
 /* NULL: out of memory. */
-struct peer *peer_new(struct peers *peers, struct keys *keys, gnutls_session_t gnutls, coap_session_t *session);
+struct peer *peer_new(struct peers *peers, struct keys *keys, gnutls_session_t gnutls,
+                      coap_session_t *session);
 
 /* NULL: not a session of ours. */
 struct peer *peer_of(gnutls_session_t gnutls);

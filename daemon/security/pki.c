@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loads what the config names. The authorities go into a trust list of our own beside the credentials' one, so
- * that a reload can judge the chains of living sessions again.
+ * Loads what the config names. The authorities go into a trust list of our own beside the credentials' one,
+ * so that a reload can judge the chains of living sessions again.
  */
 #include "security/pki.h"
 
@@ -13,18 +13,10 @@
 #include <gnutls/x509.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/util.h"
+#include "security/dates.h"
 #include "security/identity.h"
-
-#define WARN_S (30 * 24 * 3600)
-#define DATES_MAX 32
-
-/* Something that ends. */
-struct date {
-        const char *what; /* the file, owned by the config; copied */
-        time_t from, until;
-};
+#include "security/token.h"
 
 struct pki {
         gnutls_certificate_credentials_t credentials;
@@ -33,8 +25,7 @@ struct pki {
         bool has_certificate, has_raw_key;
         char (*raw_keys)[64]; /* of clients, sorted */
         size_t n_raw_keys;
-        struct date dates[DATES_MAX];
-        size_t n_dates;
+        struct dates dates;
 };
 
 /* Where the errors of one file are reported. */
@@ -54,11 +45,6 @@ static int complain(const struct place *place, int gnutls_error, const char *exp
         return -EINVAL;
 }
 
-static bool is_token(const char *name)
-{
-        return strncmp(name, "pkcs11:", 7) == 0;
-}
-
 static int compare_names(const void *a, const void *b)
 {
         return memcmp(a, b, 64);
@@ -74,22 +60,12 @@ int raw_key_name(struct span spki, char out[64])
         return 0;
 }
 
-static void remember_date(struct pki *pki, const char *file, time_t from, time_t until)
-{
-        char *copy;
-
-        if (pki->n_dates == DATES_MAX || until == (time_t)-1)
-                return;
-        copy = strdup(file);
-        if (copy)
-                pki->dates[pki->n_dates++] = (struct date){ copy, from, until };
-}
-
-static void remember_certificates(struct pki *pki, const char *file, const gnutls_x509_crt_t *crts, unsigned n)
+static void remember_certificates(struct pki *pki, const char *file, const gnutls_x509_crt_t *crts,
+                                  unsigned n)
 {
         for (unsigned i = 0; i < n; i++)
-                remember_date(pki, file, gnutls_x509_crt_get_activation_time(crts[i]),
-                              gnutls_x509_crt_get_expiration_time(crts[i]));
+                dates_add(&pki->dates, file, gnutls_x509_crt_get_activation_time(crts[i]),
+                          gnutls_x509_crt_get_expiration_time(crts[i]));
 }
 
 static void free_certificates(gnutls_x509_crt_t *crts, unsigned n)
@@ -97,6 +73,25 @@ static void free_certificates(gnutls_x509_crt_t *crts, unsigned n)
         for (unsigned i = 0; i < n; i++)
                 gnutls_x509_crt_deinit(crts[i]);
         gnutls_free(crts);
+}
+
+/* At least one of the two is a URI. Dates of what a token holds are not watched. */
+static int load_from_token(struct pki *pki, const struct conf_pki *conf, const struct place *place)
+{
+        CLEANUP(freep) char *certificate = NULL, *key = NULL;
+        CLEANUP(secret_deinit) struct secret pin = { 0 };
+        CLEANUP(secret_deinit) struct secret unused = { 0 };
+        struct conf_origin at = config_origin(place->errors->config, &conf->private_key);
+        int r = token_split(conf->certificate, place->errors, place->at, "certificate", &certificate,
+                            &unused);
+
+        if (r == 0)
+                r = token_split(conf->private_key, place->errors, at, "private_key", &key, &pin);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EINVAL;
+        r = gnutls_certificate_set_x509_key_file2(pki->credentials, certificate, key, GNUTLS_X509_FMT_PEM,
+                                                  pin.n ? (const char *)pin.p : NULL, 0);
+        return r < 0 ? complain(place, r, "a PKCS#11 URI of a certificate and its private key") : 0;
 }
 
 /* Owner's certificate chain and key, from files or a token. */
@@ -110,17 +105,15 @@ static int load_certificate(struct pki *pki, const struct conf_pki *conf, struct
         unsigned n = 0;
         int r;
 
-        if (is_token(conf->certificate) || is_token(conf->private_key)) {
-                r = gnutls_certificate_set_x509_key_file2(pki->credentials, conf->certificate,
-                                                          conf->private_key, GNUTLS_X509_FMT_PEM, NULL, 0);
-                return r < 0 ? complain(&place, r, "a PKCS#11 URI of a certificate and its private key") : 0;
-        }
+        if (token_is_uri(conf->certificate) || token_is_uri(conf->private_key))
+                return load_from_token(pki, conf, &place);
         r = secret_read_file(conf->certificate, false, errors, place.at, place.key, &certificate);
-        if (secret_read_file(conf->private_key, true, errors, config_origin(errors->config, &conf->private_key),
-                             "private_key", &key) < 0 ||
+        if (secret_read_file(conf->private_key, true, errors,
+                             config_origin(errors->config, &conf->private_key), "private_key", &key) < 0 ||
             r < 0)
                 return -EINVAL;
-        r = gnutls_x509_crt_list_import2(&crts, &n, &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
+        r = gnutls_x509_crt_list_import2(&crts, &n,
+                                         &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
                                          GNUTLS_X509_FMT_PEM, 0);
         if (r < 0)
                 return complain(&place, r, "certificates in PEM, coapd's own first");
@@ -129,10 +122,9 @@ static int load_certificate(struct pki *pki, const struct conf_pki *conf, struct
         place.at = config_origin(errors->config, &conf->private_key);
         place.key = "private_key";
         place.file = conf->private_key;
-        r = gnutls_certificate_set_x509_key_mem2(pki->credentials,
-                                                 &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
-                                                 &(gnutls_datum_t){ key.p, (unsigned)key.n },
-                                                 GNUTLS_X509_FMT_PEM, NULL, 0);
+        r = gnutls_certificate_set_x509_key_mem2(
+                pki->credentials, &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
+                &(gnutls_datum_t){ key.p, (unsigned)key.n }, GNUTLS_X509_FMT_PEM, NULL, 0);
         return r < 0 ? complain(&place, r, "the certificate's private key, in PEM and not encrypted") : 0;
 }
 
@@ -182,8 +174,8 @@ static int load_revocations(struct pki *pki, const struct conf_pki *conf, struct
         if (r < 0)
                 return complain(&place, r, "certificate revocation lists, in PEM");
         for (unsigned i = 0; i < n; i++)
-                remember_date(pki, conf->crl, gnutls_x509_crl_get_this_update(crls[i]),
-                              gnutls_x509_crl_get_next_update(crls[i]));
+                dates_add(&pki->dates, conf->crl, gnutls_x509_crl_get_this_update(crls[i]),
+                          gnutls_x509_crl_get_next_update(crls[i]));
         r = gnutls_x509_trust_list_add_crls(pki->trust, crls, n, GNUTLS_TL_VERIFY_CRL, 0);
         gnutls_free(crls);
         if (r == (int)n)
@@ -203,8 +195,7 @@ static int export_public_key(const struct secret *pem, struct secret *ret_spki)
         if (gnutls_privkey_init(&private_key) < 0 || gnutls_pubkey_init(&public_key) < 0)
                 r = GNUTLS_E_MEMORY_ERROR;
         else
-                r = gnutls_privkey_import_x509_raw(private_key,
-                                                   &(gnutls_datum_t){ pem->p, (unsigned)pem->n },
+                r = gnutls_privkey_import_x509_raw(private_key, &(gnutls_datum_t){ pem->p, (unsigned)pem->n },
                                                    GNUTLS_X509_FMT_PEM, NULL, 0);
         if (r >= 0)
                 r = gnutls_pubkey_import_privkey(public_key, private_key, 0, 0);
@@ -225,7 +216,7 @@ static int load_raw_key(struct pki *pki, const struct conf_rpk *conf, struct key
         CLEANUP(secret_deinit) struct secret spki = { 0 };
         int r;
 
-        if (is_token(conf->private_key))
+        if (token_is_uri(conf->private_key))
                 return complain(&place, GNUTLS_E_UNIMPLEMENTED_FEATURE, "a file");
         if (secret_read_file(conf->private_key, true, errors, place.at, place.key, &key) < 0)
                 return -EINVAL;
@@ -323,8 +314,8 @@ static void pki_freep(struct pki **pki)
         pki_free(*pki);
 }
 
-int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk, gnutls_certificate_verify_function *verify,
-             struct key_errors *errors, struct pki **ret_pki)
+int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk,
+             gnutls_certificate_verify_function *verify, struct key_errors *errors, struct pki **ret_pki)
 {
         CLEANUP(pki_freep) struct pki *pki = NULL;
         int r;
@@ -340,9 +331,9 @@ int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk, gnutls_cer
         r = load_parts(pki, conf, rpk, errors);
         if (r < 0)
                 return r;
-        pki->request = conf->require_client_certificate     ? GNUTLS_CERT_REQUIRE
+        pki->request = conf->require_client_certificate  ? GNUTLS_CERT_REQUIRE
                        : conf->ca || pki->n_raw_keys > 0 ? GNUTLS_CERT_REQUEST
-                                                            : GNUTLS_CERT_IGNORE;
+                                                         : GNUTLS_CERT_IGNORE;
         *ret_pki = TAKE(pki);
         return 0;
 }
@@ -380,24 +371,8 @@ bool pki_knows_raw_key(const struct pki *pki, const char name[64])
 
 void pki_warn_of_end(const struct pki *pki, time_t now)
 {
-        for (size_t i = 0; pki && i < pki->n_dates; i++) {
-                const struct date *date = &pki->dates[i];
-                struct log_fields fields = { .file = date->what };
-                char day[32] = "";
-                struct tm tm;
-
-                if (gmtime_r(&date->until, &tm))
-                        strftime(day, sizeof(day), "%Y-%m-%d", &tm);
-                if (date->until <= now)
-                        log_message(LOG_WARNING, &fields, "%s has ended on %s: peers refuse it, replace it",
-                                    date->what, day);
-                else if (date->until - now < WARN_S)
-                        log_message(LOG_WARNING, &fields, "%s ends on %s, in %lld days: replace it in time",
-                                    date->what, day, (long long)(date->until - now) / 86400);
-                else if (date->from != (time_t)-1 && date->from > now)
-                        log_message(LOG_WARNING, &fields, "%s is not valid yet: is this machine's clock right?",
-                                    date->what);
-        }
+        if (pki)
+                dates_warn(&pki->dates, now);
 }
 
 void pki_free(struct pki *pki)
@@ -408,8 +383,7 @@ void pki_free(struct pki *pki)
                 gnutls_certificate_free_credentials(pki->credentials);
         if (pki->trust)
                 gnutls_x509_trust_list_deinit(pki->trust, 1);
-        for (size_t i = 0; i < pki->n_dates; i++)
-                free((void *)pki->dates[i].what);
+        dates_deinit(&pki->dates);
         free(pki->raw_keys);
         free(pki);
 }

@@ -22,8 +22,8 @@ struct pki;
  * `verify` is what GnuTLS will ask about clients. `rpk` may be NULL. *ret_pki is NULL when there is neither a
  * certificate nor a raw public key. 0, -ENOMEM, or -EINVAL with the errors reported.
  */
-int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk, gnutls_certificate_verify_function *verify,
-             struct key_errors *errors, struct pki **ret_pki);
+int pki_load(const struct conf_pki *conf, const struct conf_rpk *rpk,
+             gnutls_certificate_verify_function *verify, struct key_errors *errors, struct pki **ret_pki);
 
 /* For any number of sessions. Owned by `pki`. */
 gnutls_certificate_credentials_t pki_credentials(const struct pki *pki);

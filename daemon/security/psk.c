@@ -71,15 +71,14 @@ static int load_key(const struct conf_psk_identity *conf, struct key_errors *err
         else if (conf->key_hex)
                 r = secret_from_hex(conf->key_hex, &key);
         else
-                r = secret_read_file(conf->key_file, true, errors, conf->at,
-                                     "identities.key_file", &key);
+                r = secret_read_file(conf->key_file, true, errors, conf->at, "identities.key_file", &key);
         if (r < 0)
                 return r == -ENOMEM ? r : -EINVAL;
         if (conf->key_file && key.n && key.p[key.n - 1] == '\n')
                 key.n--;
         if (key.n == 0 || key.n > KEY_MAX) {
-                key_error(errors, conf->at, "identities",
-                          "the key of \"%s\" has %zu bytes, expected 1 to %d", conf->identity, key.n, KEY_MAX);
+                key_error(errors, conf->at, "identities", "the key of \"%s\" has %zu bytes, expected 1 to %d",
+                          conf->identity, key.n, KEY_MAX);
                 return -EINVAL;
         }
         *ret_key = key;
@@ -96,14 +95,14 @@ static int add_identity(struct psk *psk, const struct conf_psk_identity *conf, s
         int r;
 
         if (n == 0 || n > IDENTITY_MAX) {
-                key_error(errors, conf->at, "identities.identity",
-                          "has %zu bytes, expected 1 to %d", n, IDENTITY_MAX);
+                key_error(errors, conf->at, "identities.identity", "has %zu bytes, expected 1 to %d", n,
+                          IDENTITY_MAX);
                 return -EINVAL;
         }
         slot = find_slot(psk, span_of_string(conf->identity));
         if (psk->table[slot]) {
-                key_error(errors, conf->at, "identities.identity",
-                          "\"%s\" is there twice, expected it once", conf->identity);
+                key_error(errors, conf->at, "identities.identity", "\"%s\" is there twice, expected it once",
+                          conf->identity);
                 return -EINVAL;
         }
         r = load_key(conf, errors, &entry->key);

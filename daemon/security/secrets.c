@@ -74,8 +74,7 @@ int secret_read_file(const char *path, bool private, struct key_errors *errors, 
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd < 0 || fstat(fd, &status) < 0) {
                 r = -errno;
-                key_error(errors, at, key, "%s: %s, expected a file that coapd can read", path,
-                          strerror(-r));
+                key_error(errors, at, key, "%s: %s, expected a file that coapd can read", path, strerror(-r));
                 return r;
         }
         if (!S_ISREG(status.st_mode) || status.st_size > FILE_MAX || status.st_size == 0) {
@@ -90,8 +89,7 @@ int secret_read_file(const char *path, bool private, struct key_errors *errors, 
         }
         r = read_all(fd, (size_t)status.st_size, ret_secret);
         if (r < 0)
-                key_error(errors, at, key, "%s: %s, expected a file that coapd can read", path,
-                          strerror(-r));
+                key_error(errors, at, key, "%s: %s, expected a file that coapd can read", path, strerror(-r));
         return r;
 }
 

@@ -28,9 +28,9 @@ struct key {
 
 struct rule {
         bool anyone, authenticated;
-        bool kinds[IDENTITY_OSCORE + 1];      /* "psk:*" and so on */
+        bool kinds[IDENTITY_OSCORE + 1];          /* "psk:*" and so on */
         uint32_t prefixes[ADDRESS_BITS / 32 + 1]; /* bit set of the lengths among its net: subjects */
-        struct span *compounds;               /* "CN=ops,O=Example" */
+        struct span *compounds;                   /* "CN=ops,O=Example" */
         size_t n_compounds;
 };
 
@@ -39,7 +39,7 @@ struct subjects {
         size_t n_rules;
         struct key *keys;
         size_t n_keys;
-        uint32_t *table; /* open addressing; index into keys + 1, 0 is free */
+        uint32_t *table;   /* open addressing; index into keys + 1, 0 is free */
         size_t table_size; /* a power of two */
 };
 
@@ -228,7 +228,8 @@ static int add_hex(struct subjects *subjects, uint32_t rule, enum key_kind kind,
         return add_key(subjects, rule, kind, 0, span_of(lower, n));
 }
 
-/* Upper case for what stands in front of '=' in each part; false when a part has no '=' or nothing around it. */
+/* Upper case for what stands in front of '=' in each part; false when a part has no '=' or nothing around it.
+ */
 static bool normalise_parts(char *text)
 {
         bool name = true;

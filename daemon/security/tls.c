@@ -11,7 +11,7 @@
 #include "base/util.h"
 #include "security/peers.h"
 
-#define DAY_S (24 * 3600)
+#define DAY_S (24 * 3600L)
 #define MAX_HALF_OPEN 1000 /* handshakes on their way; about 10 kB each */
 
 struct tls {
@@ -152,7 +152,8 @@ static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_sessi
 }
 
 /* See tls.h. Called by libcoap alone, for each session of a server, with the session as transport pointer. */
-void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls, gnutls_handshake_simple_hook_func func)
+void gnutls_handshake_set_post_client_hello_function(gnutls_session_t gnutls,
+                                                     gnutls_handshake_simple_hook_func func)
 {
         static void (*real)(gnutls_session_t, gnutls_handshake_simple_hook_func);
         coap_session_t *session = gnutls_transport_get_ptr(gnutls);
@@ -240,7 +241,8 @@ static void learn_psk(struct peer *peer)
 {
         gnutls_datum_t username;
 
-        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 || username.size > sizeof(peer->name))
+        if (gnutls_psk_server_get_username2(peer->gnutls, &username) < 0 ||
+            username.size > sizeof(peer->name))
                 return;
         memcpy(peer->name, username.data, username.size);
         peer->name_n = username.size;
@@ -268,7 +270,8 @@ static bool still_welcome(const struct peer *peer, const struct keys *now)
         unsigned n = 0;
 
         if (peer->kind == IDENTITY_PSK) {
-                const struct secret *before = psk_find(peer->set->psk, name), *after = psk_find(set->psk, name);
+                const struct secret *before = psk_find(peer->set->psk, name),
+                                    *after = psk_find(set->psk, name);
 
                 return before && after && secrets_equal(before, after);
         }
@@ -357,8 +360,9 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
 
 /*
  * A device that was restarted comes back from the same port, while its old session is still up here. libcoap
- * would hand the hello to that session, which ignores it; and as each try counts as activity, the device could
- * stay out for good (RFC 6347, 4.2.8). The session ends with libcoap's turn, and the next try finds it gone.
+ * would hand the hello to that session, which ignores it; and as each try counts as activity, the device
+ * could stay out for good (RFC 6347, 4.2.8). The session ends with libcoap's turn, and the next try finds it
+ * gone.
  */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random)
 {

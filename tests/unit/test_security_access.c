@@ -206,10 +206,9 @@ static void subjects_name_peers(void **state)
         static const struct span parts[] = { { (const uint8_t *)"CN=ops", 6 },
                                              { (const uint8_t *)"O=Example", 9 },
                                              { (const uint8_t *)"DNS=a.example", 13 } };
-        struct identity cert = { .kind = IDENTITY_CERT,
-                                 .name = SPAN_LITERAL("CN=ops,O=Example"),
-                                 .names = parts,
-                                 .n_names = 3 };
+        struct identity cert = {
+                .kind = IDENTITY_CERT, .name = SPAN_LITERAL("CN=ops,O=Example"), .names = parts, .n_names = 3
+        };
         static const char hash[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
         struct identity psk = known(IDENTITY_PSK, "sensor-1"), rpk = known(IDENTITY_RPK, hash);
         struct identity oscore = known(IDENTITY_OSCORE, "0a"), home = from("10.1.2.3"),
@@ -376,7 +375,8 @@ static double time_decisions(size_t n)
         free(rules);
         free(texts);
         free(allow);
-        return ((double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec)) / 20000;
+        return ((double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec)) /
+               20000;
 }
 
 static void the_cost_does_not_grow_with_the_rules(void **state)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * OSCORE with a libcoap server in this process, coap-client-gnutls as the client, and between them a relay of
- * ours that keeps what it passes on, so that the test can replay and forge what comes from the client's address.
+ * ours that keeps what it passes on, so that the test can replay and forge what comes from the client's
+ * address.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,8 +112,10 @@ static void write_client_conf(struct fixture *f, const char *secret, const char 
         FILE *out = fopen(f->client_conf, "w");
 
         assert_non_null(out);
-        fprintf(out, "master_secret,hex,\"%s\"\nmaster_salt,hex,\"%s\"\nsender_id,hex,\"%s\"\n"
-                     "recipient_id,hex,\"01\"\n", secret, SALT, sender);
+        fprintf(out,
+                "master_secret,hex,\"%s\"\nmaster_salt,hex,\"%s\"\nsender_id,hex,\"%s\"\n"
+                "recipient_id,hex,\"01\"\n",
+                secret, SALT, sender);
         fclose(out);
 }
 
@@ -217,7 +220,8 @@ static bool turn(struct fixture *f)
         ssize_t n;
 
         coap_io_process(f->context, COAP_IO_NO_WAIT);
-        while ((n = recvfrom(f->outside, buffer, sizeof(buffer), 0, (struct sockaddr *)&f->client, &length)) > 0) {
+        while ((n = recvfrom(f->outside, buffer, sizeof(buffer), 0, (struct sockaddr *)&f->client, &length)) >
+               0) {
                 keep(f->to_server, &f->n_to_server, buffer, (size_t)n);
                 assert_int_equal(send(f->inside, buffer, (size_t)n, 0), n);
                 any = true;
@@ -293,7 +297,7 @@ static const char *ask(struct fixture *f, bool oscore, const char *const options
         return f->requests > before ? f->who : NULL;
 }
 
-#define ASK(f, oscore, ...) ask((f), (oscore), (const char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+#define ASK(f, oscore, ...) ask((f), (oscore), (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
 /* Sends to the server from the client's address; what the handler saw, or NULL. */
 static const char *inject(struct fixture *f, const void *p, size_t n)
@@ -334,12 +338,14 @@ static void keys_are_those_of_the_rfc(void **state)
                                           0xc9, 0x47, 0x16, 0x48, 0xb4, 0xf9, 0x87, 0x10 };
         static const uint8_t recipient[] = { 0xf0, 0x91, 0x0e, 0xd7, 0x29, 0x5e, 0x6a, 0xd4,
                                              0xb5, 0x4f, 0xc7, 0x93, 0x15, 0x43, 0x02, 0xff };
-        static const uint8_t iv[] = { 0x46, 0x22, 0xd4, 0xdd, 0x6d, 0x94, 0x41, 0x68, 0xee, 0xfb, 0x54, 0x98, 0x7c };
+        static const uint8_t iv[] = { 0x46, 0x22, 0xd4, 0xdd, 0x6d, 0x94, 0x41,
+                                      0x68, 0xee, 0xfb, 0x54, 0x98, 0x7c };
         /* C.3.2: with an id context. */
         static const uint8_t id_context[] = { 0x37, 0xcb, 0xf3, 0x21, 0x00, 0x17, 0xa2, 0xd3 };
-        static const uint8_t other_iv[] = { 0x2c, 0xa5, 0x8f, 0xb8, 0x5f, 0xf1, 0xb8, 0x1c,
-                                            0x0b, 0x71, 0x81, 0xb8, 0x5e };
-        struct oscore_master master = { .secret = span_of(secret, sizeof(secret)), .salt = span_of(salt, sizeof(salt)) };
+        static const uint8_t other_iv[] = { 0x2c, 0xa5, 0x8f, 0xb8, 0x5f, 0xf1, 0xb8,
+                                            0x1c, 0x0b, 0x71, 0x81, 0xb8, 0x5e };
+        struct oscore_master master = { .secret = span_of(secret, sizeof(secret)),
+                                        .salt = span_of(salt, sizeof(salt)) };
         uint8_t key[OSCORE_KEY_SIZE], nonce[OSCORE_NONCE_SIZE];
         uint64_t number;
 
@@ -389,7 +395,8 @@ static void an_unprotected_request_on_its_session_has_none(void **state)
 
         assert_string_equal(ASK(f, true), "oscore:02");
         for (uint16_t i = 0; i < 4; i++) {
-                who = inject(f, get, make_get(get, i % 2, (uint16_t)(0x7000 + i), token, sizeof(token), i / 2));
+                who = inject(f, get,
+                             make_get(get, i % 2, (uint16_t)(0x7000 + i), token, sizeof(token), i / 2));
                 if (who)
                         assert_string_equal(who, "anyone");
         }

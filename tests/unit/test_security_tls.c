@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Keys of every kind, with a libcoap server in this process and coap-client-gnutls as its clients: who gets in,
- * and as whom.
+ * Keys of every kind, with a libcoap server in this process and coap-client-gnutls as its clients: who gets
+ * in, and as whom.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,8 @@ static const char make_files[] =
         "key() { for k; do certtool --generate-privkey --key-type ecdsa --curve secp256r1 --no-text"
         " --outfile $k.key 2>/dev/null; done; chmod 600 *.key; }\n"
         "sign() { name=$1; ca=$2; shift 2; printf '%s\\n' \"$@\" >$name.cfg; certtool --generate-certificate"
-        " --load-privkey $name.key --load-ca-certificate $ca.crt --load-ca-privkey $ca.key --template $name.cfg"
+        " --load-privkey $name.key --load-ca-certificate $ca.crt --load-ca-privkey $ca.key --template "
+        "$name.cfg"
         " --outfile $name.crt 2>/dev/null; }\n"
         "self() { name=$1; shift; printf '%s\\n' \"$@\" >$name.cfg; certtool --generate-self-signed"
         " --load-privkey $name.key --template $name.cfg --outfile $name.crt 2>/dev/null; }\n"
@@ -55,7 +56,8 @@ static const char make_files[] =
         " --template crl.cfg --outfile empty.crl 2>/dev/null\n"
         "for k in raw rawclient rawother; do openssl ec -in $k.key -out $k.pem 2>/dev/null; cp $k.pem $k.key;"
         " done; chmod 600 *.key\n"
-        "openssl pkey -in rawclient.key -pubout -outform DER 2>/dev/null | sha256sum | cut -c1-64 >rawclient.sha\n";
+        "openssl pkey -in rawclient.key -pubout -outform DER 2>/dev/null | sha256sum | cut -c1-64 "
+        ">rawclient.sha\n";
 
 static char folder[64];
 
@@ -105,8 +107,8 @@ static int set_up(void **state)
 
         f->config.file = (char *)"test.conf";
         f->identities[0] = (struct conf_psk_identity){ .identity = (char *)"sensor-1", .key = (char *)KEY };
-        f->identities[1] = (struct conf_psk_identity){ .identity = (char *)"sensor-2",
-                                                       .key_hex = (char *)"00ff10" };
+        f->identities[1] =
+                (struct conf_psk_identity){ .identity = (char *)"sensor-2", .key_hex = (char *)"00ff10" };
         *state = f;
         return 0;
 }
@@ -216,7 +218,8 @@ static const char *ask(struct fixture *f, bool tcp, const char *const options[])
 }
 
 #define ASK(f, tcp, ...) ask((f), (tcp), (const char *const[]){ __VA_ARGS__, NULL })
-#define CLIENT(name) "-n", "-c", in_folder(name ".crt"), "-j", in_folder(name ".key"), "-C", in_folder("ca.crt")
+#define CLIENT(name)                                                                                         \
+        "-n", "-c", in_folder(name ".crt"), "-j", in_folder(name ".key"), "-C", in_folder("ca.crt")
 
 static void read_log(char *out, size_t size)
 {
@@ -256,7 +259,8 @@ static void certificates_over(coap_proto_t proto, struct fixture *f)
         use_pki(f);
         f->config.security.pki.crl = in_folder("ca.crl");
         serve(f, proto);
-        assert_string_equal(ASK(f, tcp, CLIENT("ops")), "cert:CN=ops,O=Example CN=ops O=Example DNS=ops.example");
+        assert_string_equal(ASK(f, tcp, CLIENT("ops")),
+                            "cert:CN=ops,O=Example CN=ops O=Example DNS=ops.example");
         assert_string_equal(ASK(f, tcp, "-C", in_folder("ca.crt")), "anyone");
         assert_null(ASK(f, tcp, CLIENT("old")));
         assert_null(ASK(f, tcp, CLIENT("revoked")));
@@ -327,7 +331,8 @@ static bool openssl_connects(struct fixture *f, const char *options)
         pid_t pid;
 
         snprintf(command, sizeof(command),
-                 "sleep 0.5 | timeout 10 openssl s_client -tls1_2 -connect 127.0.0.1:%u %s >%s/client.log 2>&1",
+                 "sleep 0.5 | timeout 10 openssl s_client -tls1_2 -connect 127.0.0.1:%u %s >%s/client.log "
+                 "2>&1",
                  f->port, options, folder);
         fflush(NULL);
         pid = fork();
@@ -452,7 +457,8 @@ static void raw_public_keys_beside_certificates(void **state)
 }
 
 /* What a client can see of a failed handshake: everything that its log says, ports and times aside. */
-static void failure_of(struct fixture *f, bool tcp, const char *identity, const char *key, char *out, size_t size)
+static void failure_of(struct fixture *f, bool tcp, const char *identity, const char *key, char *out,
+                       size_t size)
 {
         char raw[16384], *to = out;
         size_t lines = 0;
@@ -489,7 +495,8 @@ static void an_unknown_identity_looks_like_a_wrong_key(void **state)
         }
 }
 
-/* Observes with `options`, reloads what `change` makes of the config, and tells whether the session lived on. */
+/* Observes with `options`, reloads what `change` makes of the config, and tells whether the session lived on.
+ */
 static bool survives(struct fixture *f, void (*change)(struct fixture *f), const char *const options[])
 {
         const char *all[32] = { "-s", "30" };
@@ -505,7 +512,8 @@ static bool survives(struct fixture *f, void (*change)(struct fixture *f), const
         change(f);
         closed = security_replace(f->security, load(f));
         before = f->requests;
-        coap_resource_notify_observers(coap_get_resource_from_uri_path(f->context, coap_make_str_const("who")), NULL);
+        coap_resource_notify_observers(
+                coap_get_resource_from_uri_path(f->context, coap_make_str_const("who")), NULL);
         for (int i = 0; i < 100 && f->requests == before; i++) {
                 coap_io_process(f->context, 20);
                 if (closed && i == 10)
@@ -610,10 +618,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(psk_over_dtls),          TEST(psk_over_tls),
-                TEST(certificates_over_dtls), TEST(certificates_over_tls),
-                TEST(certificates_can_be_required), TEST(all_kinds_of_keys_at_once),
-                TEST(a_refused_certificate_is_told_why), TEST(names_have_keys_of_their_own), TEST(raw_public_keys), TEST(raw_public_keys_beside_certificates),
+                TEST(psk_over_dtls),
+                TEST(psk_over_tls),
+                TEST(certificates_over_dtls),
+                TEST(certificates_over_tls),
+                TEST(certificates_can_be_required),
+                TEST(all_kinds_of_keys_at_once),
+                TEST(a_refused_certificate_is_told_why),
+                TEST(names_have_keys_of_their_own),
+                TEST(raw_public_keys),
+                TEST(raw_public_keys_beside_certificates),
                 TEST(an_unknown_identity_looks_like_a_wrong_key),
                 TEST(a_reload_ends_only_who_is_no_longer_welcome),
         };
