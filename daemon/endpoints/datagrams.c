@@ -44,10 +44,12 @@ static void inbox_reset_slot(struct inbox *inbox, unsigned i)
         inbox->head[i].msg_hdr.msg_flags = 0;
 }
 
-struct inbox *inbox_new(void)
+struct inbox *inbox_new(uint32_t overflows)
 {
         struct inbox *inbox = calloc(1, sizeof *inbox);
 
+        if (inbox)
+                inbox->overflows = overflows;
         for (unsigned i = 0; inbox && i < INBOX_MOST; i++) {
                 inbox->piece[i] = (struct iovec){ inbox->payload[i], DATAGRAM_SIZE };
                 inbox->head[i].msg_hdr = (struct msghdr){

@@ -12,15 +12,15 @@
 #include <sys/socket.h>
 
 enum {
-        INBOX_MOST = 64,  /* datagrams in one call */
+        INBOX_MOST = 64, /* datagrams in one call */
         OUTBOX_MOST = 64,
         DATAGRAM_SIZE = 1536, /* libcoap reads at most 1472 bytes; more than that is marked as cut */
 };
 
 struct inbox;
 
-/* NULL when there is no memory. */
-struct inbox *inbox_new(void);
+/* NULL when there is no memory. `overflows`: what the kernel has counted up to now, as inbox_overflows(). */
+struct inbox *inbox_new(uint32_t overflows);
 void inbox_free(struct inbox *inbox);
 
 /*

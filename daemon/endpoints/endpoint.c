@@ -98,7 +98,8 @@ static bool has_group(const struct conf_strings *groups, const char *group)
 }
 
 /* Leaves those of the first `n` of `groups` that `others` has not. */
-static void leave_groups(int fd, const struct conf_strings *groups, size_t n, const struct conf_strings *others)
+static void leave_groups(int fd, const struct conf_strings *groups, size_t n,
+                         const struct conf_strings *others)
 {
         for (size_t i = 0; i < n; i++) {
                 if (!has_group(others, groups->v[i]))
@@ -121,7 +122,7 @@ int endpoint_join_groups(const struct endpoint *endpoint, const struct conf_endp
         if (wanted->n > 0 && (!endpoint_is_wildcard(&endpoint->address) || conf->transport != TRANSPORT_UDP))
                 return fail_group(conf, -EADDRNOTAVAIL, wanted->v[0], " (needs coap:// on [::] or 0.0.0.0)");
         for (size_t i = 0; i < wanted->n; i++) {
-                /* Again, if it is one already: an interface may have come back as another of the same name. */
+                /* Again, if it is a member: an interface may have come back as another of the same name. */
                 int r = multicast_join(endpoint->fd, wanted->v[i]);
 
                 if (r < 0) {

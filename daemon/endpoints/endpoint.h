@@ -45,8 +45,8 @@ void endpoint_deinit(struct endpoint *endpoint);
 bool endpoint_is_of(const struct endpoint *endpoint, const struct conf_endpoint *conf);
 
 /*
- * A change of groups in two steps, for several endpoints at once: join those of `conf` that are new, and, when
- * all could, settle; or undo. A failure to join logs the line and joins none.
+ * A change of groups in two steps, for several endpoints at once: join those of `conf` that are new, and,
+ * when all could, settle; or undo. A failure to join logs the line and joins none.
  */
 int endpoint_join_groups(const struct endpoint *endpoint, const struct conf_endpoint *conf);
 void endpoint_undo_groups(const struct endpoint *endpoint, const struct conf_endpoint *conf);

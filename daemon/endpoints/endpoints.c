@@ -2,10 +2,10 @@
 /*
  * From the config's entries to endpoints; see endpoints.h.
  *
- * All addresses are known before the first is opened, because the order matters: first those that the last run
- * left, then what it left and nobody wants is given up, then the wildcards, then the rest. Where two sockets of
- * ours share a port the kernel looks no further than the first, so that only a wildcard which comes first, and
- * shares with nobody yet, finds a stranger.
+ * All addresses are known before the first is opened, because the order matters: first those that the last
+ * run left, then what it left and nobody wants is given up, then the wildcards, then the rest. Where two
+ * sockets of ours share a port the kernel looks no further than the first, so that only a wildcard which
+ * comes first, and shares with nobody yet, finds a stranger.
  */
 #include "endpoints/endpoints.h"
 
@@ -21,7 +21,7 @@
 #include "endpoints/endpoint.h"
 
 struct endpoints {
-        coap_context_t *context; /* borrowed */
+        coap_context_t *context;                                      /* borrowed */
         void (*keep)(int fd, const char *name, const char *old_name); /* may be NULL */
         struct endpoint *v;
         size_t n;
@@ -154,7 +154,7 @@ static int open_wish(struct endpoints *endpoints, struct wish *wish)
         return r;
 }
 
-/* ---------------------------------------------------------------- sockets of the last run, for the next run */
+/* ---------------------------------------------------------------- sockets over a restart */
 
 /* The one left over that is this very socket. It now belongs to the plan. */
 static int take_left(const struct endpoints_keeper *keeper, const struct wish *wish)
@@ -174,7 +174,8 @@ static int take_left(const struct endpoints_keeper *keeper, const struct wish *w
         return -1;
 }
 
-static int open_left(struct endpoints *endpoints, const struct endpoints_keeper *keeper, struct wishes *wishes)
+static int open_left(struct endpoints *endpoints, const struct endpoints_keeper *keeper,
+                     struct wishes *wishes)
 {
         for (size_t i = 0; i < wishes->n; i++) {
                 struct wish *wish = &wishes->v[i];
@@ -209,7 +210,8 @@ static void close_behind(struct endpoints *endpoints, size_t n)
                 endpoint_close(&endpoints->v[--endpoints->n]);
 }
 
-static int open_wishes(struct endpoints *endpoints, const struct endpoints_keeper *keeper, struct wishes *wishes)
+static int open_wishes(struct endpoints *endpoints, const struct endpoints_keeper *keeper,
+                       struct wishes *wishes)
 {
         size_t from;
         int r = keeper ? open_left(endpoints, keeper, wishes) : 0;
@@ -300,8 +302,8 @@ int endpoints_update(struct endpoints *endpoints, const struct config *config, s
         return 0;
 }
 
-int endpoints_open(coap_context_t *context, const struct config *config, const struct endpoints_keeper *keeper,
-                   struct endpoints **ret_endpoints)
+int endpoints_open(coap_context_t *context, const struct config *config,
+                   const struct endpoints_keeper *keeper, struct endpoints **ret_endpoints)
 {
         struct endpoints *endpoints = calloc(1, sizeof *endpoints);
         int r;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -129,8 +130,9 @@ static void lane_count_overflows(struct lane *lane)
         lane->overflows += lost;
         lane->metrics->datagrams_dropped += lost;
         if (log_gate_pass(&lane->dropped, &before))
-                log_warning("The kernel dropped %u datagrams: server.receive_buffer is too small for the load",
-                            lost);
+                log_warning(
+                        "The kernel dropped %u datagrams: server.receive_buffer is too small for the load",
+                        lost);
 }
 
 ssize_t lane_take(struct lane *lane, struct msghdr *into)
@@ -177,22 +179,33 @@ void lane_clear_error(struct lane *lane)
                 log_warning("A socket reports: %s (and %u before)", strerror(error), before);
 }
 
+/* A socket that outlived a restart has been counting all along. */
+static uint32_t overflows_so_far(int fd)
+{
+        uint32_t info[SK_MEMINFO_VARS] = { 0 };
+
+        getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &(socklen_t){ sizeof info });
+        return info[SK_MEMINFO_DROPS];
+}
+
 int lane_new(const struct socket_watch *watch, sd_event *event, struct metrics *metrics, const bool *holding,
              ssize_t (*receive)(void *lane, struct msghdr *into), struct lane **ret_lane)
 {
         static const struct log_gate gate = { .burst = 3, .interval_s = 60 };
         struct lane *lane = calloc(1, sizeof *lane);
+        uint32_t overflows = overflows_so_far(watch->fd);
 
         if (!lane)
                 return -ENOMEM;
         *lane = (struct lane){
                 .watch = *watch,
                 .io = { .receive = receive, .send = lane_send, .userdata = lane },
-                .inbox = inbox_new(),
+                .inbox = inbox_new(overflows),
                 .outbox = outbox_new(),
                 .metrics = metrics,
                 .event = sd_event_ref(event),
                 .holding = holding,
+                .overflows = overflows,
                 .refused = gate,
                 .cut = gate,
                 .dropped = gate,

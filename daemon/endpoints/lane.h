@@ -47,7 +47,7 @@ void lane_free(struct lane *lane);
 /* Reads ahead, when nothing is left of the last time. Returns how many datagrams. */
 unsigned lane_fill(struct lane *lane, unsigned most);
 
-/* The oldest datagram that was read ahead, as recvmsg() gives it. One that does not count comes as nothing. */
+/* The oldest datagram that was read ahead, as recvmsg() gives it. One that is no message comes as nothing. */
 ssize_t lane_take(struct lane *lane, struct msghdr *into);
 
 /* An empty datagram from nowhere: libcoap ignores it without a word. */

@@ -3,12 +3,13 @@
  * libcoap's I/O by the batch; see pump.h.
  *
  * libcoap reads one datagram for each ready event that coap_io_do_epoll() is given, and ends every such call
- * with a walk over all sessions, which costs as much as hundreds of requests once there are thousands of them.
- * So a turn hands it many copies of an endpoint's one event. Behind each copy libcoap calls recvmsg(), that is
- * pump_receive(), which gives it datagrams that were read by the batch. When all are given out, the answers are
- * sent by the batch, and what has become ready meanwhile, datagrams and streams, is written onto the rest of the
- * tape of events. So one turn, with one walk, goes on for as long as there is work, up to a few times as long as
- * the walk has been taking: its part of the time is bounded, whatever the number of peers.
+ * with a walk over all sessions, which costs as much as hundreds of requests once there are thousands of
+ * them. So a turn hands it many copies of an endpoint's one event. Behind each copy libcoap calls recvmsg(),
+ * that is pump_receive(), which gives it datagrams that were read by the batch. When all are given out, the
+ * answers are sent by the batch, and what has become ready meanwhile, datagrams and streams, is written onto
+ * the rest of the tape of events. So one turn, with one walk, goes on for as long as there is work, up to a
+ * few times as long as the walk has been taking: its part of the time is bounded, whatever the number of
+ * peers.
  */
 #include "endpoints/pump.h"
 
@@ -25,10 +26,10 @@
 #include "endpoints/wake_timer.h"
 
 enum {
-        READY_MOST = 48,      /* events taken from the kernel at a time */
-        FEW = 4,              /* datagrams that are not worth a look for more */
-        BLIND_MOST = 8,       /* batches read on the guess that there is one, without asking what is ready */
-        WALKS_IN_A_TURN = 4,  /* a turn is that many times as long as the walk at its end */
+        READY_MOST = 48,     /* events taken from the kernel at a time */
+        FEW = 4,             /* datagrams that are not worth a look for more */
+        BLIND_MOST = 8,      /* batches read on the guess that there is one, without asking what is ready */
+        WALKS_IN_A_TURN = 4, /* a turn is that many times as long as the walk at its end */
 };
 
 #define TURN_LEAST MSEC(1)
@@ -117,7 +118,7 @@ static void pump_write_copies(struct pump *pump)
         }
 }
 
-/* What is ready onto the tape, behind where libcoap is; and a copy behind all of it, to look for more then. */
+/* What is ready onto the tape, behind where libcoap is; and at its end a copy, to look for more then. */
 static void pump_write_tape(struct pump *pump, const struct epoll_event *ready, size_t n)
 {
         for (size_t i = 0; i < pump->n_lanes; i++)
@@ -138,8 +139,8 @@ static void pump_write_tape(struct pump *pump, const struct epoll_event *ready, 
 }
 
 /*
- * When all is answered and the walk is what would come next: where that is dear, it costs less to wait a little
- * for what would else come in the middle of it.
+ * When all is answered and the walk is what would come next: where that is dear, it costs less to wait a
+ * little for what would else come in the middle of it.
  */
 static int pump_look(struct pump *pump, struct epoll_event *ready, int most)
 {
@@ -217,7 +218,7 @@ static ssize_t pump_take(struct pump *pump, struct lane *lane, struct msghdr *in
         return n;
 }
 
-/* Reads no more than there are copies, this one included, so that nothing is left over at the end of the turn. */
+/* No more than there are copies, this one included, so that nothing is left over when the turn ends. */
 static bool pump_read(const struct pump *pump, struct lane *lane)
 {
         if (!lane->ready || pump->yield)

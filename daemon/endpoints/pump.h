@@ -45,8 +45,8 @@ void pump_kick(struct pump *pump);
 bool pump_more_waiting(const struct pump *pump);
 
 /*
- * From inside of libcoap's callbacks: something waits for its turn in the event loop, so that no more datagrams
- * are read before.
+ * From inside of libcoap's callbacks: something waits for its turn in the event loop, so that no more
+ * datagrams are read before.
  */
 void pump_yield(struct pump *pump);
 

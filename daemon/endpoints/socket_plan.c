@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opening an endpoint's socket; see socket_plan.h. It calls the kernel by number, because the functions of libc
- * are the ones that sockets.c stands in for.
+ * Opening an endpoint's socket; see socket_plan.h. It calls the kernel by number, because the functions of
+ * libc are the ones that sockets.c stands in for.
  */
 #include "endpoints/socket_plan.h"
 
@@ -112,7 +112,8 @@ static int option(int fd, int level, int name)
 
 static bool is_any6(const struct sockaddr_storage *a)
 {
-        return a->ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)a)->sin6_addr);
+        return a->ss_family == AF_INET6 &&
+               IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)a)->sin6_addr);
 }
 
 bool plan_fits(const struct socket_plan *plan, int fd)
@@ -130,7 +131,8 @@ int plan_socket(struct socket_plan *plan, int protocol)
         if (plan->kept >= 0)
                 plan->fd = plan->kept;
         else
-                plan->fd = (int)syscall(SYS_socket, plan->address.ss_family, plan->type | SOCK_CLOEXEC, protocol);
+                plan->fd = (int)syscall(SYS_socket, plan->address.ss_family, plan->type | SOCK_CLOEXEC,
+                                        protocol);
         if (plan->fd < 0)
                 plan->error = errno;
         return plan->fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How the socket of an endpoint is to be opened, where libcoap has no say or no call: buffers, the backlog, an
- * address of its own, TCP_NODELAY; or that it is open already.
+ * How the socket of an endpoint is to be opened, where libcoap has no say or no call: buffers, the backlog,
+ * an address of its own, TCP_NODELAY; or that it is open already.
  */
 #ifndef COAPD_ENDPOINTS_SOCKET_PLAN_H
 #define COAPD_ENDPOINTS_SOCKET_PLAN_H
@@ -20,8 +20,8 @@ struct socket_peer {
 struct socket_plan {
         struct sockaddr_storage address;
         socklen_t address_size;
-        int type;       /* SOCK_DGRAM or SOCK_STREAM */
-        bool v6only;    /* the IPv4 side of "::" is another endpoint's */
+        int type;           /* SOCK_DGRAM or SOCK_STREAM */
+        bool v6only;        /* the IPv4 side of "::" is another endpoint's */
         int receive_buffer; /* bytes; 0: the kernel's default */
         int send_buffer;
         int kept; /* -1, or a descriptor from the last run, bound as this plan wants it */

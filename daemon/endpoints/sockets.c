@@ -3,9 +3,9 @@
  * The interposed calls; see sockets.h.
  *
  * They have no user data, so that this file keeps the one mutable table of the program: which descriptors are
- * libcoap's, by number. Descriptors are a property of the process just the same. What is behind one, rings and
- * counters, hangs on an object of its owner; a call for any other descriptor costs one look into the table and
- * goes to the kernel by number, which also keeps clear of a sanitizer's own interposition.
+ * libcoap's, by number. Descriptors are a property of the process just the same. What is behind one, rings
+ * and counters, hangs on an object of its owner; a call for any other descriptor costs one look into the
+ * table and goes to the kernel by number, which also keeps clear of a sanitizer's own interposition.
  */
 #include "endpoints/sockets.h"
 
@@ -21,8 +21,8 @@
 #define INTERPOSED __attribute__((used, visibility("default")))
 
 enum {
-        /* Others are left to the kernel alone. A table of fixed size costs only the pages that are touched, and
-         * other threads may look into it. */
+        /* Others are left to the kernel alone. A table of fixed size costs only the pages that are touched,
+         * and other threads may look into it. */
         FD_MOST = 1 << 17,
 };
 
@@ -193,9 +193,9 @@ INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t size)
         r = plan_bind(plan);
         if (r == 0)
                 remember(fd, &(struct known){
-                        .kind = plan->type == SOCK_DGRAM ? KNOWN_DATAGRAM : KNOWN_LISTENER,
-                        .epoll_fd = -1,
-                });
+                                     .kind = plan->type == SOCK_DGRAM ? KNOWN_DATAGRAM : KNOWN_LISTENER,
+                                     .epoll_fd = -1,
+                             });
         return r;
 }
 
@@ -336,10 +336,10 @@ INTERPOSED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event
 }
 
 /*
- * Only libcoap calls it in this process, and only where it closes a WebSocket: for up to 5 ms it reads what the
- * peer still sends, into 100 bytes of its stack, as many bytes as the peer's frame header has announced. So a
- * frame over 1472 bytes, which makes it close, overwrites the stack (4.3.4 and 4.3.5). There is never anything to
- * read here.
+ * Only libcoap calls it in this process, and only where it closes a WebSocket: for up to 5 ms it reads what
+ * the peer still sends, into 100 bytes of its stack, as many bytes as the peer's frame header has announced.
+ * So a frame over 1472 bytes, which makes it close, overwrites the stack (4.3.4 and 4.3.5). There is never
+ * anything to read here.
  */
 INTERPOSED int select(int n, fd_set *readable, fd_set *writable, fd_set *failed, struct timeval *timeout)
 {
@@ -348,7 +348,7 @@ INTERPOSED int select(int n, fd_set *readable, fd_set *writable, fd_set *failed,
 }
 
 #if defined(__LP64__)
-/* Not where time_t has two sizes: there the library calls another name, and all that is lost is a call saved. */
+/* Where time_t has two sizes the library calls another name, and all that is lost is a call saved. */
 INTERPOSED int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
 {
         const struct socket_io *io = io_of(fd);

@@ -2,9 +2,9 @@
 /*
  * The descriptors under libcoap's endpoints.
  *
- * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an open
- * one. But functions of the executable take precedence over those of libc when the shared libcoap calls them:
- * socket(), bind(), listen(), accept(), recv(), recvmsg(), sendmsg(), send(), close(), epoll_ctl() and
+ * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an
+ * open one. But functions of the executable take precedence over those of libc when the shared libcoap calls
+ * them: socket(), bind(), listen(), accept(), recv(), recvmsg(), sendmsg(), send(), close(), epoll_ctl() and
  * timerfd_settime() of this module do as those of libc for every descriptor, except for those that belong to
  * an endpoint. select() is never ready.
  */
@@ -19,8 +19,8 @@
 #include "endpoints/socket_plan.h"
 
 /*
- * From here on until sockets_plan(NULL), the next socket() of the plan's family and type is for `plan`, and is
- * known as an endpoint's descriptor until sockets_forget().
+ * From here on until sockets_plan(NULL), the next socket() of the plan's family and type is for `plan`, and
+ * is known as an endpoint's descriptor until sockets_forget().
  */
 void sockets_plan(struct socket_plan *plan);
 void sockets_forget(int fd);

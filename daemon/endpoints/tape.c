@@ -12,7 +12,7 @@ static void blank(struct tape *tape, unsigned from, unsigned to)
 
 void tape_begin(struct tape *tape, void *tag)
 {
-        /* A blank costs libcoap about two nanoseconds, a call that ends too early a walk over its sessions. */
+        /* A blank costs libcoap two nanoseconds, a call that ends too early a walk over its sessions. */
         if (tape->end > tape->length / 2)
                 tape->length = MIN(tape->length * 2, TAPE_MOST);
         else if (tape->end < tape->length / 8)

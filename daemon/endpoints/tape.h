@@ -15,7 +15,7 @@ enum { TAPE_LEAST = 128, TAPE_MOST = 2048 };
 
 struct tape {
         struct epoll_event v[TAPE_MOST];
-        void *blank;     /* the tag of what libcoap is to pass over: one of its own, that is without an event */
+        void *blank; /* the tag of what libcoap is to pass over: one of its own, that is without an event */
         unsigned length; /* of this call */
         unsigned at;     /* libcoap comes to this one next */
         unsigned end;    /* behind the last one written */

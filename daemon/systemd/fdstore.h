@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Descriptors that outlive the process: systemd keeps a copy of each in its descriptor store for the service
- * (FileDescriptorStoreMax=) and hands them to the next run. While one run has ended and the next has not begun,
- * the kernel goes on queueing for a socket that is kept so. Sockets of a .socket unit come the same way.
+ * (FileDescriptorStoreMax=) and hands them to the next run. While one run has ended and the next has not
+ * begun, the kernel goes on queueing for a socket that is kept so. Sockets of a .socket unit come the same
+ * way.
  *
  * Without a service manager there is nothing to take, and keeping does nothing.
  */

@@ -80,8 +80,8 @@ static uint16_t free_port(void)
 }
 
 /* CON GET /.well-known/core, message id 0x1234, token 0x77. */
-static const uint8_t get[] = { 0x41, 1, 0x12, 0x34, 0x77, 0xbb, '.', 'w', 'e', 'l', 'l', '-',
-                               'k',  'n', 'o', 'w', 'n', 0x04, 'c', 'o', 'r', 'e' };
+static const uint8_t get[] = { 0x41, 1,   0x12, 0x34, 0x77, 0xbb, '.',  'w', 'e', 'l', 'l',
+                               '-',  'k', 'n',  'o',  'w',  'n',  0x04, 'c', 'o', 'r', 'e' };
 
 /* Asks the endpoint for /.well-known/core, which libcoap has even when there is nothing else. */
 static bool answers(struct fixture *f, const char *host, uint16_t port)
@@ -158,7 +158,8 @@ static void refuses_a_taken_address(void **state)
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", ntohs(a.sin_port));
         assert_int_equal(open_logged(f, &log), -EADDRINUSE);
         assert_null(f->endpoints);
-        assert_non_null(strstr(log, "coapd.conf:11: endpoints: coap://here can not be opened: Address already"));
+        assert_non_null(
+                strstr(log, "coapd.conf:11: endpoints: coap://here can not be opened: Address already"));
         assert_ptr_equal(strchr(log, '\n'), log + strlen(log) - 1);
 
         /* All or nothing: the first one is closed again. */
@@ -330,7 +331,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(overlap_lets_nobody_else_in, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(both_wildcards_share_a_port, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_the_same_address_twice, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(update_opens_new_ones_and_counts_stale_ones, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(update_opens_new_ones_and_counts_stale_ones, set_up,
+                                                tear_down),
                 cmocka_unit_test_setup_teardown(joins_multicast_groups, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(names_what_is_wrong_with_a_group, set_up, tear_down),
         };

@@ -21,7 +21,7 @@ struct received {
         uint8_t text[1472];
         size_t n;
         int flags;
-        int level, type;        /* of the one control message */
+        int level, type; /* of the one control message */
         uint8_t info[64];
 };
 
@@ -32,7 +32,8 @@ static int new_socket(int family)
         int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
         assert_int_equal(bind(fd, family == AF_INET ? (void *)&four : (void *)&six,
-                              family == AF_INET ? sizeof four : sizeof six), 0);
+                              family == AF_INET ? sizeof four : sizeof six),
+                         0);
         return fd;
 }
 
@@ -93,7 +94,7 @@ static void put(struct outbox *outbox, const struct sockaddr_in *to, const char 
 
 static void gives_out_in_order(void **state)
 {
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int in = new_socket(AF_INET), out = new_socket(AF_INET);
         struct sockaddr_in to = address_of(in);
 
@@ -125,10 +126,11 @@ static void gives_out_in_order(void **state)
 
 static void tells_where_it_was_sent(void **state)
 {
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int in = new_socket(AF_INET6), four = new_socket(AF_INET), six = new_socket(AF_INET6);
         struct sockaddr_in to4 = address_of(in);
-        struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = port_of(in),
+        struct sockaddr_in6 to6 = { .sin6_family = AF_INET6,
+                                    .sin6_port = port_of(in),
                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
         struct received got;
         struct in6_pktinfo info;
@@ -160,7 +162,7 @@ static void marks_what_was_cut(void **state)
 {
         static const size_t sizes[] = { 1472, 1473, 1536, 1537, 9000, 0, 1 };
         static uint8_t bytes[9000];
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int in = new_socket(AF_INET), out = new_socket(AF_INET);
         struct sockaddr_in to = address_of(in);
 
@@ -183,7 +185,7 @@ static void marks_what_was_cut(void **state)
 
 static void counts_what_the_kernel_dropped(void **state)
 {
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int in = new_socket(AF_INET), out = new_socket(AF_INET);
         struct sockaddr_in to = address_of(in);
         unsigned got = 0;
@@ -219,7 +221,7 @@ static void refused_unexpected(void *userdata, const struct msghdr *message, int
 static void sends_in_order(void **state)
 {
         struct outbox *outbox = outbox_new();
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int out = new_socket(AF_INET), in[2] = { new_socket(AF_INET), new_socket(AF_INET) };
         struct sockaddr_in to[2] = { address_of(in[0]), address_of(in[1]) };
         bool blocked;
@@ -249,29 +251,35 @@ static void sends_in_order(void **state)
 static void keeps_the_source_address(void **state)
 {
         struct outbox *outbox = outbox_new();
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int out = new_socket(AF_INET6), in = new_socket(AF_INET);
         struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = port_of(in) };
         _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in_pktinfo))] = { 0 };
         struct in_pktinfo info = { .ipi_ifindex = 0 };
         struct iovec piece = { (void *)"x", 1 };
-        struct msghdr m = { .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &piece, .msg_iovlen = 1,
-                            .msg_control = control, .msg_controllen = sizeof control };
+        struct msghdr m = { .msg_name = &to,
+                            .msg_namelen = sizeof to,
+                            .msg_iov = &piece,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof control };
         struct received got;
         bool blocked;
 
         (void)state;
         inet_pton(AF_INET6, "::ffff:127.0.0.1", &to.sin6_addr);
         inet_pton(AF_INET, "127.0.0.9", &info.ipi_spec_dst);
-        *(struct cmsghdr *)(void *)control = (struct cmsghdr){
-                .cmsg_len = CMSG_LEN(sizeof info), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO };
+        *(struct cmsghdr *)(void *)control = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof info),
+                                                               .cmsg_level = IPPROTO_IP,
+                                                               .cmsg_type = IP_PKTINFO };
         memcpy(CMSG_DATA((struct cmsghdr *)(void *)control), &info, sizeof info);
         assert_true(outbox_put(outbox, &m));
         memset(control, 0xff, sizeof control); /* it was copied */
         assert_int_equal(outbox_flush(outbox, out, refused_unexpected, NULL, &blocked), 1);
         assert_int_equal(inbox_fill(inbox, in, 1), 1);
         got = take(inbox);
-        assert_int_equal(((struct sockaddr_in *)(void *)&got.from)->sin_addr.s_addr, info.ipi_spec_dst.s_addr);
+        assert_int_equal(((struct sockaddr_in *)(void *)&got.from)->sin_addr.s_addr,
+                         info.ipi_spec_dst.s_addr);
         close(in);
         close(out);
         outbox_free(outbox);
@@ -317,7 +325,7 @@ static void on_refused(void *userdata, const struct msghdr *message, int error)
 static void goes_on_behind_a_refused_one(void **state)
 {
         struct outbox *outbox = outbox_new();
-        struct inbox *inbox = inbox_new();
+        struct inbox *inbox = inbox_new(0);
         int out = new_socket(AF_INET), in = new_socket(AF_INET), calls = 0;
         struct sockaddr_in to = address_of(in), nowhere = to;
         bool blocked;
@@ -350,7 +358,7 @@ static void keeps_what_the_kernel_does_not_take_yet(void **state)
         char text[16];
 
         (void)state;
-        /* On loopback an UDP socket never fills up: the receiver's buffer drops instead. A local pair does. */
+        /* Over loopback an UDP socket never fills up, since the receiver's drops. A local pair does. */
         assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair), 0);
         for (int i = 0; !blocked; i++) {
                 snprintf(text, sizeof text, "%d", i);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Endpoints over a restart: the sockets stay, in a store as systemd's, while libcoap's context goes and comes. */
+/* Endpoints over a restart: the sockets stay, in a store as systemd's, while libcoap's context goes and
+ * comes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -139,8 +140,8 @@ static uint16_t free_port(void)
         return bound ? ntohs(a.sin6_port) : free_port();
 }
 
-static const uint8_t get[] = { 0x41, 1, 0x12, 0x34, 0x77, 0xbb, '.', 'w', 'e', 'l', 'l', '-',
-                               'k',  'n', 'o',  'w',  'n',  0x04, 'c', 'o', 'r', 'e' };
+static const uint8_t get[] = { 0x41, 1,   0x12, 0x34, 0x77, 0xbb, '.',  'w', 'e', 'l', 'l',
+                               '-',  'k', 'n',  'o',  'w',  'n',  0x04, 'c', 'o', 'r', 'e' };
 
 static int connect_to(int type, const char *host, uint16_t port)
 {
@@ -216,9 +217,10 @@ static void accepts_who_connected_between_two_runs(void **state)
         ws = connect_to(SOCK_STREAM, "127.0.0.1", web);
         assert_true(tcp >= 0 && ws >= 0);
         send(tcp, csm, sizeof csm, 0);
-        dprintf(ws, "GET /.well-known/coap HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: coap\r\n"
-                    "Sec-WebSocket-Version: 13\r\n\r\n");
+        dprintf(ws,
+                "GET /.well-known/coap HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: coap\r\n"
+                "Sec-WebSocket-Version: 13\r\n\r\n");
         assert_int_equal(start(f), 0);
         assert_true(is_answered(f, tcp));
         assert_true(is_answered(f, ws));
@@ -314,7 +316,8 @@ static bool is_member(int family, const char *group)
 
 static void keeps_groups_in_line(void **state)
 {
-        char *one[] = { (char *)"224.0.1.201%lo" }, *two[] = { (char *)"224.0.1.202%lo", (char *)"ff02::201%lo" };
+        char *one[] = { (char *)"224.0.1.201%lo" },
+             *two[] = { (char *)"224.0.1.202%lo", (char *)"ff02::201%lo" };
         struct fixture *f = *state;
         struct conf_endpoint *entry = add_entry(f, TRANSPORT_UDP, "::", free_port());
         size_t stale;

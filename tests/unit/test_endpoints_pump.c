@@ -70,7 +70,8 @@ static void on_get(coap_resource_t *resource, coap_session_t *session, const coa
 
 static int new_client(uint16_t port)
 {
-        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+        struct sockaddr_in a = { .sin_family = AF_INET,
+                                 .sin_addr = { htonl(INADDR_LOOPBACK) },
                                  .sin_port = htons(port) };
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
@@ -272,6 +273,32 @@ static void ignores_what_is_no_message(void **state)
         assert_int_equal(warnings, 0);
 }
 
+static void counts_what_the_kernel_dropped(void **state)
+{
+        struct fixture *f = *state;
+        int fd = new_client(f->entries[0].port);
+        unsigned sent = 0;
+
+        /* More than 4 MiB of them, by what the kernel reckons for each. */
+        while (sent < 40000)
+                ask(fd, sent++);
+        run(f, 100000);
+        ask(fd, sent++);
+        run(f, 100000);
+        assert_true(f->metrics.datagrams_dropped > 0);
+        assert_int_equal(f->metrics.datagrams_received + f->metrics.datagrams_dropped, sent);
+
+        /* Another run on the same socket: only what is new. */
+        pump_free(f->pump);
+        f->metrics = (struct metrics){ .datagrams_dropped = 0 };
+        assert_int_equal(pump_attach(f->event, f->context, &f->metrics, &f->pump), 0);
+        ask(fd, 1);
+        run(f, 100000);
+        assert_int_equal(f->metrics.datagrams_received, 1);
+        assert_int_equal(f->metrics.datagrams_dropped, 0);
+        close(fd);
+}
+
 static void drains_at_the_end(void **state)
 {
         struct fixture *f = *state;
@@ -385,8 +412,8 @@ static void serves_streams_alone(void **state)
         close(fd);
 }
 
-static coap_response_t on_secure_answer(coap_session_t *session, const coap_pdu_t *sent, const coap_pdu_t *received,
-                                        const coap_mid_t mid)
+static coap_response_t on_secure_answer(coap_session_t *session, const coap_pdu_t *sent,
+                                        const coap_pdu_t *received, const coap_mid_t mid)
 {
         (void)sent, (void)mid;
         assert_int_equal(coap_pdu_get_code(received), COAP_RESPONSE_CODE_CONTENT);
@@ -414,7 +441,8 @@ static void serves_dtls(void **state)
         assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
         coap_address_init(&to);
         to.size = sizeof to.addr.sin;
-        to.addr.sin = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+        to.addr.sin = (struct sockaddr_in){ .sin_family = AF_INET,
+                                            .sin_addr = { htonl(INADDR_LOOPBACK) },
                                             .sin_port = htons(f->entries[0].port) };
         coap_register_response_handler(client, on_secure_answer);
         session = coap_new_client_session_psk2(client, NULL, &to, COAP_PROTO_DTLS, &key);
@@ -578,6 +606,7 @@ int main(void)
                 PUMP_TEST(sleeps_when_idle),
                 PUMP_TEST(kick_sends_notifications),
                 PUMP_TEST(ignores_what_is_no_message),
+                PUMP_TEST(counts_what_the_kernel_dropped),
                 PUMP_TEST(drains_at_the_end),
                 PUMP_TEST(goes_on_with_an_endpoint_that_came_later),
                 PUMP_TEST(stands_aside_for_others),

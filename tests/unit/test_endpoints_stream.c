@@ -187,7 +187,8 @@ static void keeps_a_stream_whole_for_a_slow_peer(void **state)
                 written = next;
                 fill(block, ARRAY_LEN(block), &next);
         }
-        /* Not one byte was taken of the last block. libcoap would come again with it when the socket is ready. */
+        /* Not one byte was taken of the last block. libcoap would come again with it when the socket is
+         * ready. */
         stream_gate_flush(f->gate);
         while (read < written) {
                 ssize_t n = recv(f->far, (uint8_t *)got + have, sizeof got - have, 0);

@@ -101,8 +101,9 @@ static const char *heard_fd(int *ret_fd)
         static char text[512];
         _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
         struct iovec piece = { text, sizeof text - 1 };
-        struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control,
-                            .msg_controllen = sizeof control };
+        struct msghdr m = {
+                .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+        };
         ssize_t n = recvmsg(manager, &m, MSG_DONTWAIT);
 
         text[n > 0 ? n : 0] = '\0';
@@ -146,8 +147,8 @@ static pid_t start_manager(void)
                 return pid;
         for (int n = 0; n < 3; n++) {
                 struct pollfd ready = { .fd = manager, .events = POLLIN };
-                static const char *const expected[] = { "FDSTOREREMOVE=1\nFDNAME=a", "FDSTOREREMOVE=1\nFDNAME=c",
-                                                        "BARRIER=1" };
+                static const char *const expected[] = { "FDSTOREREMOVE=1\nFDNAME=a",
+                                                        "FDSTOREREMOVE=1\nFDNAME=c", "BARRIER=1" };
 
                 poll(&ready, 1, 5000);
                 if (strcmp(heard_fd(&copy), expected[n]) != 0)
@@ -215,7 +216,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(tells_the_states, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_a_status_to_one_line, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(feeds_the_watchdog_only_where_there_is_one, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(feeds_the_watchdog_only_where_there_is_one, set_up,
+                                                tear_down),
                 cmocka_unit_test_setup_teardown(keeps_descriptors, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(drops_what_nobody_took, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_what_the_manager_hands_over, set_up, tear_down),

@@ -221,7 +221,8 @@ static void stands_in_for_planned_ones(void **state)
 
         (void)state;
         assert_false(sockets_next(epoll_fd, &cursor, &watch));
-        assert_int_equal(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .data.ptr = &plan }), 0);
+        assert_int_equal(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .data.ptr = &plan }),
+                         0);
         assert_int_not_equal(sockets_generation(), generation);
         cursor = 0;
         assert_true(sockets_next(epoll_fd, &cursor, &watch));
@@ -259,7 +260,8 @@ static void knows_the_timer_of_a_context(void **state)
 
         (void)state;
         assert_int_equal(sockets_timer_of(epoll_fd), -1);
-        assert_int_equal(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer, &(struct epoll_event){ .data.ptr = NULL }), 0);
+        assert_int_equal(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer, &(struct epoll_event){ .data.ptr = NULL }),
+                         0);
         assert_int_equal(sockets_timer_of(epoll_fd), timer);
         sockets_set_io(timer, &io);
         timerfd_settime(timer, 0, &(struct itimerspec){ .it_value.tv_sec = 5 }, NULL);
