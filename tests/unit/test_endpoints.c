@@ -8,9 +8,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -297,6 +299,31 @@ static void joins_multicast_groups(void **state)
         close(fd);
 }
 
+/* Linux gives a socket the packets of every group that anybody on the machine has joined, unless told not to. */
+static void hears_no_group_of_others(void **state)
+{
+        struct fixture *f = *state;
+        struct group_req request = { .gr_interface = if_nametoindex("lo") };
+        struct sockaddr_in *group = (struct sockaddr_in *)&request.gr_group;
+        uint16_t port = free_port();
+        int other = socket(AF_INET, SOCK_DGRAM, 0), fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+        struct epoll_event event;
+
+        add_entry(f, TRANSPORT_UDP, "0.0.0.0", port);
+        assert_int_equal(endpoints_open(f->context, &f->config, NULL, &f->endpoints), 0);
+        group->sin_family = AF_INET;
+        inet_pton(AF_INET, "224.0.1.188", &group->sin_addr);
+        assert_int_equal(setsockopt(other, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof request), 0);
+        group->sin_port = htons(port);
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF,
+                   &(struct ip_mreqn){ .imr_address = { htonl(INADDR_LOOPBACK) } }, sizeof(struct ip_mreqn));
+        assert_int_equal(sendto(fd, get, sizeof get, 0, (struct sockaddr *)group, sizeof *group), sizeof get);
+        /* Over loopback it would have arrived by now. */
+        assert_int_equal(epoll_wait(coap_context_get_coap_fd(f->context), &event, 1, 0), 0);
+        close(other);
+        close(fd);
+}
+
 static void names_what_is_wrong_with_a_group(void **state)
 {
         static const struct {
@@ -334,6 +361,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(update_opens_new_ones_and_counts_stale_ones, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(joins_multicast_groups, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(hears_no_group_of_others, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(names_what_is_wrong_with_a_group, set_up, tear_down),
         };
 

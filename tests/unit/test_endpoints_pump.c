@@ -205,6 +205,23 @@ static void batches(void **state)
         assert_int_equal(f->handled, MANY);
 }
 
+/* After quiet times it expects little; none of a burst may be left lying then, where no event tells of it. */
+static void takes_a_burst_after_quiet_times(void **state)
+{
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < 10; i++) {
+                ask(f->client[0], i);
+                run(f, 100000);
+                assert_int_equal(answered(f->client[0]), i);
+        }
+        for (unsigned i = 0; i < 20; i++)
+                ask(f->client[0], i);
+        run(f, 100000);
+        for (unsigned i = 0; i < 20; i++)
+                assert_int_equal(answered(f->client[0]), i);
+}
+
 static void serves_endpoints_by_turns(void **state)
 {
         struct fixture *f = *state;
@@ -602,6 +619,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 PUMP_TEST(answers_all_in_order),
                 PUMP_TEST(batches),
+                PUMP_TEST(takes_a_burst_after_quiet_times),
                 PUMP_TEST(serves_endpoints_by_turns),
                 PUMP_TEST(sleeps_when_idle),
                 PUMP_TEST(kick_sends_notifications),
