@@ -245,7 +245,8 @@ static void check_subject(struct check *check, const struct conf_access_rule *ru
         if (strncmp(subject, "psk:", 4) == 0 && !known_identity(security, subject + 4))
                 check_failed(check, &rule->allow, "",
                              "nobody is \"%s\", expected one of the identities of security.psk", shown);
-        if (strncmp(subject, "oscore:", 7) == 0 && !known_peer(security, subject + 7))
+        if (strncmp(subject, "oscore:", 7) == 0 && !security->oscore_files.n &&
+            !known_peer(security, subject + 7))
                 check_failed(check, &rule->allow, "",
                              "nobody is \"%s\", expected one of the recipient_ids of security.oscore", shown);
         if (strncmp(subject, "cert:", 5) == 0 && !has_authority(security))

@@ -51,8 +51,10 @@ static const struct conf_row pki_rows[] = {
         { ROW(CONF_STRING, conf_pki, private_key),
           .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE | CONF_TOKEN | CONF_SECRET,
           .example = "\"/etc/coapd/server.key\"",
-          .doc = "Its private key, in PEM. Nobody but its owner and group may have access to it. Or a PKCS#11 "
-                 "URI of a key that never leaves its token; the PIN may be in the URI, better as pin-source, a "
+          .doc = "Its private key, in PEM. Nobody but its owner and group may have access to it. Or a "
+                 "PKCS#11 "
+                 "URI of a key that never leaves its token; the PIN may be in the URI, better as pin-source, "
+                 "a "
                  "file, than as pin-value." },
         { ROW(CONF_STRING, conf_pki, ca), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/ca.crt\"",
@@ -100,8 +102,8 @@ static const struct conf_row oscore_rows[] = {
         { ROW(CONF_STRING, conf_oscore, sender_id), .flags = CONF_REQUIRED | CONF_EMPTY_OK,
           .check = syntax_oscore_id, .example = "\"01\"", .doc = "The id of coapd, as hex digits." },
         { ROW(CONF_STRINGS, conf_oscore, recipient_ids),
-          .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK | CONF_NAME,
-          .check = syntax_oscore_id, .example = "( \"02\" )",
+          .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK | CONF_NAME, .check = syntax_oscore_id,
+          .example = "( \"02\" )",
           .doc = "The ids of the clients, as hex digits, at most 7 bytes each. While persist.observers is "
                  "set, twice the length of an id and the length of id_context must not be more than 11 bytes "
                  "together, as libcoap has no more room to remember such an observer." },
@@ -135,6 +137,12 @@ static const struct conf_row security_rows[] = {
         { ROW(CONF_LIST, conf_security, oscore), .flags = CONF_RELOAD, .group = &oscore_group,
           .example = "(\n  { sender_id = \"01\"; recipient_ids = ( \"02\" ); master_secret_file = "
                      "\"/etc/coapd/oscore-1.secret\"; }\n)" },
+        { ROW(CONF_STRINGS, conf_security, oscore_files),
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+          .example = "( \"/etc/coapd/sensor-1.oscore\" )",
+          .doc = "More contexts of OSCORE, one in each file, as libcoap writes them down "
+                 "(coap-oscore-conf(5)). "
+                 "Nobody but the owner and group of a file may have access to it." },
 };
 
 const struct conf_group conf_group_security = {

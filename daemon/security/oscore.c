@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Security contexts: read from the config, given to libcoap, changed by a reload as far as libcoap allows. It
- * has no way to drop a context or to add a recipient to another than its first, so a context once given
- * stays, and who is no longer welcome is told apart by us: a stranger, for the access rules.
+ * Security contexts, given to libcoap and changed by a reload as far as libcoap allows. It has no way to drop
+ * a context or to add a recipient to another than its first, so a context once given stays, and who is no
+ * longer welcome is told apart by us: a stranger, for the access rules.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <time.h>
 
@@ -16,7 +15,7 @@
 #define SEQUENCE_EPOCH 1704067200LL /* 2024-01-01 */
 #define SEQUENCES_PER_SECOND 256
 
-static void free_context(struct oscore_context *context)
+void oscore_context_free(struct oscore_context *context)
 {
         while (context->recipients) {
                 struct oscore_recipient *recipient = context->recipients;
@@ -30,176 +29,6 @@ static void free_context(struct oscore_context *context)
         secret_deinit(&context->id_context);
         explicit_bzero(context->sender_key, sizeof(context->sender_key));
         free(context);
-}
-
-static struct oscore_master master_of(const struct oscore_context *context)
-{
-        return (struct oscore_master){ .secret = span_of(context->secret.p, context->secret.n),
-                                       .salt = span_of(context->salt.p, context->salt.n),
-                                       .id_context = span_of(context->id_context.p, context->id_context.n) };
-}
-
-static int read_hex(const char *digits, struct secret *ret_secret)
-{
-        return digits ? secret_from_hex(digits, ret_secret) : 0;
-}
-
-static int read_master(const struct conf_oscore *conf, struct key_errors *errors,
-                       struct oscore_context *context)
-{
-        CLEANUP(secret_deinit) struct secret file = { 0 };
-        const char *digits = conf->master_secret;
-        int r;
-
-        if (!conf->master_secret == !conf->master_secret_file) {
-                key_error(errors, conf->at, "",
-                          "has %s, expected one of master_secret_file and master_secret",
-                          conf->master_secret ? "two master secrets" : "no master secret");
-                return -EINVAL;
-        }
-        if (conf->master_secret_file) {
-                if (secret_read_file(conf->master_secret_file, true, errors, conf->at, "master_secret_file",
-                                     &file) < 0)
-                        return -EINVAL;
-                digits = (const char *)file.p;
-        }
-        r = secret_from_hex(digits, &context->secret);
-        if (r == 0)
-                r = read_hex(conf->master_salt, &context->salt);
-        if (r == 0)
-                r = read_hex(conf->id_context, &context->id_context);
-        if (r == -ENOMEM)
-                return r;
-        if (r < 0 || context->secret.n == 0 || context->id_context.n > 200) {
-                key_error(errors, conf->at, "",
-                          "its master secret, master_salt or id_context is not valid, expected hex digits");
-                return -EINVAL;
-        }
-        return 0;
-}
-
-/* 0, -ENOMEM, -EINVAL with the error reported. */
-static int read_id(const char *digits, const struct conf_oscore *conf, struct key_errors *errors,
-                   uint8_t out[OSCORE_ID_MAX], size_t *ret_n)
-{
-        CLEANUP(secret_deinit) struct secret id = { 0 };
-        int r = digits ? secret_from_hex(digits, &id) : -EINVAL;
-
-        if (r == -ENOMEM)
-                return r;
-        if (r < 0 || id.n > OSCORE_ID_MAX) {
-                key_error(errors, conf->at, "", "\"%s\" is not an id, expected up to %d hex digits",
-                          digits ? digits : "", 2 * OSCORE_ID_MAX);
-                return -EINVAL;
-        }
-        memcpy(out, id.p, id.n);
-        *ret_n = id.n;
-        return 0;
-}
-
-static int add_recipient(struct oscore_context *context, const char *digits, const struct conf_oscore *conf,
-                         struct key_errors *errors)
-{
-        struct oscore_recipient *recipient = calloc(1, sizeof(*recipient));
-        struct oscore_master master = master_of(context);
-        int r;
-
-        if (!recipient)
-                return -ENOMEM;
-        recipient->next = context->recipients;
-        context->recipients = recipient;
-        recipient->welcome = true;
-        r = read_id(digits, conf, errors, recipient->id, &recipient->id_n);
-        if (r < 0)
-                return r;
-        identity_hex(recipient->id, recipient->id_n, recipient->name);
-        return oscore_derive_key(&master, span_of(recipient->id, recipient->id_n), recipient->key);
-}
-
-/* The context is in `oscore` from the start, so that whatever it has is freed with it. */
-static int add_context(struct oscore *oscore, const struct conf_oscore *conf, struct key_errors *errors)
-{
-        struct oscore_context *context = calloc(1, sizeof(*context));
-        struct oscore_master master;
-        int r;
-
-        if (!context)
-                return -ENOMEM;
-        *context = (struct oscore_context){ .owner = oscore, .at = conf->at };
-        oscore->contexts[oscore->n++] = context;
-        r = read_id(conf->sender_id, conf, errors, context->sender_id, &context->sender_id_n);
-        if (r == 0)
-                r = read_master(conf, errors, context);
-        if (r < 0)
-                return r;
-        master = master_of(context);
-        for (size_t i = 0; i < conf->recipient_ids.n && r == 0; i++)
-                r = add_recipient(context, conf->recipient_ids.v[i], conf, errors);
-        if (r == 0)
-                r = oscore_derive_key(&master, span_of(context->sender_id, context->sender_id_n),
-                                      context->sender_key);
-        if (r == 0)
-                r = oscore_derive_common_iv(&master, context->common_iv);
-        return r == 0 ? oscore_sequence_name(context->sender_key, context->sequence) : r;
-}
-
-/* The same key counted in two places would use the same nonces. */
-static int check_twins(const struct oscore *oscore, struct key_errors *errors)
-{
-        int result = 0;
-
-        for (size_t i = 0; i < oscore->n; i++) {
-                for (size_t k = 0; k < i; k++) {
-                        const struct oscore_context *a = oscore->contexts[k], *b = oscore->contexts[i];
-
-                        if (strcmp(a->sequence, b->sequence) != 0)
-                                continue;
-                        key_error(errors, b->at, "",
-                                  "has the sender key of line %u, expected one context with the "
-                                  "recipient_ids of both",
-                                  a->at.line);
-                        result = -EINVAL;
-                }
-        }
-        return result;
-}
-
-static void oscore_freep(struct oscore **oscore)
-{
-        oscore_free(*oscore);
-}
-
-int oscore_load(const struct config *config, struct key_errors *errors, struct oscore **ret_oscore)
-{
-        const struct conf_list *list = &config->security.oscore;
-        const struct conf_oscore *contexts = list->v;
-        CLEANUP(oscore_freep) struct oscore *oscore = calloc(1, sizeof(*oscore));
-        int result = 0;
-
-        if (!oscore)
-                return -ENOMEM;
-        errors->group = "security.oscore";
-        oscore->contexts = calloc(list->n ? list->n : 1, sizeof(struct oscore_context *));
-        if (!oscore->contexts || oscore_observers_new(&oscore->observers) < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < list->n; i++) {
-                int r = add_context(oscore, &contexts[i], errors);
-
-                if (r == -ENOMEM)
-                        return r;
-                result = r < 0 ? -EINVAL : result;
-        }
-        if (result == 0)
-                result = check_twins(oscore, errors);
-        if (result < 0)
-                return result;
-        *ret_oscore = TAKE(oscore);
-        return 0;
-}
-
-bool oscore_is_empty(const struct oscore *oscore)
-{
-        return oscore->n == 0;
 }
 
 static void append_hex(struct buf *text, const char *key, const uint8_t *p, size_t n)
@@ -226,6 +55,8 @@ static void write_context(const struct oscore_context *context, struct buf *text
         if (context->id_context.n)
                 append_hex(text, "id_context", context->id_context.p, context->id_context.n);
         append_hex(text, "sender_id", context->sender_id, context->sender_id_n);
+        if (context->replay_window)
+                buf_printf(text, "replay_window,integer,%u\n", context->replay_window);
         for (const struct oscore_recipient *r = context->recipients; r; r = r->next)
                 append_hex(text, "recipient_id", r->id, r->id_n);
 }
@@ -404,7 +235,7 @@ void oscore_free(struct oscore *oscore)
         oscore_unwatch(oscore);
         for (size_t i = 0; i < oscore->n; i++) {
                 if (oscore->contexts[i])
-                        free_context(oscore->contexts[i]);
+                        oscore_context_free(oscore->contexts[i]);
         }
         if (oscore->keys)
                 explicit_bzero(oscore->keys, oscore->n_keys * sizeof(*oscore->keys));

@@ -20,6 +20,22 @@ struct oscore_recipient {
         bool live;    /* known to libcoap */
 };
 
+/* A context as it is written down: in the config, or in a file of libcoap's. */
+struct oscore_source {
+        struct conf_origin at;
+        struct secret sender_id, secret, salt, id_context;
+        struct secret *recipients;
+        size_t n_recipients;
+        unsigned replay_window; /* 0: libcoap's default */
+};
+
+/* 0, -ENOMEM, or -EINVAL with the error reported; then, too, oscore_source_deinit() is called for. */
+int oscore_source_of_config(const struct conf_oscore *conf, struct key_errors *errors,
+                            struct oscore_source *ret_source);
+int oscore_source_of_file(const char *file, struct conf_origin at, struct key_errors *errors,
+                          struct oscore_source *ret_source);
+void oscore_source_deinit(struct oscore_source *source);
+
 struct oscore_context {
         struct oscore *owner;
         struct conf_origin at;
@@ -30,6 +46,7 @@ struct oscore_context {
         uint8_t common_iv[OSCORE_NONCE_SIZE];
         char sequence[OSCORE_NAME_SIZE];
         struct oscore_recipient *recipients;
+        unsigned replay_window;
         bool stored;       /* sequence numbers are */
         bool stalled;      /* a sequence number could not be stored */
         uint64_t wanted;   /* which */
@@ -73,6 +90,9 @@ struct oscore {
         const struct oscore_recipient *sender;
         struct oscore_observers *observers;
 };
+
+/* oscore.c */
+void oscore_context_free(struct oscore_context *context);
 
 /* oscore_watch.c */
 void oscore_watch(struct oscore *oscore);

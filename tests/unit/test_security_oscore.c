@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -621,6 +622,85 @@ static void one_sender_key_twice_is_refused(void **state)
         free(errors);
 }
 
+static void write_text(const char *path, const char *text, mode_t mode)
+{
+        CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+
+        assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+        assert_int_equal(fchmod(fd, mode), 0);
+}
+
+static void files_of_libcoap_are_read(void **state)
+{
+        static const struct {
+                const char *text, *error;
+        } cases[] = {
+                { "sender_id,hex,\"01\"\nmaster_secret,hex,\"00\"\nrecipient_id,ascii,\"a\"\n", NULL },
+                { "# a "
+                  "comment\r\n\r\nsender_id,ascii,s\r\nmaster_secret,ascii,\"key\"\r\nreplay_window,integer,"
+                  "63\r\n"
+                  "aead_alg,text,\"AES-CCM-16-64-128\"\nhkdf_alg,integer,-10\nssn_freq,integer,5\n"
+                  "rfc8613_b_1_2,bool,true",
+                  NULL },
+                { "master_secret,hex,00\n", "has no sender_id" },
+                { "sender_id,hex,01\n", "has no master secret" },
+                { "sender_id,hex,01\nsender_id,hex,02\n", ":2 is not valid" },
+                { "sender_id,hex,0102030405060708\nmaster_secret,hex,00\n", "a sender id of 8" },
+                { "sender_id,hex,01\nmaster_secret,hex,00\nrecipient_id,hex,01\n",
+                  "both sender and recipient" },
+                { "sender_id,hex,01\nmaster_secret,hex,00\nrecipient_id,hex,0102030405060708\n",
+                  "has 8 bytes" },
+                { "sender_id,hex,1\n", ":1 is not valid" },
+                { "sender_id,base64,AA\n", ":1 is not valid" },
+                { "sender_id\n", ":1 is not valid" },
+                { "aead_alg,text,\"AES-CCM-16-64-256\"\n", ":1 is not valid" },
+                { "rfc8613_b_2,bool,true\n", ":1 is not valid" },
+                { "replay_window,integer,64\n", ":1 is not valid" },
+                { "break_sender_key,bool,true\n", ":1 is not valid" },
+                { "secret,hex,00\n", ":1 is not valid" },
+        };
+        struct fixture *f = *state;
+        char *files[] = { f->client_conf };
+
+        f->config.security.oscore.n = 0;
+        f->config.security.oscore_files = (struct conf_strings){ files, 1 };
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct security *security = NULL;
+                char *errors = NULL;
+                size_t n;
+                FILE *out = open_memstream(&errors, &n);
+                int r;
+
+                write_text(f->client_conf, cases[i].text, 0600);
+                r = security_load(&f->config, out, &security);
+                fclose(out);
+                if (r != (cases[i].error ? -EINVAL : 0) || (r && !strstr(errors, cases[i].error)))
+                        fail_msg("case %zu: %d, \"%s\"", i, r, errors);
+                security_free(security);
+                free(errors);
+        }
+        write_text(f->client_conf, cases[0].text, 0604);
+        assert_int_equal(security_load(&f->config, stderr, &(struct security *){ NULL }), -EINVAL);
+}
+
+static void a_file_of_libcoap_is_a_context(void **state)
+{
+        struct fixture *f = *state;
+        char path[80], *files[] = { path };
+
+        snprintf(path, sizeof(path), "%s.server", f->client_conf);
+        write_text(path,
+                   "sender_id,hex,01\nrecipient_id,hex,02\nmaster_secret,hex," SECRET
+                   "\nmaster_salt,hex," SALT "\n",
+                   0600);
+        f->config.security.oscore.n = 0;
+        f->config.security.oscore_files = (struct conf_strings){ files, 1 };
+        stop_server(f);
+        start_server(f);
+        assert_string_equal(ASK(f, true), "oscore:02");
+        unlink(path);
+}
+
 static int start(void **state)
 {
         (void)state;
@@ -653,6 +733,8 @@ int main(void)
                 TEST(without_a_stored_number_none_is_used),
                 TEST(a_reload_changes_who_is_welcome),
                 TEST(one_sender_key_twice_is_refused),
+                TEST(files_of_libcoap_are_read),
+                TEST(a_file_of_libcoap_is_a_context),
         };
 
         return cmocka_run_group_tests(tests, start, end);
