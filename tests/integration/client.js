@@ -8,6 +8,9 @@ const [method, address, more] = process.argv.slice(2)
 const { payload, options = [], observe = 0, confirmable = true } = JSON.parse(more || '{}')
 const url = new URL(address)
 
+// node-coap itself makes text of them.
+coap.registerOption('ETag', bytes => bytes, bytes => bytes)
+
 function print (message) {
   const optionText = Object.fromEntries((message.options || []).map(o =>
     [o.name, Buffer.isBuffer(o.value) ? o.value.toString('hex') : o.value]))

@@ -71,7 +71,7 @@ def test_certificate(coapd, certificates, scheme, host):
     assert "good morning" not in stranger.stdout, stranger
 
 
-@pytest.mark.parametrize("scheme", ["coap", "coap+tcp"])
+@pytest.mark.parametrize("scheme", PLAIN)
 def test_aiocoap(coapd, scheme):
     daemon = coapd(endpoints=everywhere(scheme))
     for host in HOSTS:

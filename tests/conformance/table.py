@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Writes docs/conformance.md out of the tests: which case, which clients, and what comes out.
+
+    python3 tests/conformance/table.py >docs/conformance.md
+
+A case is the test of its name; its clients are what the test is parametrized with; and it passes unless it is marked
+as expected to fail, with the reason. test_table.py sees to it that the file in docs/ is what this writes."""
+
+import importlib
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
+
+CASES = {
+    "CoAP core (RFC 7252)": {
+        "TD_COAP_CORE_01": "GET (CON)",
+        "TD_COAP_CORE_02": "DELETE (CON)",
+        "TD_COAP_CORE_03": "PUT (CON)",
+        "TD_COAP_CORE_04": "POST (CON)",
+        "TD_COAP_CORE_05": "GET (NON)",
+        "TD_COAP_CORE_06": "DELETE (NON)",
+        "TD_COAP_CORE_07": "PUT (NON)",
+        "TD_COAP_CORE_08": "POST (NON)",
+        "TD_COAP_CORE_09": "GET with a separate response",
+        "TD_COAP_CORE_10": "GET with a token",
+        "TD_COAP_CORE_11": "GET with a token and a separate response",
+        "TD_COAP_CORE_12": "GET with an empty token",
+        "TD_COAP_CORE_13": "GET with several Uri-Path options",
+        "TD_COAP_CORE_14": "GET with several Uri-Query options",
+        "TD_COAP_CORE_15": "GET where datagrams are lost",
+        "TD_COAP_CORE_16": "GET with a separate response where datagrams are lost",
+        "TD_COAP_CORE_17": "GET with a separate response (NON)",
+        "TD_COAP_CORE_18": "POST answered with several Location-Path options",
+        "TD_COAP_CORE_19": "POST answered with several Location-Query options",
+        "TD_COAP_CORE_20": "GET with Accept",
+        "TD_COAP_CORE_21": "GET with ETag",
+        "TD_COAP_CORE_22": "PUT with If-Match",
+        "TD_COAP_CORE_23": "PUT with If-None-Match",
+        "TD_COAP_CORE_31": "Ping",
+    },
+    "Block-wise transfer (RFC 7959)": {
+        "TD_COAP_BLOCK_01": "GET, early negotiation",
+        "TD_COAP_BLOCK_02": "GET, late negotiation",
+        "TD_COAP_BLOCK_03": "PUT",
+        "TD_COAP_BLOCK_04": "POST that creates",
+        "TD_COAP_BLOCK_05": "POST, both ways",
+        "TD_COAP_BLOCK_06": "GET, blocks of 16 bytes",
+    },
+    "Discovery (RFC 6690)": {
+        "TD_COAP_LINK_01": "/.well-known/core",
+        "TD_COAP_LINK_02": "filtered by rt",
+        "TD_COAP_LINK_03": "filtered by any rt",
+        "TD_COAP_LINK_04": "filtered by one of several rt",
+        "TD_COAP_LINK_05": "filtered by a prefix of if",
+        "TD_COAP_LINK_06": "filtered by any sz",
+        "TD_COAP_LINK_07": "filtered by href",
+        "TD_COAP_LINK_08": "filtered by a prefix of href",
+        "TD_COAP_LINK_09": "hierarchical descriptions",
+    },
+    "Observe (RFC 7641)": {
+        "TD_COAP_OBS_01": "confirmable notifications",
+        "TD_COAP_OBS_02": "non-confirmable notifications",
+        "TD_COAP_OBS_04": "the client finds the server's state gone, by Max-Age",
+        "TD_COAP_OBS_05": "the server finds the client off",
+        "TD_COAP_OBS_06": "the client's RST ends it",
+        "TD_COAP_OBS_07": "DELETE ends it with 4.04",
+        "TD_COAP_OBS_08": "another content format ends it with 4.06",
+        "TD_COAP_OBS_09": "an update is told",
+        "TD_COAP_OBS_10": "a GET does not end it",
+        "TD_COAP_OBS_11": "where acknowledgements are late",
+        "TD_COAP_OBS_12": "Observe 1 ends it",
+    },
+    "OSCORE (RFC 8613)": {
+        "OSCORE_TEST_0": "without protection",
+        "OSCORE_TEST_1": "GET",
+        "OSCORE_TEST_2": "GET with an id context",
+        "OSCORE_TEST_3": "GET with Uri-Query and ETag",
+        "OSCORE_TEST_4": "GET with Accept and Max-Age",
+        "OSCORE_TEST_5": "GET with Observe, answered without",
+        "OSCORE_TEST_6": "Observe",
+        "OSCORE_TEST_7": "Observe, registration and cancellation",
+        "OSCORE_TEST_8": "POST",
+        "OSCORE_TEST_9": "PUT with If-Match",
+        "OSCORE_TEST_10": "PUT with If-None-Match",
+        "OSCORE_TEST_11": "DELETE",
+        "OSCORE_TEST_12": "a sender id that is not known",
+        "OSCORE_TEST_13": "another key",
+        "OSCORE_TEST_15": "a replayed request",
+        "OSCORE_TEST_16": "a server without OSCORE",
+        "OSCORE_TEST_17": "an unprotected request where protection is needed",
+    },
+}
+
+NOTES = {
+    "TD_COAP_CORE_18": "with a member's name of coapd's choice in the last segment",
+    "TD_COAP_BLOCK_04": "on the collection `/large-create/`",
+    "TD_COAP_OBS_07": "the 4.04 and the notifications of a resource that a client made are non-confirmable",
+    "TD_COAP_OBS_08": "the notifications of a resource that a client made are non-confirmable",
+    "TD_COAP_OBS_09": "the notifications of a resource that a client made are non-confirmable",
+    "OSCORE_TEST_3": "with an ETag of coapd's choice",
+    "OSCORE_TEST_8": "the 2.04 has no payload; a GET shows the value",
+}
+
+HEAD = """\
+<!-- Written by tests/conformance/table.py out of the tests of that folder; do not edit. -->
+
+# Conformance
+
+The test descriptions of the ETSI CoAP plugtests (CoAP#4) and of the OSCORE interoperability tests, run by
+`./dev test conformance` against coapd with `conf/examples/plugtest.conf` and `conf/examples/plugtest-oscore.conf`.
+Each test has the name of its case.
+
+The clients: **raw** is the tests' own, which looks at every byte, and **tcp** and **websocket** are the same over
+`coap+tcp` and `coap+ws`; **aiocoap** (Python), also over TCP; **coap-client** of libcoap; **node-coap**
+(JavaScript). Over UDP a case that speaks of message types is looked at by the raw client beside the others.
+
+CoAP#4 has no TD_COAP_OBS_03. OSCORE_TEST_14 is about the client alone.
+"""
+
+
+def functions():
+    found = {}
+    for name in ("test_core", "test_block", "test_link", "test_observe", "test_oscore"):
+        module = importlib.import_module(name)
+        found.update({key[5:]: value for key, value in vars(module).items() if key.startswith("test_")})
+    return found
+
+
+def clients(function):
+    for mark in getattr(function, "pytestmark", []):
+        if mark.name == "parametrize" and mark.args[0] == "peer":
+            return ", ".join(mark.args[1])
+    return "raw"
+
+
+def result(case, function):
+    for mark in getattr(function, "pytestmark", []):
+        if mark.name == "xfail":
+            return f"**gap**: {mark.kwargs['reason']}"
+    return "pass" + (f"; {NOTES[case]}" if case in NOTES else "")
+
+
+def text():
+    tests = functions()
+    out = HEAD
+    for title, cases in CASES.items():
+        out += f"\n## {title}\n\n| case | what | clients | result |\n| --- | --- | --- | --- |\n"
+        for case, what in cases.items():
+            out += f"| {case} | {what} | {clients(tests[case])} | {result(case, tests[case])} |\n"
+    return out
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
