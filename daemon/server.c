@@ -10,6 +10,7 @@
 
 #include "base/foreign_log.h"
 #include "base/log.h"
+#include "base/message_ids.h"
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
 #include "endpoints/websocket_tls.h"
@@ -297,9 +298,11 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
         (void)info;
         notify_reloading();
         if (reload(server) == 0)
-                log_notice("reloaded %s", server->file);
+                log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_RELOADED }, "reloaded %s",
+                            server->file);
         else
-                log_error("not reloaded, the old configuration goes on");
+                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_NOT_RELOADED },
+                            "not reloaded, the old configuration goes on");
         notify_ready();
         show_status(server);
         return 0;
@@ -478,7 +481,8 @@ static int serve_until_told(struct server *server)
         struct registry_counts counts = registry_count(server->registry);
         int r;
 
-        log_notice("serving %zu configured and %zu dynamic resources, %zu observers restored",
+        log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_STARTED },
+                    "serving %zu configured and %zu dynamic resources, %zu observers restored",
                    counts.configured, counts.dynamic, server->observers_restored);
         notify_ready();
         show_status(server);
@@ -508,6 +512,6 @@ int server_run(const char *file)
         stop(&server);
         coap_cleanup();
         if (r == 0)
-                log_notice("stopped");
+                log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_STOPPED }, "stopped");
         return r;
 }

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/message_ids.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
 #include "resources/uri_path.h"
@@ -60,7 +61,7 @@ static void warn_of_open_doors(const struct settings *settings)
         for (size_t i = 0; i < settings->config->endpoints.n; i++) {
                 if (is_secure(endpoints[i].transport) || is_loopback(endpoints[i].host))
                         continue;
-                log_message(LOG_WARNING, &(struct log_fields){ .endpoint = endpoints[i].uri },
+                log_message(LOG_WARNING, &(struct log_fields){ .message_id = MESSAGE_OPEN_DOOR, .endpoint = endpoints[i].uri },
                             "%s:%u: endpoint %s has no security and anyone may write: add access rules or use coaps",
                             endpoints[i].at.file, endpoints[i].at.line, endpoints[i].uri);
         }
@@ -100,7 +101,7 @@ int settings_load_logged(const char *file, struct settings *ret_settings)
         rest = text;
         while ((line = strsep(&rest, "\n")))
                 if (*line)
-                        log_message(LOG_ERR, &(struct log_fields){ .file = file }, "%s", line);
+                        log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_CONFIG_ERROR, .file = file }, "%s", line);
         return r;
 }
 

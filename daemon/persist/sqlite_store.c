@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/message_ids.h"
 #include "base/util.h"
 #include "persist/files.h"
 #include "persist/import.h"
@@ -161,7 +162,8 @@ static int replace_bad(struct store *store, int verdict, const char *reason)
         int r;
 
         if (store->conf->bad_file == CONF_BAD_FILE_REFUSE) {
-                log_error("%s: %s; not starting, as persist.bad_file asks", store->path, reason);
+                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
+                            "%s: %s; not starting, as persist.bad_file asks", store->path, reason);
                 return -EUCLEAN;
         }
         r = persist_file_set_aside(store->path, "bad", &aside);
@@ -174,10 +176,12 @@ static int replace_bad(struct store *store, int verdict, const char *reason)
         if (r < 0)
                 return r;
         if (salvaged > 0)
-                log_error("%s: %s; set aside as %s, %lld rows of it are saved", store->path, reason, aside,
+                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
+                            "%s: %s; set aside as %s, %lld rows of it are saved", store->path, reason, aside,
                           (long long)salvaged);
         else
-                log_error("%s: %s; set aside as %s, starting without %s", store->path, reason, aside,
+                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
+                            "%s: %s; set aside as %s, starting without %s", store->path, reason, aside,
                           store->schema->what);
         return 0;
 }
@@ -266,14 +270,16 @@ int store_open(const char *path, const struct store_schema *schema, const struct
         /* A missing folder is a mistake in the config and not an accident: nothing was ever kept there. */
         if (r == -ENOENT || r == -ENOTDIR || r == -ENOMEM ||
             (r < 0 && conf->bad_file == CONF_BAD_FILE_REFUSE)) {
-                log_error("%s: cannot be opened for writing: %s; not starting", path, strerror(-r));
+                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
+                            "%s: cannot be opened for writing: %s; not starting", path, strerror(-r));
                 return r;
         }
         if (r < 0) {
                 store->refusing = r;
                 store->failing = true;
                 r = open_copy(store);
-                log_error("%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",
+                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
+                            "%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",
                           path, strerror(-store->refusing), schema->what,
                           store->complete ? "" : ", and coapd restarted; starting without");
         }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/message_ids.h"
 #include "base/util.h"
 #include "persist/files.h"
 #include "persist/sqlite_store.h"
@@ -19,7 +20,9 @@ static int note_result(struct store *store, int error)
                 if (store->metrics)
                         store->metrics->store_errors++;
                 if (!store->failing)
-                        log_error("%s: cannot be written: %s; changes of %s are refused until it can",
+                        log_message(LOG_ERR,
+                                    &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = store->path },
+                                    "%s: cannot be written: %s; changes of %s are refused until it can",
                                   store->path, strerror(-error), store->schema->what);
                 store->failing = true;
                 store->refused++;
@@ -27,7 +30,9 @@ static int note_result(struct store *store, int error)
                         store->on_change(store->user);
         } else {
                 if (store->failing)
-                        log_notice("%s: is written again, after %llu refused changes", store->path,
+                        log_message(LOG_NOTICE,
+                                    &(struct log_fields){ .message_id = MESSAGE_STORE_WORKS, .file = store->path },
+                                    "%s: is written again, after %llu refused changes", store->path,
                                    (unsigned long long)store->refused);
                 store->failing = false;
                 store->refused = 0;
@@ -122,7 +127,8 @@ void store_quarantine(struct store *store, const struct store_table *table, int6
         char *text;
         int r;
 
-        log_error("%s: row %lld of %s is damaged; its remains are kept in the table damaged", store->path,
+        log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_ROW_DAMAGED, .file = store->path },
+                    "%s: row %lld of %s is damaged; its remains are kept in the table damaged", store->path,
                   (long long)id, table->name);
         if (store->refusing)
                 return;

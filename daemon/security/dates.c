@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/message_ids.h"
 
 #define DAY_S 86400L
 #define WARN_S (30 * DAY_S)
@@ -25,7 +26,7 @@ void dates_add(struct dates *dates, const char *what, time_t from, time_t until)
 
 static void warn_of(const char *what, time_t from, time_t until, time_t now)
 {
-        struct log_fields fields = { .file = what };
+        struct log_fields fields = { .message_id = MESSAGE_CERTIFICATE_ENDS, .file = what };
         char day[32] = "";
         struct tm tm;
 
