@@ -12,204 +12,11 @@
 #include "base/log.h"
 #include "base/message_ids.h"
 #include "endpoints/endpoints.h"
-#include "endpoints/pump.h"
 #include "endpoints/websocket_tls.h"
-#include "persist/persist.h"
-#include "resources/registry.h"
 #include "settings.h"
 #include "systemd/fdstore.h"
 #include "systemd/notify.h"
-
-struct server {
-        const char *file;
-        struct config *config;
-        struct metrics metrics;
-        sd_event *event;
-        coap_context_t *context;
-        struct security *security;
-        struct access *access;
-        struct endpoints *endpoints;
-        struct registry *registry;
-        struct pump *pump;
-        struct pump_guard guard;
-        struct persist_host persist_host;
-        struct security_store sequences;
-        const struct persist_engine *engine;
-        void *engine_self;
-        size_t observers_restored;
-};
-
-/* --- functions handed from module to module --- */
-
-_Static_assert((int)OPERATION_GET == (int)ACCESS_GET && (int)OPERATION_OBSERVE == (int)ACCESS_OBSERVE &&
-                       (int)OPERATION_CREATE == (int)ACCESS_CREATE,
-               "the registry's operations are the access rules' methods");
-
-static uint8_t authorize(void *user, const coap_session_t *session, struct span path, unsigned operations)
-{
-        struct server *server = user;
-        struct identity who;
-
-        security_identify(server->security, session, &who);
-        switch (access_decide(server->access, &who, path, operations, NULL)) {
-        case ACCESS_ALLOWED:
-                return 0;
-        case ACCESS_STRANGER:
-                return COAP_RESPONSE_CODE_UNAUTHORIZED;
-        default:
-                return COAP_RESPONSE_CODE_FORBIDDEN;
-        }
-}
-
-static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
-{
-        struct server *server = user;
-
-        security_begin(server->security, session, request);
-}
-
-static void request_ends(void *user)
-{
-        struct server *server = user;
-
-        security_end(server->security);
-}
-
-/* Changes of requests that were read together go into the store together: their answers leave together. */
-static bool more_waiting(const struct server *server)
-{
-        return server->engine->settle && server->pump && pump_more_waiting(server->pump);
-}
-
-static int store_put(void *user, const struct stored_resource *stored)
-{
-        struct server *server = user;
-
-        return server->engine->put ? server->engine->put(server->engine_self, stored, more_waiting(server)) : 0;
-}
-
-static int store_del(void *user, struct span path)
-{
-        struct server *server = user;
-
-        return server->engine->del ? server->engine->del(server->engine_self, path, more_waiting(server)) : 0;
-}
-
-/* The engine has logged why. Answers kept for duplicates may be to changes that are undone. */
-static bool may_send(void *user)
-{
-        struct server *server = user;
-
-        if (!server->engine->settle || server->engine->settle(server->engine_self) == 0)
-                return true;
-        registry_forget_answers(server->registry);
-        return false;
-}
-
-static void undone(void *user, struct span path, const struct stored_resource *stored)
-{
-        struct server *server = user;
-
-        registry_undo(server->registry, path, stored);
-}
-
-static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
-{
-        struct server *server = user;
-
-        return security_admit(server->security, fd, message, n);
-}
-
-static void turn_is_over(void *user)
-{
-        struct server *server = user;
-
-        security_tidy(server->security);
-}
-
-static void kick(void *user)
-{
-        struct server *server = user;
-
-        if (server->pump)
-                pump_kick(server->pump);
-}
-
-static void yield(void *user)
-{
-        struct server *server = user;
-
-        if (server->pump)
-                pump_yield(server->pump);
-}
-
-static int restore_resource(void *user, const struct stored_resource *stored)
-{
-        struct server *server = user;
-
-        return registry_restore(server->registry, stored);
-}
-
-/* A resource of this path may have been here before: its Observe numbers go on. */
-static void resource_added(void *user, coap_resource_t *handle)
-{
-        struct server *server = user;
-
-        if (server->engine->resource_added)
-                server->engine->resource_added(server->engine_self, handle);
-}
-
-static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
-                           struct span recipient_id, struct span id_context)
-{
-        struct server *server = user;
-
-        return security_restore_observer(server->security, remote, token, recipient_id, id_context);
-}
-
-static int sequence_load(void *user, const char *name, uint64_t *ret_number)
-{
-        struct server *server = user;
-
-        return server->engine->sequence_load
-                       ? server->engine->sequence_load(server->engine_self, name, ret_number)
-                       : -ENOTSUP;
-}
-
-static int sequence_save(void *user, const char *name, uint64_t number)
-{
-        struct server *server = user;
-
-        return server->engine->sequence_save
-                       ? server->engine->sequence_save(server->engine_self, name, number)
-                       : -ENOTSUP;
-}
-
-static void observer_restored(void *user, coap_resource_t *resource, coap_subscription_t *subscription)
-{
-        struct server *server = user;
-
-        (void)resource;
-        (void)subscription;
-        server->observers_restored++;
-}
-
-static void replaying(void *user, bool on)
-{
-        struct server *server = user;
-
-        registry_set_replaying(server->registry, on);
-}
-
-static void progress(void *user, const char *what, uint64_t done, uint64_t total)
-{
-        enum { EXTRA_US = 30 * 1000 * 1000 };
-
-        (void)user;
-        notify_extend_timeout(EXTRA_US);
-        notify_status("Restoring %s: %llu of %llu", what, (unsigned long long)done,
-                      (unsigned long long)total);
-}
+#include "wiring.h"
 
 static void apply_log_level(const struct config *config)
 {
@@ -375,55 +182,20 @@ static int open_endpoints(struct server *server)
 
 static int start_registry(struct server *server)
 {
-        struct registry_host host = {
-                .context = server->context,
-                .event = server->event,
-                .metrics = &server->metrics,
-                .user = server,
-                .request_begins = request_begins,
-                .request_ends = request_ends,
-                .authorize = authorize,
-                .store_put = store_put,
-                .store_del = store_del,
-                .resource_added = resource_added,
-                .kick = kick,
-                .yield = yield,
-        };
-        int r = registry_new(&host, &server->registry);
+        int r = wire_registry(server);
 
         return r < 0 ? r : registry_apply(server->registry, server->config);
 }
 
 static int open_store(struct server *server)
 {
-        server->sequences = (struct security_store){ sequence_load, sequence_save, server };
-        server->persist_host = (struct persist_host){
-                .context = server->context,
-                .event = server->event,
-                .metrics = &server->metrics,
-                .user = server,
-                .restore_resource = restore_resource,
-                .undone = undone,
-                .restore_oscore = restore_oscore,
-                .observer_restored = observer_restored,
-                .replaying = replaying,
-                .progress = progress,
-        };
-        server->engine = persist_engine_find(server->config->persist.engine);
-        if (!server->engine)
-                return -EINVAL;
+        int r = wire_store(server);
+
+        if (r < 0)
+                return r;
         if (server->engine->caveat)
                 log_warning("persist engine \"%s\": %s", server->engine->name, server->engine->caveat);
         return server->engine->open(&server->config->persist, &server->persist_host, &server->engine_self);
-}
-
-static void set_guard(struct server *server)
-{
-        server->guard = (struct pump_guard){ .admit = admit,
-                                             .may_send = may_send,
-                                             .turn_is_over = turn_is_over,
-                                             .userdata = server };
-        pump_set_guard(server->pump, &server->guard);
 }
 
 /*
@@ -449,7 +221,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = pump_attach(server->event, server->context, &server->metrics, &server->pump);
         if (r == 0)
-                set_guard(server);
+                wire_pump(server);
         if (r == 0)
                 r = registry_refresh_restored(server->registry);
         return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The registry's own structs, shared by the files that make it up: registry.c (the set of resources),
+ * The registry's own structs, shared by the files that make it up: registry.c (the set of resources), apply.c (the
+ * config made live),
  * serve.c (a request's way through the rules), dynamic.c (resources made by clients), discovery.c.
  */
 #ifndef COAPD_RESOURCES_INTERNAL_H
@@ -46,6 +47,13 @@ struct registry {
 };
 
 /* registry.c */
+const struct kind *registry_find_kind(const char *name);
+/* Not found yet by anyone: resource_publish() hands it to libcoap. */
+struct resource *resource_new(struct registry *registry, const struct kind *kind, const char *path,
+                              const struct conf_resource *conf);
+int resource_publish(struct resource *resource);
+void resource_free(struct resource *resource);
+int resource_notification_mode(const struct conf_resource *conf);
 struct resource *registry_find(const struct registry *registry, struct span path);
 /* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
 int registry_add(struct registry *registry, const struct kind *kind, const char *path,

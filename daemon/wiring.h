@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the modules need of each other, handed across: they do not know one another, the server knows them all. For
+ * server.c alone; the order in which things happen is there.
+ */
+#ifndef COAPD_WIRING_H
+#define COAPD_WIRING_H
+
+#include <coap3/coap.h>
+#include <systemd/sd-event.h>
+
+#include "base/metrics.h"
+#include "endpoints/pump.h"
+#include "persist/persist.h"
+#include "resources/registry.h"
+#include "security/access.h"
+#include "security/security.h"
+
+struct server {
+        const char *file;
+        struct config *config;
+        struct metrics metrics;
+        sd_event *event;
+        coap_context_t *context;
+        struct security *security;
+        struct access *access;
+        struct endpoints *endpoints;
+        struct registry *registry;
+        struct pump *pump;
+        struct pump_guard guard;
+        struct persist_host persist_host;
+        struct security_store sequences;
+        const struct persist_engine *engine;
+        void *engine_self;
+        size_t observers_restored;
+};
+
+/* The registry with the server's functions; it has no resources yet. 0 or -errno. */
+int wire_registry(struct server *server);
+
+/* The engine that the config names, and what it needs. -EINVAL: there is no such engine. */
+int wire_store(struct server *server);
+
+/* Between the network and libcoap: who is let in, and when answers may leave. */
+void wire_pump(struct server *server);
+
+#endif
