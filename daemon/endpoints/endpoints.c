@@ -186,7 +186,10 @@ static int open_left(struct endpoints *endpoints, const struct endpoints_keeper 
                 if (r < 0)
                         return r;
         }
-        /* They would be in the way of other addresses. */
+        /* They would be in the way of other addresses, and may be for a moment yet. */
+        for (size_t i = 0; i < keeper->n_left; i++)
+                for (size_t k = 0; keeper->left[i].fd >= 0 && k < wishes->n; k++)
+                        wishes->v[k].plan.patient = true;
         keeper->drop(keeper->left, keeper->n_left);
         return 0;
 }

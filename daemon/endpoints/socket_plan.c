@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -148,6 +149,25 @@ static void set_datagram_options(const struct socket_plan *plan)
         set_flag(plan->fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
 }
 
+/*
+ * systemd closes what leaves its descriptor store in a thread of its own, and answers sd_notify_barrier() before
+ * that is done: an address may be taken for a moment longer.
+ */
+static int bind_patiently(struct socket_plan *plan)
+{
+        enum { TRIES = 200 };
+        const struct timespec pause = { .tv_nsec = 5000000 };
+        int r = call_sharing(plan, SYS_bind, (long)&plan->address, plan->address_size);
+
+        for (int i = 0; r < 0 && errno == EADDRINUSE && plan->patient && i < TRIES; i++) {
+                nanosleep(&pause, NULL);
+                r = call_sharing(plan, SYS_bind, (long)&plan->address, plan->address_size);
+        }
+        if (r == 0)
+                plan->error = 0;
+        return r;
+}
+
 int plan_bind(struct socket_plan *plan)
 {
         if (plan->type == SOCK_DGRAM)
@@ -159,7 +179,7 @@ int plan_bind(struct socket_plan *plan)
         /* libcoap has just turned it off. */
         if (plan->v6only)
                 set_flag(plan->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-        return call_sharing(plan, SYS_bind, (long)&plan->address, plan->address_size);
+        return bind_patiently(plan);
 }
 
 int plan_listen(struct socket_plan *plan)

@@ -24,6 +24,7 @@ struct socket_plan {
         bool v6only;        /* the IPv4 side of "::" is another endpoint's */
         int receive_buffer; /* bytes; 0: the kernel's default */
         int send_buffer;
+        bool patient;       /* the manager is just closing sockets that may be in the way */
         int kept; /* -1, or a descriptor from the last run, bound as this plan wants it */
         const struct socket_peer *peers;
         size_t n_peers;
