@@ -53,9 +53,14 @@ int store_write(struct store *store, sqlite3_stmt *statement)
 {
         int r;
 
-        if (store_refuses(store)) {
+        if (store->refusing) {
+                r = store->refusing;
                 sqlite3_clear_bindings(statement);
-                return note_result(store, store->refusing);
+                note_result(store, r);
+                /* Comes last: opening the file again replaces every statement, this one too, and what was
+                 * bound to it. The next write is the first that can succeed. */
+                store_refuses(store);
+                return r;
         }
         r = sqlite3_step(statement);
         if (r == SQLITE_ROW)
