@@ -31,10 +31,12 @@ static void print_usage(FILE *out)
               "  -c, --config FILE  read this file instead of " COAPD_SYSCONFDIR "/coapd.conf\n"
               "      --check        read the config and all that it names, print every error, and exit:\n"
               "                     0 it is valid, 1 it is not\n"
-              "      --explain      say which access rule decides when SUBJECT (anyone, psk:ID, cert:CN=NAME,\n"
+              "      --explain      say which access rule decides when SUBJECT (anyone, psk:ID, "
+              "cert:CN=NAME,\n"
               "                     oscore:ID, net:ADDRESS) uses METHOD (or OBSERVE, CREATE) on PATH:\n"
               "                     0 it is allowed, 1 it is not\n"
-              "      --dump-state   print the dynamic resources, observers and Observe counters that are stored,\n"
+              "      --dump-state   print the dynamic resources, observers and Observe counters that are "
+              "stored,\n"
               "                     also while the daemon runs\n"
               "      --json         as JSON\n"
               "      --version      print the version and exit\n"
@@ -93,7 +95,8 @@ static int parse_arguments(int argc, char *argv[], struct arguments *args)
         if (args->n_operands == (args->command == COMMAND_EXPLAIN ? 3 : 0))
                 return -1;
         fprintf(stderr, "coapd: %s\n",
-                args->command == COMMAND_EXPLAIN ? "--explain takes METHOD PATH SUBJECT" : "unexpected argument");
+                args->command == COMMAND_EXPLAIN ? "--explain takes METHOD PATH SUBJECT"
+                                                 : "unexpected argument");
         print_usage(stderr);
         return EXIT_USAGE;
 }

@@ -255,7 +255,7 @@ static int serve_until_told(struct server *server)
 
         log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_STARTED },
                     "serving %zu configured and %zu dynamic resources, %zu observers restored",
-                   counts.configured, counts.dynamic, server->observers_restored);
+                    counts.configured, counts.dynamic, server->observers_restored);
         notify_ready();
         show_status(server);
         r = sd_event_loop(server->event);

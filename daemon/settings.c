@@ -61,9 +61,12 @@ static void warn_of_open_doors(const struct settings *settings)
         for (size_t i = 0; i < settings->config->endpoints.n; i++) {
                 if (is_secure(endpoints[i].transport) || is_loopback(endpoints[i].host))
                         continue;
-                log_message(LOG_WARNING, &(struct log_fields){ .message_id = MESSAGE_OPEN_DOOR, .endpoint = endpoints[i].uri },
-                            "%s:%u: endpoint %s has no security and anyone may write: add access rules or use coaps",
-                            endpoints[i].at.file, endpoints[i].at.line, endpoints[i].uri);
+                log_message(
+                        LOG_WARNING,
+                        &(struct log_fields){ .message_id = MESSAGE_OPEN_DOOR, .endpoint = endpoints[i].uri },
+                        "%s:%u: endpoint %s has no security and anyone may write: add access rules or use "
+                        "coaps",
+                        endpoints[i].at.file, endpoints[i].at.line, endpoints[i].uri);
         }
 }
 
@@ -101,7 +104,9 @@ int settings_load_logged(const char *file, struct settings *ret_settings)
         rest = text;
         while ((line = strsep(&rest, "\n")))
                 if (*line)
-                        log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_CONFIG_ERROR, .file = file }, "%s", line);
+                        log_message(LOG_ERR,
+                                    &(struct log_fields){ .message_id = MESSAGE_CONFIG_ERROR, .file = file },
+                                    "%s", line);
         return r;
 }
 
@@ -113,7 +118,10 @@ static int parse_subject(const char *text, struct identity *who)
                 const char *prefix;
                 enum identity_kind kind;
         } kinds[] = {
-                { "psk:", IDENTITY_PSK }, { "cert:", IDENTITY_CERT }, { "rpk:", IDENTITY_RPK }, { "oscore:", IDENTITY_OSCORE },
+                { "psk:", IDENTITY_PSK },
+                { "cert:", IDENTITY_CERT },
+                { "rpk:", IDENTITY_RPK },
+                { "oscore:", IDENTITY_OSCORE },
         };
         struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
         struct sockaddr_in four = { .sin_family = AF_INET };
@@ -139,8 +147,8 @@ static int parse_subject(const char *text, struct identity *who)
         return 0;
 }
 
-int settings_explain(const struct settings *settings, const char *method, const char *path, const char *subject,
-                     FILE *out)
+int settings_explain(const struct settings *settings, const char *method, const char *path,
+                     const char *subject, FILE *out)
 {
         CLEANUP(buf_deinit) struct buf spelled = { 0 };
         const struct conf_access_rule *rule = NULL;
@@ -149,11 +157,14 @@ int settings_explain(const struct settings *settings, const char *method, const 
         struct identity who;
 
         if (!methods) {
-                fprintf(out, "%s: no such method; GET POST PUT DELETE FETCH PATCH iPATCH OBSERVE CREATE\n", method);
+                fprintf(out, "%s: no such method; GET POST PUT DELETE FETCH PATCH iPATCH OBSERVE CREATE\n",
+                        method);
                 return -EINVAL;
         }
         if (parse_subject(subject, &who) < 0) {
-                fprintf(out, "%s: no such subject; anyone, psk:ID, cert:CN=NAME, rpk:HASH, oscore:ID or net:ADDRESS\n",
+                fprintf(out,
+                        "%s: no such subject; anyone, psk:ID, cert:CN=NAME, rpk:HASH, oscore:ID or "
+                        "net:ADDRESS\n",
                         subject);
                 return -EINVAL;
         }
@@ -168,8 +179,10 @@ int settings_explain(const struct settings *settings, const char *method, const 
         if (answer != ACCESS_ALLOWED)
                 fputs(answer == ACCESS_STRANGER ? " with 4.01" : " with 4.03", out);
         if (rule)
-                fprintf(out, " by the rule at %s:%u, path \"%s\"\n", rule->at.file, rule->at.line, rule->path);
+                fprintf(out, " by the rule at %s:%u, path \"%s\"\n", rule->at.file, rule->at.line,
+                        rule->path);
         else
-                fputs(settings->config->access.n ? ": no rule matches\n" : ": there are no access rules\n", out);
+                fputs(settings->config->access.n ? ": no rule matches\n" : ": there are no access rules\n",
+                      out);
         return answer == ACCESS_ALLOWED ? 0 : 1;
 }

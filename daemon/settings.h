@@ -36,7 +36,7 @@ void settings_deinit(struct settings *settings);
  * "net:10.0.0.1") uses `method` on `path`. Returns 0 when it is allowed, 1 when not, -EINVAL for a method or a
  * subject that is none (said on `out`).
  */
-int settings_explain(const struct settings *settings, const char *method, const char *path, const char *subject,
-                     FILE *out);
+int settings_explain(const struct settings *settings, const char *method, const char *path,
+                     const char *subject, FILE *out);
 
 #endif

@@ -52,7 +52,8 @@ static int store_put(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
 
-        return server->engine->put ? server->engine->put(server->engine_self, stored, more_waiting(server)) : 0;
+        return server->engine->put ? server->engine->put(server->engine_self, stored, more_waiting(server))
+                                   : 0;
 }
 
 static int store_del(void *user, struct span path)
@@ -221,9 +222,8 @@ int wire_store(struct server *server)
 
 void wire_pump(struct server *server)
 {
-        server->guard = (struct pump_guard){ .admit = admit,
-                                             .may_send = may_send,
-                                             .turn_is_over = turn_is_over,
-                                             .userdata = server };
+        server->guard = (struct pump_guard){
+                .admit = admit, .may_send = may_send, .turn_is_over = turn_is_over, .userdata = server
+        };
         pump_set_guard(server->pump, &server->guard);
 }

@@ -144,9 +144,9 @@ static size_t printable_sequence(struct span s)
                 point = point << 6 | (s.p[i] & 0x3f);
         }
         /* Overlong forms, surrogates, C1 controls, and the marks that turn a line's direction round. */
-        if (n > 1 && (point < least[n] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000) ||
-                      point < 0xa0 || (point >= 0x2028 && point <= 0x202e) ||
-                      (point >= 0x2066 && point <= 0x2069)))
+        if (n > 1 &&
+            (point < least[n] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000) || point < 0xa0 ||
+             (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069)))
                 return 0;
         return n;
 }

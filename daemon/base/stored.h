@@ -9,7 +9,7 @@
 #include "base/span.h"
 
 struct stored_resource {
-        struct span path;  /* as libcoap spells it: percent-encoded, no slash at either end; never empty */
+        struct span path;   /* as libcoap spells it: percent-encoded, no slash at either end; never empty */
         int content_format; /* -1: none was given */
         struct span etag;   /* 1 to 8 bytes */
         struct span attributes; /* the creating request's Uri-Query options, joined by '&' */

@@ -128,8 +128,8 @@ struct conf_security {
         struct conf_psk psk;
         struct conf_pki pki;
         struct conf_rpk rpk;
-        struct conf_list sni;    /* struct conf_sni */
-        struct conf_list oscore; /* struct conf_oscore */
+        struct conf_list sni;             /* struct conf_sni */
+        struct conf_list oscore;          /* struct conf_oscore */
         struct conf_strings oscore_files; /* of libcoap's, coap-oscore-conf(5) */
 };
 

@@ -89,7 +89,8 @@ static const struct conf_row resource_rows[] = {
         { ROW(CONF_BOOL, conf_resource, observable), .flags = CONF_RELOAD, .fallback = "true",
           .doc = "Whether clients may observe the resource (RFC 7641)." },
         { ROW(CONF_BOOL, conf_resource, confirmable), .fallback = "false", .flags = CONF_RELOAD,
-          .doc = "Whether every notification is to be acknowledged by the client, and sent again until it is. "
+          .doc = "Whether every notification is to be acknowledged by the client, and sent again until it "
+                 "is. "
                  "Otherwise one in six is." },
         { ROW(CONF_BOOL, conf_resource, hidden), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Leaves the resource out of /.well-known/core. It is reachable all the same." },
@@ -124,12 +125,14 @@ static const struct conf_row dynamic_rows[] = {
           .max = 1LL << 40, .unit = "bytes", .doc = "How large the bodies of all may be together." },
 };
 
-static const struct conf_group dynamic_group = { .name = "dynamic",
-                                                 GROUP_OF(conf_dynamic, dynamic_rows),
-                                                 .doc = "The resources that clients create. PUT and POST replace the content, PATCH and "
-                                                        "iPATCH take a JSON merge patch (RFC 7396), DELETE removes it. A POST "
-                                                        "to a path that ends in a slash creates a member below it; the answer's "
-                                                        "Location-Path tells its name." };
+static const struct conf_group dynamic_group = {
+        .name = "dynamic",
+        GROUP_OF(conf_dynamic, dynamic_rows),
+        .doc = "The resources that clients create. PUT and POST replace the content, PATCH and "
+               "iPATCH take a JSON merge patch (RFC 7396), DELETE removes it. A POST "
+               "to a path that ends in a slash creates a member below it; the answer's "
+               "Location-Path tells its name."
+};
 
 static const char *const syncs[] = { [CONF_SYNC_INTERVAL] = "interval", [CONF_SYNC_ALWAYS] = "always", NULL };
 static const char *const bad_files[] = {

@@ -52,7 +52,7 @@ enum conf_flag {
         CONF_ENGINE = 1 << 9,   /* CONF_STRING: one of conf_vocabulary's engines, the first is the default */
         CONF_SAMPLE = 1 << 10,  /* the sample file sets it to its example, others it only mentions */
         CONF_NONE_OK = 1 << 11, /* CONF_STRINGS: there may be none in a list that is given */
-        CONF_TOKEN = 1 << 13, /* with CONF_KEY_FILE: a PKCS#11 URI (RFC 7512) may stand in for the file */
+        CONF_TOKEN = 1 << 13,   /* with CONF_KEY_FILE: a PKCS#11 URI (RFC 7512) may stand in for the file */
         CONF_ADDABLE =
                 1 << 12, /* CONF_LIST: a reload opens new groups, but closes old ones only with a restart */
 };

@@ -44,7 +44,10 @@ bool endpoint_is_wildcard(const struct sockaddr_storage *address)
 
 int endpoint_fail(const struct conf_endpoint *conf, int r, const char *reason)
 {
-        log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_ADDRESS_NOT_TAKEN, .endpoint = conf->uri, .file = conf->at.file },
+        log_message(LOG_ERR,
+                    &(struct log_fields){ .message_id = MESSAGE_ADDRESS_NOT_TAKEN,
+                                          .endpoint = conf->uri,
+                                          .file = conf->at.file },
                     "%s:%u: endpoints: %s can not be opened: %s", conf->at.file, conf->at.line, conf->uri,
                     reason);
         return r;

@@ -131,9 +131,10 @@ static void lane_count_overflows(struct lane *lane)
         lane->overflows += lost;
         lane->metrics->datagrams_dropped += lost;
         if (log_gate_pass(&lane->dropped, &before))
-                log_message(LOG_WARNING, &(struct log_fields){ .message_id = MESSAGE_DATAGRAMS_DROPPED },
-                            "The kernel dropped %u datagrams: server.receive_buffer is too small for the load",
-                            lost);
+                log_message(
+                        LOG_WARNING, &(struct log_fields){ .message_id = MESSAGE_DATAGRAMS_DROPPED },
+                        "The kernel dropped %u datagrams: server.receive_buffer is too small for the load",
+                        lost);
 }
 
 ssize_t lane_take(struct lane *lane, struct msghdr *into)

@@ -29,9 +29,9 @@ struct lane {
         /* The pump's, for its turn. */
         void *owner;
         bool (*may_send)(void *owner); /* asked before a flush; on false all that waits was discarded */
-        unsigned copies; /* of its event that libcoap has been given and has not come to yet */
-        unsigned filled; /* how many datagrams the last look found */
-        bool ready;      /* and not read from yet */
+        unsigned copies;               /* of its event that libcoap has been given and has not come to yet */
+        unsigned filled;               /* how many datagrams the last look found */
+        bool ready;                    /* and not read from yet */
 };
 
 /*

@@ -44,10 +44,13 @@ static const struct section sections[] = {
                          " datetime(registered_us / 1000000, 'unixepoch') AS registered,"
                          " coalesce(datetime(since_us / 1000000, 'unixepoch'), '') AS kept_since"
                          " FROM observers LEFT JOIN kept USING (id) ORDER BY resource, observers.id",
-                .json = "SELECT json_group_array(json_object('resource', resource, 'query', query, 'method', method,"
-                        " 'peer_address', peer_address, 'peer_port', peer_port, 'listen_address', listen_address,"
+                .json = "SELECT json_group_array(json_object('resource', resource, 'query', query, 'method', "
+                        "method,"
+                        " 'peer_address', peer_address, 'peer_port', peer_port, 'listen_address', "
+                        "listen_address,"
                         " 'listen_port', listen_port, 'token', token, 'oscore', json(CASE WHEN oscore IS NULL"
-                        " THEN 'false' ELSE 'true' END), 'registered_us', registered_us, 'kept_since_us', since_us))"
+                        " THEN 'false' ELSE 'true' END), 'registered_us', registered_us, 'kept_since_us', "
+                        "since_us))"
                         " FROM observers LEFT JOIN kept USING (id)",
         },
         {
@@ -60,7 +63,8 @@ static const struct section sections[] = {
                          " coalesce(datetime(deleted_us / 1000000, 'unixepoch'), '') AS deleted"
                          " FROM observe_counters ORDER BY resource",
                 .json = "SELECT json_group_array(json_object('resource', resource, 'reserved', reserved,"
-                        " 'save_frequency', save_frequency, 'changed_us', changed_us, 'deleted_us', deleted_us))"
+                        " 'save_frequency', save_frequency, 'changed_us', changed_us, 'deleted_us', "
+                        "deleted_us))"
                         " FROM observe_counters",
         },
 };
@@ -145,7 +149,8 @@ static int dump_section(const struct section *section, const char *path, bool js
                 return r;
         /* One state of it, though a daemon goes on writing. */
         sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-        if (sqlite3_prepare_v2(db, json ? section->json : section->table, -1, &statement, NULL) != SQLITE_OK) {
+        if (sqlite3_prepare_v2(db, json ? section->json : section->table, -1, &statement, NULL) !=
+            SQLITE_OK) {
                 fprintf(errors, "%s: %s\n", path, sqlite3_errmsg(db));
                 return -EINVAL;
         }
@@ -166,7 +171,9 @@ int persist_dump(const struct conf_persist *conf, bool json, FILE *out, FILE *er
         int result = 0;
 
         if (strcmp(conf->engine, "sqlite") != 0) {
-                fprintf(errors, "the state of engine \"%s\" can not be shown; with engine = \"sqlite\" it is taken over\n",
+                fprintf(errors,
+                        "the state of engine \"%s\" can not be shown; with engine = \"sqlite\" it is taken "
+                        "over\n",
                         conf->engine);
                 return -EINVAL;
         }

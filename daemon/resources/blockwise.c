@@ -206,8 +206,8 @@ static bool came_before(const struct transfer *t, const struct message *m, uint6
 {
         struct span data = m->request.body;
 
-        return m->block1.m && t->content_format == m->request.content_format && offset + data.n <= t->body.n &&
-               memcmp(t->body.p + offset, data.p, data.n) == 0;
+        return m->block1.m && t->content_format == m->request.content_format &&
+               offset + data.n <= t->body.n && memcmp(t->body.p + offset, data.p, data.n) == 0;
 }
 
 /* The last block is in: the body moves to where the handler reads it. */

@@ -68,7 +68,8 @@ static void describe_formats(struct link *link)
         const struct resource *resource = link->resource;
         struct attribute *ct = &link->attributes[CT];
         int formats[MAX_FORMATS];
-        size_t n = resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
+        size_t n =
+                resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
 
         for (size_t i = 0; i < n; i++)
                 buf_printf(&ct->value, i ? " %d" : "%d", formats[i]);
@@ -193,8 +194,8 @@ static bool passes_one(const struct link *link, struct span name, struct span pa
                         continue;
                 if (a->flag || !has_pattern)
                         return a->flag || a->value.n > 0;
-                return i == TITLE ? matches(buf_span(&a->value), pattern) :
-                                    matches_word(buf_span(&a->value), pattern);
+                return i == TITLE ? matches(buf_span(&a->value), pattern)
+                                  : matches_word(buf_span(&a->value), pattern);
         }
         return false;
 }
@@ -247,7 +248,8 @@ static void join_queries(const struct request *request, struct buf *out)
         }
 }
 
-static struct remembered *find_remembered(struct discovery *discovery, const struct message *m, struct span query)
+static struct remembered *find_remembered(struct discovery *discovery, const struct message *m,
+                                          struct span query)
 {
         for (size_t i = 0; i < REMEMBERED; i++) {
                 struct remembered *slot = &discovery->remembered[i];
@@ -259,7 +261,8 @@ static struct remembered *find_remembered(struct discovery *discovery, const str
 }
 
 /* In the middle of a transfer an older list is right: its ETag tells it from a new one. */
-static bool is_good_for(const struct discovery *discovery, const struct remembered *slot, const struct message *m)
+static bool is_good_for(const struct discovery *discovery, const struct remembered *slot,
+                        const struct message *m)
 {
         return slot->generation == discovery->generation || (m->has_block2 && m->block2.num > 0);
 }

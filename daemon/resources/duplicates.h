@@ -19,8 +19,8 @@ void duplicates_free(struct duplicates *duplicates);
 void duplicates_clear(struct duplicates *duplicates);
 
 /* Whether this message was answered before; then `response` gets the same answer again. */
-bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session, const coap_pdu_t *request,
-                       coap_pdu_t *response);
+bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session,
+                       const coap_pdu_t *request, coap_pdu_t *response);
 
 /* Remembers the finished answer. An answer that is too large for its slot keeps its code alone. */
 void duplicates_remember(struct duplicates *duplicates, const coap_session_t *session,

@@ -116,8 +116,8 @@ static bool parse_block(coap_session_t *session, const coap_pdu_t *pdu, coap_opt
         return *ret_has || !coap_check_option(pdu, number, &iterator);
 }
 
-uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path, struct message *message,
-                      struct response *response)
+uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
+                      struct message *message, struct response *response)
 {
         coap_opt_iterator_t iterator;
         coap_opt_t *option;

@@ -36,8 +36,8 @@ struct message {
  * Reads the options. The spans point into `pdu` and `path`. Returns 0, or the code to answer with after
  * filling the diagnostic of `response`.
  */
-uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path, struct message *message,
-                      struct response *response);
+uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
+                      struct message *message, struct response *response);
 
 /* Whether the list holds the tag. */
 bool etag_list_has(const struct etag_list *list, const struct etag *etag);

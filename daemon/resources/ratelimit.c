@@ -102,7 +102,8 @@ bool ratelimit_pass(struct ratelimit *r, const coap_address_t *peer, long long p
         now = now_ms();
         bucket = bucket_of(r, address, now, full);
         /* Per second and a thousandth a token: so many thousandths a millisecond. */
-        bucket->thousandths = MIN(full, bucket->thousandths + MIN(now - bucket->filled_ms, 1000 * BURST_SECONDS) * per_second);
+        bucket->thousandths = MIN(
+                full, bucket->thousandths + MIN(now - bucket->filled_ms, 1000 * BURST_SECONDS) * per_second);
         bucket->filled_ms = now;
         if (bucket->thousandths < ONE)
                 return false;

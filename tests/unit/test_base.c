@@ -63,7 +63,8 @@ static void log_escapes_what_a_peer_sent(void **state)
                 { SPAN_LITERAL("a\nMESSAGE=forged"), "a\\x0aMESSAGE=forged" },
                 { SPAN_LITERAL("\x1b[31m"), "\\x1b[31m" },
                 { SPAN_LITERAL("a\\x0a"), "a\\x5cx0a" },
-                { SPAN_LITERAL("k\xc3\xb6ln \xe2\x82\xac \xf0\x9f\x8c\x8a"), "k\xc3\xb6ln \xe2\x82\xac \xf0\x9f\x8c\x8a" },
+                { SPAN_LITERAL("k\xc3\xb6ln \xe2\x82\xac \xf0\x9f\x8c\x8a"),
+                  "k\xc3\xb6ln \xe2\x82\xac \xf0\x9f\x8c\x8a" },
                 { SPAN_LITERAL("\xc3"), "\\xc3" },
                 { SPAN_LITERAL("\xc0\xaf"), "\\xc0\\xaf" },                   /* overlong */
                 { SPAN_LITERAL("\xed\xa0\x80"), "\\xed\\xa0\\x80" },          /* surrogate */
@@ -105,9 +106,12 @@ static void gate_lets_a_burst_through(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(buffer_grows_and_is_a_string), cmocka_unit_test(buffer_remembers_that_it_failed),
-                cmocka_unit_test(spans_compare),                cmocka_unit_test(log_escapes_what_a_peer_sent),
-                cmocka_unit_test(log_cuts_what_is_too_long),    cmocka_unit_test(gate_lets_a_burst_through),
+                cmocka_unit_test(buffer_grows_and_is_a_string),
+                cmocka_unit_test(buffer_remembers_that_it_failed),
+                cmocka_unit_test(spans_compare),
+                cmocka_unit_test(log_escapes_what_a_peer_sent),
+                cmocka_unit_test(log_cuts_what_is_too_long),
+                cmocka_unit_test(gate_lets_a_burst_through),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

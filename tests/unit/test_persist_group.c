@@ -24,7 +24,8 @@ static void on_undone(void *user, struct span path, const struct stored_resource
         snprintf(one->path, sizeof one->path, "%.*s", (int)path.n, (const char *)path.p);
         one->there = stored != NULL;
         if (stored)
-                snprintf(one->body, sizeof one->body, "%.*s", (int)stored->body.n, (const char *)stored->body.p);
+                snprintf(one->body, sizeof one->body, "%.*s", (int)stored->body.n,
+                         (const char *)stored->body.p);
 }
 
 static int put(struct rig *rig, const char *path, const char *body, bool may_wait)
@@ -49,7 +50,8 @@ static int rows(const struct rig *rig)
         int n;
 
         assert_int_equal(sqlite3_open_v2(rig->files[0], &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM resources", -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM resources", -1, &statement, NULL),
+                         SQLITE_OK);
         assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
         n = sqlite3_column_int(statement, 0);
         sqlite3_finalize(statement);
