@@ -13,7 +13,7 @@ def curves(rounds):
     found = {}
     for variant in dict.fromkeys(variant for figures in rounds for variant in figures):
         match = re.fullmatch(r"(.*) (\d+)", variant)
-        costs = [figures[variant]["cpu_us"] for figures in rounds if "cpu_us" in figures.get(variant, {})]
+        costs = [figures[variant]["cpu_us"] for figures in rounds if figures.get(variant, {}).get("cpu_us")]
         if match and costs:
             found.setdefault(match[1], []).append((max(int(match[2]), 1), median(costs)))
     return {name: sorted(points) for name, points in found.items() if len(points) > 1}

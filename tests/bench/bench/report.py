@@ -18,8 +18,8 @@ def number(value):
 
 
 def values(rounds, variant, metric):
-    """What each round gave; rounds in which the step failed are left out."""
-    return [r[variant][metric] for r in rounds if metric in r.get(variant, {})]
+    """What each round gave; rounds in which the step failed, or there was nothing to measure, are left out."""
+    return [r[variant][metric] for r in rounds if r.get(variant, {}).get(metric) is not None]
 
 
 def ratio(rounds, entry, metric):

@@ -44,21 +44,30 @@ def scenario(name, show, ratios=()):
 # --- from the generator's report to figures ---
 
 
+def share(total, count):
+    """None where there was nothing: a server that answers nothing must not look like one that is fast."""
+    return total / count if count else None
+
+
+def percentile(histogram, name, unit=1):
+    return histogram[name] / unit if histogram["count"] else None
+
+
 def flow_figures(report):
     flow, spent = report["flow"], report["server"]["measurement"]
-    answered = max(flow["answered"], 1)
-    good = sum(n for code, n in flow["codes"].items() if code.startswith("2."))
+    answered = flow["answered"]
     return {
         "rate": flow["rate"],
-        "cpu_us": spent["cpu_seconds"] * 1e6 / answered,
-        "per_core": answered / max(spent["cpu_seconds"], 1e-9),
+        "cpu_us": share(spent["cpu_seconds"] * 1e6, answered),
+        "per_core": share(answered, spent["cpu_seconds"]) if answered else None,
         "others_percent": report["others_percent"],
         "cpu_percent": 100 * spent["cpu_seconds"] / spent["seconds"],
-        "p50_us": flow["latency_us"]["p50"],
-        "p99_us": flow["latency_us"]["p99"],
-        "max_us": flow["latency_us"]["max"],
+        "p50_us": percentile(flow["latency_us"], "p50"),
+        "p99_us": percentile(flow["latency_us"], "p99"),
+        "max_us": percentile(flow["latency_us"], "max"),
+        "answered": answered,
         "lost": flow["timeouts"] + flow["skipped"] + flow["send_errors"],
-        "errors": flow["answered"] - good,
+        "errors": answered - succeeded(report),
         "drops": spent["drops"],
         "generator_percent": 100 * report["generator_cpu_seconds"] / spent["seconds"],
     }
@@ -66,38 +75,43 @@ def flow_figures(report):
 
 def registration_figures(report):
     seen, spent = report["observers"], report["server"]["registration"]
-    count = max(seen["registered"], 1)
+    count = seen["registered"]
     return {
-        "registered": seen["registered"],
+        "registered": count,
         "failed": seen["failed"] + seen["refused"],
         "retransmissions": seen["retransmissions"],
         "rate": seen["registration_rate"],
-        "cpu_us": spent["cpu_seconds"] * 1e6 / count,
-        "per_core": count / max(spent["cpu_seconds"], 1e-9),
+        "cpu_us": share(spent["cpu_seconds"] * 1e6, count),
+        "per_core": share(count, spent["cpu_seconds"]) if count else None,
         "others_percent": report["others_percent"],
         "seconds": seen["registration_seconds"],
-        "bytes_each": (spent["memory_after"] - spent["memory_before"]) / count,
+        "bytes_each": share(spent["memory_after"] - spent["memory_before"], count),
     }
 
 
 def notification_figures(report):
     seen, spent = report["observers"], report["server"]["measurement"]
-    count = max(seen["notifications"], 1)
+    count = seen["notifications"]
+    stale = seen["stale_observe"] + seen["stale_body"]
     return {
-        "notified": seen["notifications"],
-        "con_percent": 100 * seen["confirmable"] / count,
-        "stale": seen["stale_observe"] + seen["stale_body"],
-        "stale_percent": 100 * (seen["stale_observe"] + seen["stale_body"]) / count,
+        "notified": count,
+        "con_percent": share(100 * seen["confirmable"], count),
+        "stale": stale,
+        "stale_percent": share(100 * stale, count),
         "duplicate": seen["duplicate"],
         "ended": seen["ended"],
         "max_gap_ms": seen["max_gap_ms"],
-        "round_p99_ms": seen["delay_us"]["p99"] / 1000,
+        "round_p99_ms": percentile(seen["delay_us"], "p99", 1000),
         "cpu_percent": 100 * spent["cpu_seconds"] / spent["seconds"],
         "others_percent": report["others_percent"],
-        "notify_us": spent["cpu_seconds"] * 1e6 / count,
+        "notify_us": share(spent["cpu_seconds"] * 1e6, count),
         "drops": spent["drops"],
         "client_drops": seen["client_drops"],
     }
+
+
+def succeeded(report):
+    return sum(n for code, n in report["flow"]["codes"].items() if code.startswith("2."))
 
 
 # --- building blocks ---
@@ -202,11 +216,13 @@ def clock(bench, kind, confirmable, *load, observers=None, **options):
                             "--settle", "2", "--rate", "100", "--timeout", "3",
                             server.uri("hello" if kind is Coapd else ""), seconds=bench.clock_seconds)
         gets = flow_figures(report)
-        return {**registration_figures(report), **notification_figures(report), "get_p50_ms": gets["p50_us"] / 1000, "get_p99_ms": gets["p99_us"] / 1000, "get_lost": gets["lost"]}
+        return {**registration_figures(report), **notification_figures(report), "get_p50_ms": percentile(report["flow"]["latency_us"], "p50", 1000),
+                "get_p99_ms": percentile(report["flow"]["latency_us"], "p99", 1000), "get_answered": gets["answered"],
+                "get_lost": gets["lost"]}
 
 
 CLOCK_SHOW = ("registered notified con_percent stale_percent duplicate cpu_percent notify_us round_p99_ms max_gap_ms "
-              "get_p50_ms get_p99_ms get_lost drops client_drops")
+              "get_p50_ms get_p99_ms get_answered get_lost drops client_drops")
 
 
 @scenario("time-non", CLOCK_SHOW, [Ratio("processor time, coapd against coap-server", "coapd", "coap-server",
@@ -237,7 +253,7 @@ def many_observers(count):
 
     steps.__doc__ = f"{count:,} observers, one address each, of something that does not change and of the clock"
     scenario(f"observers-{count}", "registered failed rate seconds cpu_us bytes_each cpu_percent stale_percent "
-                                   "round_p99_ms max_gap_ms get_p99_ms drops")(steps)
+                                   "round_p99_ms max_gap_ms get_p99_ms get_answered get_lost drops")(steps)
 
 
 many_observers(20000)
@@ -259,11 +275,13 @@ def idle(bench, kind, observers, **options):
         load = ["--observers", str(observers), "--observe", server.ticking_uri()] if observers else []
         report = bench.load(server, *load, "--method", "none", "--settle", "2", seconds=bench.idle_seconds)
         spent = report["server"]["measurement"]
-        return {"wake_ups_a_second": spent["wake_ups"] / spent["seconds"],
+        seen = report.get("observers", {})
+        return {"wake_ups_a_second": spent["wake_ups"] / spent["seconds"], "wake_ups": spent["wake_ups"],
+                "notified": seen.get("notifications", 0), "confirmable": seen.get("confirmable", 0),
                 "cpu_ms_a_minute": 60e3 * spent["cpu_seconds"] / spent["seconds"]}
 
 
-@scenario("idle-wakeups", "wake_ups_a_second cpu_ms_a_minute")
+@scenario("idle-wakeups", "wake_ups_a_second wake_ups notified confirmable cpu_ms_a_minute")
 def idle_scenario(bench):
     """how often a server wakes that has nothing to do, and with one observer of the clock"""
     for kind in (CoapServer, Coapd):
@@ -328,10 +346,6 @@ def put_scenario(bench):
     yield "coapd", partial(put, bench, Coapd)
     for sync in ("interval", "always"):
         yield f"coapd {sync}", partial(put, bench, Coapd, persist="sqlite", sync=sync)
-
-
-def succeeded(report):
-    return sum(n for code, n in report["flow"]["codes"].items() if code.startswith("2."))
 
 
 def restore(bench, observers, resources):
