@@ -237,15 +237,17 @@ static int sqlite_put(void *self, const struct stored_resource *stored, bool may
 {
         struct sqlite_engine *engine = self;
 
-        return engine->resources.store ? store_resources_put(&engine->resources, engine->host, stored, may_wait) :
-                                         0;
+        return engine->resources.store
+                       ? store_resources_put(&engine->resources, engine->host, stored, may_wait)
+                       : 0;
 }
 
 static int sqlite_del(void *self, struct span path, bool may_wait)
 {
         struct sqlite_engine *engine = self;
 
-        return engine->resources.store ? store_resources_del(&engine->resources, engine->host, path, may_wait) : 0;
+        return engine->resources.store ? store_resources_del(&engine->resources, engine->host, path, may_wait)
+                                       : 0;
 }
 
 static int sqlite_settle(void *self)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/checksum.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "persist/files.h"
@@ -18,7 +17,6 @@ enum {
          * left in that time, and one may skip as many, eight times in the 128 s that RFC 7641 looks back.
          */
         POWER_CUT_JUMP = 1 << 20,
-        BUCKETS_FIRST = 64,
 };
 
 const struct store_schema store_schema_counters = {
@@ -26,10 +24,10 @@ const struct store_schema store_schema_counters = {
         .application_id = 0x636f6374, /* "coct" */
         .version = 1,
         .page_size = 1024,
-        .sql = "CREATE TABLE observe_counters(id INTEGER PRIMARY KEY, resource TEXT NOT NULL UNIQUE,"
+        .sql = "CREATE TABLE observe_counters(id INTEGER PRIMARY KEY, resource TEXT NOT NULL,"
                " reserved INTEGER NOT NULL, save_frequency INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
                " deleted_us INTEGER, checksum INTEGER NOT NULL);"
-               "CREATE TABLE sequences(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, reserved INTEGER "
+               "CREATE TABLE sequences(id INTEGER PRIMARY KEY, name TEXT NOT NULL, reserved INTEGER "
                "NOT NULL,"
                " changed_us INTEGER NOT NULL, checksum INTEGER NOT NULL);"
                "CREATE TABLE running(id INTEGER PRIMARY KEY, boot TEXT NOT NULL)",
@@ -37,69 +35,35 @@ const struct store_schema store_schema_counters = {
 };
 
 struct counter {
-        struct counter *next;
+        int64_t id;
+        struct span path;   /* owned */
         uint32_t reserved;  /* no number beyond it was sent */
         int64_t deleted_us; /* 0: it lives */
         bool unsaved;
-        size_t n;
-        uint8_t path[];
 };
-
-/* --- the map --- */
-
-static struct counter **bucket_of(struct counter **buckets, size_t n_buckets, struct span path)
-{
-        return &buckets[checksum_span(0, path) & (n_buckets - 1)];
-}
 
 static struct counter *find(const struct store_counters *self, struct span path)
 {
-        struct counter *c = self->n_buckets ? *bucket_of(self->buckets, self->n_buckets, path) : NULL;
+        int64_t i;
 
-        while (c && !span_equal(path, span_of(c->path, c->n)))
-                c = c->next;
-        return c;
+        return spanmap_get(&self->places, path, &i) ? &self->counters[i] : NULL;
 }
 
-static int grow(struct store_counters *self)
+static struct counter *add(struct store_counters *self, int64_t id, struct span path)
 {
-        size_t n = self->n_buckets ? self->n_buckets * 2 : BUCKETS_FIRST;
-        struct counter **buckets = calloc(n, sizeof(struct counter *));
+        struct counter *grown = reallocarray(self->counters, self->n_counters + 1, sizeof *grown);
+        uint8_t *copy = malloc(path.n + 1);
 
-        if (!buckets)
-                return -ENOMEM;
-        for (size_t i = 0; i < self->n_buckets; i++)
-                for (struct counter *c = self->buckets[i], *next; c; c = next) {
-                        struct counter **bucket = bucket_of(buckets, n, span_of(c->path, c->n));
-
-                        next = c->next;
-                        c->next = *bucket;
-                        *bucket = c;
-                }
-        free(self->buckets);
-        self->buckets = buckets;
-        self->n_buckets = n;
-        return 0;
-}
-
-static struct counter *add(struct store_counters *self, struct span path, uint32_t reserved)
-{
-        struct counter **bucket, *c;
-
-        if (self->n_counters >= self->n_buckets && grow(self) < 0)
+        if (grown)
+                self->counters = grown;
+        if (!grown || !copy || spanmap_put(&self->places, path, (int64_t)self->n_counters) < 0) {
+                free(copy);
                 return NULL;
-        c = calloc(1, sizeof *c + path.n);
-        if (!c)
-                return NULL;
-        c->reserved = reserved;
-        c->n = path.n;
-        if (path.n)
-                memcpy(c->path, path.p, path.n);
-        bucket = bucket_of(self->buckets, self->n_buckets, path);
-        c->next = *bucket;
-        *bucket = c;
-        self->n_counters++;
-        return c;
+        }
+        memcpy(copy, path.p, path.n);
+        grown[self->n_counters] = (struct counter){ .id = id, .path = span_of(copy, path.n) };
+        self->next_id = MAX(self->next_id, id + 1);
+        return &grown[self->n_counters++];
 }
 
 /* --- rows --- */
@@ -109,7 +73,7 @@ static int write_counter(struct store_counters *self, struct counter *c)
         struct row row = { .n = 0 };
         int r;
 
-        row_add_text(&row, span_of(c->path, c->n));
+        row_add_text(&row, c->path);
         row_add_int(&row, c->reserved);
         row_add_int(&row, self->store->conf->save_frequency);
         row_add_int(&row, store_now_us());
@@ -117,7 +81,10 @@ static int write_counter(struct store_counters *self, struct counter *c)
                 row_add_int(&row, c->deleted_us);
         else
                 row_add_null(&row);
-        r = row_bind(&row, self->put) == SQLITE_OK ? store_write(self->store, self->put) : -ENOMEM;
+        r = row_bind(&row, self->put);
+        if (r == SQLITE_OK)
+                r = sqlite3_bind_int64(self->put, (int)row.n + 2, c->id);
+        r = r == SQLITE_OK ? store_write(self->store, self->put) : -ENOMEM;
         c->unsaved = r < 0;
         self->unsaved |= c->unsaved;
         return r;
@@ -127,10 +94,9 @@ bool store_counters_flush(struct store_counters *self)
 {
         bool done = true;
 
-        for (size_t i = 0; i < self->n_buckets && self->unsaved && done; i++)
-                for (struct counter *c = self->buckets[i]; c && done; c = c->next)
-                        if (c->unsaved)
-                                done = write_counter(self, c) == 0;
+        for (size_t i = 0; i < self->n_counters && self->unsaved && done; i++)
+                if (self->counters[i].unsaved)
+                        done = write_counter(self, &self->counters[i]) == 0;
         self->unsaved = self->unsaved && !done;
         return done;
 }
@@ -142,7 +108,7 @@ static void read_row(struct store_counters *self, uint32_t jump)
         struct row row;
         struct counter *c;
 
-        if (!row_read(self->all, 1, &row) || !row_get_text(&row, 0, &path) ||
+        if (id <= 0 || !row_read(self->all, 1, &row) || !row_get_text(&row, 0, &path) ||
             !row_get_int(&row, 1, 0, NUMBER_MASK, &reserved) ||
             !row_get_int(&row, 2, 1, INT64_MAX, &frequency) ||
             !row_get_int(&row, 3, 0, INT64_MAX, &changed) ||
@@ -150,9 +116,13 @@ static void read_row(struct store_counters *self, uint32_t jump)
                 store_quarantine(self->store, &store_schema_counters.tables[0], id);
                 return;
         }
-        c = add(self, path, (uint32_t)(reserved + jump) & NUMBER_MASK);
-        if (c)
-                c->deleted_us = deleted;
+        c = find(self, path);
+        if (!c)
+                c = add(self, id, path);
+        if (!c)
+                return;
+        c->reserved = (uint32_t)(reserved + jump) & NUMBER_MASK;
+        c->deleted_us = deleted;
 }
 
 /* Whether the machine went down since the last orderly end, and notes that it has not ended yet this time. */
@@ -179,14 +149,12 @@ static int prepare_all(struct store_counters *self)
                 const char *sql;
                 sqlite3_stmt **statement;
         } all[] = {
-                { "INSERT INTO observe_counters(" COUNTER_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-                  " ON CONFLICT(resource) DO UPDATE SET reserved = ?2, save_frequency = ?3, changed_us = ?4,"
-                  " deleted_us = ?5, checksum = ?6",
+                { "INSERT OR REPLACE INTO observe_counters(" COUNTER_COLUMNS ", id)"
+                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                   &self->put },
                 { "SELECT id, " COUNTER_COLUMNS " FROM observe_counters ORDER BY id", &self->all },
                 { "DELETE FROM observe_counters WHERE deleted_us < ?1", &self->prune },
-                { "INSERT INTO sequences(" SEQUENCE_COLUMNS ") VALUES(?1, ?2, ?3, ?4)"
-                  " ON CONFLICT(name) DO UPDATE SET reserved = ?2, changed_us = ?3, checksum = ?4",
+                { "INSERT OR REPLACE INTO sequences(" SEQUENCE_COLUMNS ", id) VALUES(?1, ?2, ?3, ?4, ?5)",
                   &self->sequence_put },
                 { "SELECT id, " SEQUENCE_COLUMNS " FROM sequences ORDER BY id", &self->sequence_all },
                 { "INSERT OR REPLACE INTO running(id, boot) VALUES(1, ?1)", &self->boot_put },
@@ -203,7 +171,7 @@ int store_counters_init(struct store_counters *self, struct store *store)
 {
         int code, r;
 
-        *self = (struct store_counters){ .store = store };
+        *self = (struct store_counters){ .store = store, .next_id = 1, .next_sequence_id = 1 };
         r = prepare_all(self);
         if (r < 0) {
                 store_counters_deinit(self, false);
@@ -228,12 +196,10 @@ void store_counters_deinit(struct store_counters *self, bool clean)
                 sqlite3_bind_text(self->boot_put, 1, "", 0, SQLITE_STATIC);
                 store_write(self->store, self->boot_put);
         }
-        for (size_t i = 0; i < self->n_buckets; i++)
-                for (struct counter *c = self->buckets[i], *next; c; c = next) {
-                        next = c->next;
-                        free(c);
-                }
-        free(self->buckets);
+        for (size_t i = 0; i < self->n_counters; i++)
+                free((void *)self->counters[i].path.p);
+        free(self->counters);
+        spanmap_deinit(&self->places);
         store_sequences_free(self);
         store_close(self->store);
         *self = (struct store_counters){ 0 };
@@ -256,30 +222,24 @@ static void reserve(struct store_counters *self, struct counter *c, uint32_t num
         c->deleted_us = 0;
 }
 
-static void resume(struct store_counters *self, struct counter *c, coap_resource_t *resource)
-{
-        coap_persist_set_observe_num(resource, c->reserved);
-        reserve(self, c, c->reserved);
-}
-
 void store_counters_restore(struct store_counters *self, coap_context_t *context)
 {
         bool together = store_begin(self->store) == 0;
 
-        for (size_t i = 0; i < self->n_buckets; i++)
-                for (struct counter *c = self->buckets[i]; c; c = c->next) {
-                        coap_str_const_t path = { c->n, c->path };
-                        coap_resource_t *resource = coap_get_resource_from_uri_path(context, &path);
+        for (size_t i = 0; i < self->n_counters; i++) {
+                struct counter *c = &self->counters[i];
+                coap_str_const_t path = { c->path.n, c->path.p };
+                coap_resource_t *resource = coap_get_resource_from_uri_path(context, &path);
 
-                        if (!resource)
-                                continue;
-                        resume(self, c, resource);
-                        write_counter(self, c);
-                }
+                if (!resource)
+                        continue;
+                coap_persist_set_observe_num(resource, c->reserved);
+                reserve(self, c, c->reserved);
+                write_counter(self, c);
+        }
         if (together && store_commit(self->store) < 0)
-                for (size_t i = 0; i < self->n_buckets; i++)
-                        for (struct counter *c = self->buckets[i]; c; c = c->next)
-                                self->unsaved = c->unsaved = true;
+                for (size_t i = 0; i < self->n_counters; i++)
+                        self->unsaved = self->counters[i].unsaved = true;
 }
 
 void store_counters_added(struct store_counters *self, coap_resource_t *resource)
@@ -301,7 +261,7 @@ void store_counters_track(struct store_counters *self, struct span path, uint32_
         if (c && covers(self, c, number) && !c->unsaved)
                 return;
         if (!c)
-                c = add(self, path, 0);
+                c = add(self, self->next_id, path);
         if (!c)
                 return;
         reserve(self, c, number);

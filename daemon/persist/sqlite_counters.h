@@ -9,6 +9,7 @@
 #ifndef COAPD_PERSIST_SQLITE_COUNTERS_H
 #define COAPD_PERSIST_SQLITE_COUNTERS_H
 
+#include "base/spanmap.h"
 #include "persist/persist.h"
 #include "persist/sqlite_store.h"
 
@@ -24,8 +25,10 @@ struct store_counters {
         sqlite3_stmt *sequence_all;
         sqlite3_stmt *boot_put;
         sqlite3_stmt *boot_get;
-        struct counter **buckets;
-        size_t n_buckets, n_counters;
+        struct counter *counters;
+        size_t n_counters;
+        struct spanmap places; /* path to place in `counters` */
+        int64_t next_id, next_sequence_id;
         struct sequence *sequences;
         bool unsaved; /* some number in memory is ahead of its row */
         /* The power failed while the last writes were not on the disk yet. */

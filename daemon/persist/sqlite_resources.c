@@ -14,7 +14,7 @@ const struct store_schema store_schema_resources = {
         .version = 1,
         .page_size = 4096,
         .sql = "CREATE TABLE resources(id INTEGER PRIMARY KEY,"
-               " path TEXT NOT NULL UNIQUE,"
+               " path TEXT NOT NULL,"
                " content_format INTEGER,"
                " etag BLOB NOT NULL,"
                " attributes TEXT NOT NULL,"
@@ -30,30 +30,30 @@ const struct store_schema store_schema_resources = {
 
 int store_resources_init(struct store_resources *self, struct store *store)
 {
-        int r;
+        const struct {
+                const char *sql;
+                sqlite3_stmt **statement;
+        } all[] = {
+                { "INSERT OR REPLACE INTO resources(" STORE_RESOURCES_COLUMNS ", id)"
+                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                  &self->put },
+                { "DELETE FROM resources WHERE id = ?1", &self->del },
+                { "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources ORDER BY id", &self->all },
+                { "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE id = ?1", &self->one },
+                { "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE path = ?1", &self->by_path },
+                { "SELECT count(*) FROM resources", &self->count },
+                { "SELECT coalesce(max(id), 0) FROM resources", &self->last_id },
+        };
+        int r = 0;
 
         *self = (struct store_resources){ .store = store };
-        r = store_prepare(store,
-                          "INSERT INTO resources(" STORE_RESOURCES_COLUMNS
-                          ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-                          " ON CONFLICT(path) DO UPDATE SET content_format = ?2, etag = ?3, attributes = ?4,"
-                          " body = ?5, created_us = ?6, changed_us = ?7, checksum = ?8",
-                          &self->put);
-        if (r == 0)
-                r = store_prepare(store, "DELETE FROM resources WHERE path = ?1", &self->del);
-        if (r == 0)
-                r = store_prepare(store, "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources ORDER BY id",
-                                  &self->all);
-        if (r == 0)
-                r = store_prepare(store,
-                                  "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE id = ?1",
-                                  &self->one);
-        if (r == 0)
-                r = store_prepare(store,
-                                  "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE path = ?1",
-                                  &self->by_path);
-        if (r == 0)
-                r = store_prepare(store, "SELECT count(*) FROM resources", &self->count);
+        for (size_t i = 0; i < ARRAY_LEN(all) && r == 0; i++)
+                r = store_prepare(store, all[i].sql, all[i].statement);
+        if (r == 0 && sqlite3_step(self->last_id) == SQLITE_ROW)
+                self->next_id = sqlite3_column_int64(self->last_id, 0) + 1;
+        sqlite3_reset(self->last_id);
+        if (r == 0 && self->next_id <= 0)
+                r = -EUCLEAN;
         if (r < 0)
                 store_resources_deinit(self);
         return r;
@@ -63,6 +63,7 @@ void store_resources_deinit(struct store_resources *self)
 {
         free(self->kept);
         buf_deinit(&self->group);
+        spanmap_deinit(&self->ids);
         store_close(self->store);
         *self = (struct store_resources){ 0 };
 }
@@ -124,14 +125,18 @@ static void keep(struct store_resources *self, int64_t id)
 static bool restore_row(struct store_resources *self, const struct persist_host *host,
                         sqlite3_stmt *statement)
 {
-        int64_t id = sqlite3_column_int64(statement, 0);
+        int64_t id = sqlite3_column_int64(statement, 0), known;
         struct stored_resource stored;
         struct row row;
 
-        if (!row_read(statement, 1, &row) || !store_resources_parse(&row, &stored)) {
+        /* Nothing of ours writes a second row for a path. */
+        if (!row_read(statement, 1, &row) || !store_resources_parse(&row, &stored) ||
+            (spanmap_get(&self->ids, stored.path, &known) && known != id)) {
                 store_quarantine(self->store, &store_schema_resources.tables[0], id);
                 return false;
         }
+        if (spanmap_put(&self->ids, stored.path, id) < 0)
+                return false;
         if (host->restore_resource(host->user, &stored) == 0)
                 return true;
         keep(self, id);
@@ -187,11 +192,17 @@ static void tell_undone(struct store_resources *self, const struct persist_host 
                 struct span path = span_of(paths.p, strnlen((const char *)paths.p, paths.n));
                 struct stored_resource stored;
                 struct row row;
+                int64_t id;
                 bool there;
 
-                sqlite3_bind_text64(self->by_path, 1, (const char *)path.p, path.n, SQLITE_STATIC, SQLITE_UTF8);
+                sqlite3_bind_text64(self->by_path, 1, (const char *)path.p, path.n, SQLITE_STATIC,
+                                    SQLITE_UTF8);
                 there = sqlite3_step(self->by_path) == SQLITE_ROW && row_read(self->by_path, 1, &row) &&
                         store_resources_parse(&row, &stored);
+                if (there)
+                        spanmap_put(&self->ids, path, sqlite3_column_int64(self->by_path, 0));
+                else
+                        spanmap_take(&self->ids, path, &id);
                 host->undone(host->user, path, there ? &stored : NULL);
                 sqlite3_reset(self->by_path);
                 paths = span_skip(paths, path.n + 1);
@@ -220,8 +231,8 @@ int store_resources_settle(struct store_resources *self, const struct persist_ho
 }
 
 /* Writes one change into the group, which begins or ends with it where that is due. */
-static int write_grouped(struct store_resources *self, const struct persist_host *host, sqlite3_stmt *statement,
-                         struct span path, bool may_wait)
+static int write_grouped(struct store_resources *self, const struct persist_host *host,
+                         sqlite3_stmt *statement, struct span path, bool may_wait)
 {
         bool others = self->group.n > 0;
         int r = self->group_open ? 0 : store_begin(self->store);
@@ -247,8 +258,8 @@ static int write_grouped(struct store_resources *self, const struct persist_host
 }
 
 /* While writes fail each one is tried alone, so that each client gets its own answer. */
-static int write_change(struct store_resources *self, const struct persist_host *host, sqlite3_stmt *statement,
-                        struct span path, bool may_wait)
+static int write_change(struct store_resources *self, const struct persist_host *host,
+                        sqlite3_stmt *statement, struct span path, bool may_wait)
 {
         if (!self->group_open && (!may_wait || self->store->failing || self->store->refusing))
                 return store_write(self->store, statement);
@@ -258,19 +269,41 @@ static int write_change(struct store_resources *self, const struct persist_host 
 int store_resources_put(struct store_resources *self, const struct persist_host *host,
                         const struct stored_resource *stored, bool may_wait)
 {
+        int64_t id = self->next_id, now;
+        bool fresh = !spanmap_get(&self->ids, stored->path, &id);
         struct row row;
+        int r;
 
+        if (fresh && spanmap_put(&self->ids, stored->path, id) < 0)
+                return -ENOMEM;
+        self->next_id += fresh;
         store_resources_row(stored, &row);
-        if (row_bind(&row, self->put) != SQLITE_OK) {
+        r = row_bind(&row, self->put);
+        if (r == SQLITE_OK)
+                r = sqlite3_bind_int64(self->put, (int)row.n + 2, id);
+        if (r == SQLITE_OK) {
+                r = write_change(self, host, self->put, stored->path, may_wait);
+        } else {
                 sqlite3_clear_bindings(self->put);
-                return -EFBIG;
+                r = -EFBIG;
         }
-        return write_change(self, host, self->put, stored->path, may_wait);
+        /* The new row did not come to be; but a group that failed with it may have brought an old one back. */
+        if (r < 0 && fresh && spanmap_get(&self->ids, stored->path, &now) && now == id)
+                spanmap_take(&self->ids, stored->path, &now);
+        return r;
 }
 
 int store_resources_del(struct store_resources *self, const struct persist_host *host, struct span path,
                         bool may_wait)
 {
-        sqlite3_bind_text64(self->del, 1, (const char *)path.p, path.n, SQLITE_STATIC, SQLITE_UTF8);
-        return write_change(self, host, self->del, path, may_wait);
+        int64_t id;
+        int r;
+
+        if (!spanmap_get(&self->ids, path, &id))
+                return 0;
+        sqlite3_bind_int64(self->del, 1, id);
+        r = write_change(self, host, self->del, path, may_wait);
+        if (r == 0)
+                spanmap_take(&self->ids, path, &id);
+        return r;
 }

@@ -4,6 +4,7 @@
 #define COAPD_PERSIST_SQLITE_RESOURCES_H
 
 #include "base/buf.h"
+#include "base/spanmap.h"
 #include "persist/persist.h"
 #include "persist/sqlite_store.h"
 
@@ -13,8 +14,15 @@ struct store_resources {
         sqlite3_stmt *del;
         sqlite3_stmt *all;
         sqlite3_stmt *one;
-        sqlite3_stmt *by_path;
+        sqlite3_stmt *by_path; /* a walk over the table, for when a group fails */
         sqlite3_stmt *count;
+        sqlite3_stmt *last_id;
+        /*
+         * Path to row. The table itself has no index of paths: one with a flipped bit would let a change go
+         * to another row unnoticed, and each change would write a page more.
+         */
+        struct spanmap ids;
+        int64_t next_id;
         /* Rows that the host did not take, for the next reload. */
         int64_t *kept;
         size_t n_kept;

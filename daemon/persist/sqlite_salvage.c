@@ -57,38 +57,86 @@ void store_remove_files(const char *name)
         }
 }
 
-static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const struct store_table *table, const char *order)
+/* SQLite reads nothing at all of a file that is shorter than its header says: so zeros for what was cut off.
+ */
+static void make_whole(const char *name)
 {
-        sqlite3_stmt *read = NULL, *insert = NULL;
-        sqlite3_str *text = sqlite3_str_new(to);
-        int64_t copied = 0;
-        char *sql;
-        int columns;
+        enum { PAGE_SIZE = 16, PAGES = 28, HEADER = 32 };
+        CLEANUP(closep) int fd = open(name, O_RDWR | O_CLOEXEC);
+        uint8_t h[HEADER];
+        struct stat st;
+        off_t size;
 
-        sql = sqlite3_mprintf("SELECT id, %s FROM %s ORDER BY id %s", table->columns, table->name, order);
-        if (!sql || sqlite3_prepare_v2(from, sql, -1, &read, NULL) != SQLITE_OK) {
-                sqlite3_free(sql);
-                sqlite3_free(sqlite3_str_finish(text));
-                return 0;
-        }
-        sqlite3_free(sql);
-        columns = sqlite3_column_count(read);
+        if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, h, sizeof h, 0) != sizeof h)
+                return;
+        size = (h[PAGE_SIZE] << 8 | h[PAGE_SIZE + 1]);
+        size *= (off_t)h[PAGES] << 24 | h[PAGES + 1] << 16 | h[PAGES + 2] << 8 | h[PAGES + 3];
+        /* A damaged header may say anything. */
+        if (size > st.st_size && size < st.st_size * 16 && ftruncate(fd, size) < 0)
+                return;
+}
+
+/* "INSERT OR IGNORE INTO t(a, b, checksum, id) VALUES(?,?,?,?)" */
+static sqlite3_stmt *prepare_insert(sqlite3 *to, const struct store_table *table, int columns)
+{
+        sqlite3_str *text = sqlite3_str_new(to);
+        sqlite3_stmt *insert = NULL;
+        char *sql;
+
         sqlite3_str_appendf(text, "INSERT OR IGNORE INTO %s(%s, id) VALUES(?", table->name, table->columns);
         for (int i = 1; i < columns; i++)
                 sqlite3_str_appendall(text, ",?");
         sqlite3_str_appendall(text, ")");
         sql = sqlite3_str_finish(text);
-        if (sql && sqlite3_prepare_v2(to, sql, -1, &insert, NULL) == SQLITE_OK) {
-                while (sqlite3_step(read) == SQLITE_ROW) {
-                        struct row row;
+        if (sql)
+                sqlite3_prepare_v2(to, sql, -1, &insert, NULL);
+        sqlite3_free(sql);
+        return insert;
+}
 
-                        if (!row_read(read, 1, &row) || row_bind(&row, insert) != SQLITE_OK)
-                                continue;
-                        sqlite3_bind_value(insert, columns, sqlite3_column_value(read, 0));
-                        if (sqlite3_step(insert) == SQLITE_DONE)
-                                copied += sqlite3_changes(to);
-                        sqlite3_reset(insert);
-                }
+/* Copies rows from `*id` on, which it moves along. SQLITE_DONE at the end, else what stopped it. */
+static int copy_from(sqlite3_stmt *read, sqlite3_stmt *insert, int64_t *id, int64_t *copied)
+{
+        struct row row;
+        int code;
+
+        sqlite3_bind_int64(read, 1, *id);
+        while ((code = sqlite3_step(read)) == SQLITE_ROW) {
+                int64_t found = sqlite3_column_int64(read, 0);
+
+                if (found < *id)
+                        break; /* the order is damaged, too */
+                *id = found + 1;
+                if (!row_read(read, 1, &row) || row_bind(&row, insert) != SQLITE_OK ||
+                    sqlite3_bind_int64(insert, (int)row.n + 2, found) != SQLITE_OK)
+                        continue;
+                *copied += sqlite3_step(insert) == SQLITE_DONE;
+                sqlite3_reset(insert);
+        }
+        sqlite3_reset(read);
+        return code;
+}
+
+static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const struct store_table *table)
+{
+        enum { TRIES = 10000, A_PAGE = 64 };
+        static const int64_t too_far = INT64_C(1) << 40;
+        char *sql = sqlite3_mprintf("SELECT id, %s FROM %s WHERE id >= ? ORDER BY id", table->columns,
+                                    table->name);
+        sqlite3_stmt *read = NULL, *insert = NULL;
+        int64_t copied = 0, id = 1, step = 1, before;
+
+        if (sql && sqlite3_prepare_v2(from, sql, -1, &read, NULL) == SQLITE_OK)
+                insert = prepare_insert(to, table, sqlite3_column_count(read));
+        /* Which ids lie behind a bad page is not known: one by one for as many as a page may hold, then
+         * faster. */
+        for (int try = 0, vain = 0; insert && try < TRIES && id < too_far; try++) {
+                before = id;
+                if (copy_from(read, insert, &id, &copied) == SQLITE_DONE)
+                        break;
+                vain = id > before ? 0 : vain + 1;
+                step = vain < A_PAGE ? 1 : step * 2;
+                id += step;
         }
         sqlite3_free(sql);
         sqlite3_finalize(read);
@@ -107,14 +155,13 @@ int64_t store_salvage(const char *from, const char *to, const struct store_schem
                 return -ENOMEM;
         /* On a copy: SQLite would fold the log into the damaged file, which is to stay as it was found. */
         r = store_copy_files(from, copy);
+        make_whole(copy);
         if (r == 0 && (sqlite3_open_v2(copy, &a, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
                        sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
                        sqlite3_exec(b, "PRAGMA synchronous=FULL; BEGIN", NULL, NULL, NULL) != SQLITE_OK))
                 r = -EIO;
-        for (size_t i = 0; i < STORE_TABLES && schema->tables[i].name && r == 0; i++) {
-                copied += copy_rows(a, b, &schema->tables[i], "ASC");
-                copied += copy_rows(a, b, &schema->tables[i], "DESC");
-        }
+        for (size_t i = 0; i < STORE_TABLES && schema->tables[i].name && r == 0; i++)
+                copied += copy_rows(a, b, &schema->tables[i]);
         if (r == 0 && sqlite3_exec(b, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
                 r = store_errno(b, sqlite3_extended_errcode(b));
         sqlite3_close(a);

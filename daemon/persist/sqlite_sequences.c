@@ -14,6 +14,7 @@ enum { AHEAD = 4096, NAME_SIZE = 65 };
 
 struct sequence {
         struct sequence *next;
+        int64_t id;
         uint64_t reserved; /* nothing from here on was used */
         char name[NAME_SIZE];
 };
@@ -27,13 +28,15 @@ static struct sequence *find(const struct store_counters *self, const char *name
         return s;
 }
 
-static struct sequence *add(struct store_counters *self, const char *name, uint64_t reserved)
+static struct sequence *add(struct store_counters *self, int64_t id, const char *name, uint64_t reserved)
 {
         struct sequence *s = strlen(name) < NAME_SIZE ? calloc(1, sizeof *s) : NULL;
 
         if (!s)
                 return NULL;
         strcpy(s->name, name);
+        s->id = id;
+        self->next_sequence_id = MAX(self->next_sequence_id, id + 1);
         s->reserved = reserved;
         s->next = self->sequences;
         self->sequences = s;
@@ -46,14 +49,14 @@ int store_sequences_read(struct store_counters *self)
 
         while ((code = sqlite3_step(self->sequence_all)) == SQLITE_ROW) {
                 char name[NAME_SIZE];
-                int64_t reserved;
+                int64_t id = sqlite3_column_int64(self->sequence_all, 0), reserved;
                 struct row row;
 
-                if (!row_read(self->sequence_all, 1, &row) || !row_get_string(&row, 0, name, sizeof name) ||
+                if (id <= 0 || !row_read(self->sequence_all, 1, &row) ||
+                    !row_get_string(&row, 0, name, sizeof name) ||
                     !row_get_int(&row, 1, 1, INT64_MAX, &reserved))
-                        store_quarantine(self->store, &store_schema_counters.tables[1],
-                                         sqlite3_column_int64(self->sequence_all, 0));
-                else if (!add(self, name, (uint64_t)reserved))
+                        store_quarantine(self->store, &store_schema_counters.tables[1], id);
+                else if (!add(self, id, name, (uint64_t)reserved))
                         return -ENOMEM;
         }
         sqlite3_reset(self->sequence_all);
@@ -88,8 +91,10 @@ static int write_sequence(struct store_counters *self, const struct sequence *s,
         row_add_string(&row, s->name);
         row_add_int(&row, (int64_t)reserved);
         row_add_int(&row, store_now_us());
-        r = row_bind(&row, self->sequence_put) == SQLITE_OK ? store_write(self->store, self->sequence_put)
-                                                            : -ENOMEM;
+        r = row_bind(&row, self->sequence_put);
+        if (r == SQLITE_OK)
+                r = sqlite3_bind_int64(self->sequence_put, (int)row.n + 2, s->id);
+        r = r == SQLITE_OK ? store_write(self->store, self->sequence_put) : -ENOMEM;
         if (r == 0 && self->store->conf->sync != CONF_SYNC_ALWAYS)
                 r = store_sync(self->store);
         return r;
@@ -106,7 +111,7 @@ int store_sequences_save(struct store_counters *self, const char *name, uint64_t
         if (s && number <= s->reserved)
                 return 0;
         if (!s)
-                s = add(self, name, 0);
+                s = add(self, self->next_sequence_id, name, 0);
         if (!s)
                 return -ENOMEM;
         r = write_sequence(self, s, number + AHEAD);

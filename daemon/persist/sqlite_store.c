@@ -162,7 +162,8 @@ static int replace_bad(struct store *store, int verdict, const char *reason)
         int r;
 
         if (store->conf->bad_file == CONF_BAD_FILE_REFUSE) {
-                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
+                log_message(LOG_ERR,
+                            &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
                             "%s: %s; not starting, as persist.bad_file asks", store->path, reason);
                 return -EUCLEAN;
         }
@@ -176,13 +177,15 @@ static int replace_bad(struct store *store, int verdict, const char *reason)
         if (r < 0)
                 return r;
         if (salvaged > 0)
-                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
+                log_message(LOG_ERR,
+                            &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
                             "%s: %s; set aside as %s, %lld rows of it are saved", store->path, reason, aside,
-                          (long long)salvaged);
+                            (long long)salvaged);
         else
-                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
+                log_message(LOG_ERR,
+                            &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
                             "%s: %s; set aside as %s, starting without %s", store->path, reason, aside,
-                          store->schema->what);
+                            store->schema->what);
         return 0;
 }
 
@@ -196,6 +199,7 @@ static int open_real(struct store *store)
                 r = persist_file_lock(store->path, &store->lock_fd);
         if (r < 0)
                 return r;
+        store_check_log(store->path);
         verdict = store_judge(store->path, store->schema, reason, sizeof reason);
         switch (verdict) {
         case STORE_GOOD:
@@ -280,8 +284,8 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                 r = open_copy(store);
                 log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
                             "%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",
-                          path, strerror(-store->refusing), schema->what,
-                          store->complete ? "" : ", and coapd restarted; starting without");
+                            path, strerror(-store->refusing), schema->what,
+                            store->complete ? "" : ", and coapd restarted; starting without");
         }
         if (r < 0)
                 return r;

@@ -120,6 +120,11 @@ int store_judge(const char *path, const struct store_schema *schema, char *reaso
 /* Makes a new database NAME, whole and synced, closed. 0 or -errno. */
 int store_create(const char *name, const struct store_schema *schema);
 
+/* --- sqlite_wal.c --- */
+
+/* Logs what SQLite would skip in silence. Before the database is opened. */
+void store_check_log(const char *path);
+
 /* --- sqlite_salvage.c --- */
 
 /*

@@ -21,9 +21,10 @@ static int note_result(struct store *store, int error)
                         store->metrics->store_errors++;
                 if (!store->failing)
                         log_message(LOG_ERR,
-                                    &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = store->path },
+                                    &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS,
+                                                          .file = store->path },
                                     "%s: cannot be written: %s; changes of %s are refused until it can",
-                                  store->path, strerror(-error), store->schema->what);
+                                    store->path, strerror(-error), store->schema->what);
                 store->failing = true;
                 store->refused++;
                 if (store->on_change)
@@ -31,9 +32,10 @@ static int note_result(struct store *store, int error)
         } else {
                 if (store->failing)
                         log_message(LOG_NOTICE,
-                                    &(struct log_fields){ .message_id = MESSAGE_STORE_WORKS, .file = store->path },
+                                    &(struct log_fields){ .message_id = MESSAGE_STORE_WORKS,
+                                                          .file = store->path },
                                     "%s: is written again, after %llu refused changes", store->path,
-                                   (unsigned long long)store->refused);
+                                    (unsigned long long)store->refused);
                 store->failing = false;
                 store->refused = 0;
         }
@@ -134,7 +136,7 @@ void store_quarantine(struct store *store, const struct store_table *table, int6
 
         log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_ROW_DAMAGED, .file = store->path },
                     "%s: row %lld of %s is damaged; its remains are kept in the table damaged", store->path,
-                  (long long)id, table->name);
+                    (long long)id, table->name);
         if (store->refusing)
                 return;
         sqlite3_str_appendf(sql,
