@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "endpoints/endpoint.h"
 
@@ -206,6 +207,25 @@ static void keep(const struct endpoints *endpoints, const struct endpoint *endpo
 
 /* ---------------------------------------------------------------- all of them */
 
+/* Once, and not for every endpoint again: they all ask for the same. */
+static void note_small_buffers(const struct config *config, const struct wishes *wishes)
+{
+        int receive = 0, send = 0;
+
+        for (size_t i = 0; i < wishes->n; i++) {
+                receive = MAX(receive, wishes->v[i].plan.got_receive_buffer);
+                send = MAX(send, wishes->v[i].plan.got_send_buffer);
+        }
+        if (receive > 0)
+                log_notice("receive buffers have %d bytes and not the %lld of server.receive_buffer: "
+                           "net.core.rmem_max does not allow more",
+                           receive, config->server.receive_buffer);
+        if (send > 0)
+                log_notice("send buffers have %d bytes and not the %lld of server.send_buffer: "
+                           "net.core.wmem_max does not allow more",
+                           send, config->server.send_buffer);
+}
+
 /* Nothing has been read from those yet: they have no sessions. */
 static void close_behind(struct endpoints *endpoints, size_t n)
 {
@@ -254,6 +274,8 @@ static int open_new(struct endpoints *endpoints, const struct config *config,
                 r = open_wishes(endpoints, keeper, &wishes);
         if (r < 0)
                 close_behind(endpoints, before);
+        else
+                note_small_buffers(config, &wishes);
         free(wishes.v);
         return r;
 }

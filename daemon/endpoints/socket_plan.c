@@ -12,27 +12,23 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
-
 static void set_flag(int fd, int level, int option, int value)
 {
         setsockopt(fd, level, option, &value, sizeof value);
 }
 
-/* Asks past the limit of net.core.[rw]mem_max first, which takes CAP_NET_ADMIN. */
-static void set_buffer(int fd, int forced, int plain, int bytes, const char *what)
+/* Asks past the limit of net.core.[rw]mem_max first, which takes CAP_NET_ADMIN. Returns what was too little. */
+static int set_buffer(int fd, int forced, int plain, int bytes)
 {
         int got = 0;
 
         if (bytes <= 0)
-                return;
+                return 0;
         if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) < 0)
                 set_flag(fd, SOL_SOCKET, plain, bytes);
         getsockopt(fd, SOL_SOCKET, plain, &got, &(socklen_t){ sizeof got });
         /* The kernel reports twice what was asked for: socket(7). */
-        if (got / 2 < bytes)
-                log_notice("A %s buffer is %d bytes and not %d: raise net.core.%s", what, got / 2, bytes,
-                           plain == SO_RCVBUF ? "rmem_max" : "wmem_max");
+        return got / 2 < bytes ? got / 2 : 0;
 }
 
 static in_port_t port_of(const struct sockaddr_storage *a)
@@ -139,11 +135,11 @@ int plan_socket(struct socket_plan *plan, int protocol)
         return plan->fd;
 }
 
-static void set_datagram_options(const struct socket_plan *plan)
+static void set_datagram_options(struct socket_plan *plan)
 {
         set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
-        set_buffer(plan->fd, SO_RCVBUFFORCE, SO_RCVBUF, plan->receive_buffer, "receive");
-        set_buffer(plan->fd, SO_SNDBUFFORCE, SO_SNDBUF, plan->send_buffer, "send");
+        plan->got_receive_buffer = set_buffer(plan->fd, SO_RCVBUFFORCE, SO_RCVBUF, plan->receive_buffer);
+        plan->got_send_buffer = set_buffer(plan->fd, SO_SNDBUFFORCE, SO_SNDBUF, plan->send_buffer);
         /* Only groups that this socket joined, and only on the interface where it did. */
         set_flag(plan->fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
         set_flag(plan->fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);

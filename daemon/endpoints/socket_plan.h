@@ -24,11 +24,13 @@ struct socket_plan {
         bool v6only;        /* the IPv4 side of "::" is another endpoint's */
         int receive_buffer; /* bytes; 0: the kernel's default */
         int send_buffer;
-        bool patient;       /* the manager is just closing sockets that may be in the way */
-        int kept; /* -1, or a descriptor from the last run, bound as this plan wants it */
+        bool patient; /* the manager is just closing sockets that may be in the way */
+        int kept;     /* -1, or a descriptor from the last run, bound as this plan wants it */
         const struct socket_peer *peers;
         size_t n_peers;
-        int fd;    /* out: the descriptor, owned by libcoap; -1 while there is none */
+        int fd;                 /* out: the descriptor, owned by libcoap; -1 while there is none */
+        int got_receive_buffer; /* out: bytes, where the kernel gave less than asked for, else 0 */
+        int got_send_buffer;
         int error; /* out: errno of the system call that failed, or 0 */
 };
 

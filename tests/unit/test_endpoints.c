@@ -170,6 +170,22 @@ static void refuses_a_taken_address(void **state)
         close(other);
 }
 
+static void says_once_that_buffers_are_small(void **state)
+{
+        struct fixture *f = *state;
+        const char *log, *first;
+
+        /* More than any machine allows, with or without privileges. */
+        f->config.server.receive_buffer = 1LL << 40;
+        add_entry(f, TRANSPORT_UDP, "127.0.0.1", free_port());
+        add_entry(f, TRANSPORT_UDP, "::1", free_port());
+        assert_int_equal(open_logged(f, &log), 0);
+        first = strstr(log, "receive buffers have ");
+        assert_non_null(first);
+        assert_null(strstr(first + 1, "receive buffers have "));
+        assert_null(strstr(log, "send buffers"));
+}
+
 static void names_what_is_wrong_with_secure_ones(void **state)
 {
         struct fixture *f = *state;
@@ -353,6 +369,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(opens_what_the_config_names, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_taken_address, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(says_once_that_buffers_are_small, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(names_what_is_wrong_with_secure_ones, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(lets_its_own_overlap, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(overlap_lets_nobody_else_in, set_up, tear_down),
