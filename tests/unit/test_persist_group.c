@@ -156,6 +156,26 @@ static void the_last_one_takes_the_others_along(void **state)
         assert_int_equal(rig->engine->settle(rig->self), 0);
 }
 
+/* What a refused group brings back is one row for a path, and stays one. */
+static void a_deletion_that_is_refused_leaves_one_row(void **state)
+{
+        struct rig *rig = *state;
+
+        assert_int_equal(put(rig, "old", "before", false), 0);
+        refuse_writes(rig, true);
+        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("old"), true), 0);
+        assert_int_equal(put(rig, "old", "again", true), 0);
+        assert_int_equal(put(rig, "new", "x", true), 0);
+        assert_true(rig->engine->settle(rig->self) < 0);
+        assert_string_equal(undone[0].body, "before");
+        refuse_writes(rig, false);
+        assert_int_equal(put(rig, "old", "after", false), 0);
+        assert_int_equal(put(rig, "new", "y", false), 0);
+        assert_int_equal(rows(rig), 2);
+        assert_int_equal(rig->engine->del(rig->self, SPAN_LITERAL("old"), false), 0);
+        assert_int_equal(rows(rig), 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -165,6 +185,7 @@ int main(void)
                 TEST(a_change_that_can_not_wait_ends_the_group),
                 TEST(a_group_that_is_refused_is_told_path_by_path),
                 TEST(the_last_one_takes_the_others_along),
+                TEST(a_deletion_that_is_refused_leaves_one_row),
         };
 
         signal(SIGXFSZ, SIG_IGN);
