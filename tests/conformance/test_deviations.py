@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Where libcoap keeps coapd from what the RFCs say, pinned so that an upgrade tells. They stand in
+docs/conformance.md, too: see table.py."""
+
+import coap
+
+
+def test_an_empty_uri_query_is_rejected(raw):
+    """RFC 7252, 5.10: Uri-Query has 0 to 255 bytes."""
+    assert raw.get("query", extra=[(coap.URI_QUERY, b"")]).type == coap.RST
+
+
+def test_an_elective_option_of_a_bad_length_rejects_the_message(raw):
+    """RFC 7252, 5.4.3: it is to be passed over."""
+    assert raw.get("query", extra=[(coap.ETAG, b"123456789")]).type == coap.RST
+
+
+def test_an_elective_option_too_many_is_an_error(raw):
+    """RFC 7252, 5.4.5: it is to be passed over."""
+    assert raw.put("x", b"", extra=[(coap.CONTENT_FORMAT, b""), (coap.CONTENT_FORMAT, b"\x32")]).text == "4.02"
+
+
+def test_hop_limit_counts_for_the_last_hop(raw):
+    """RFC 8768, 3: only a proxy counts."""
+    assert raw.get("query", extra=[(coap.HOP_LIMIT, b"\1")]).text == "5.08"
+
+
+def test_pings_are_answered_four_times_a_second(raw):
+    """RFC 7252, 4.2: an empty CON draws a RST. A client's retransmission does, so this costs it two seconds."""
+    raw.ping()
+    message = raw.send(coap.Message(0, type=coap.CON, mid=raw.next_mid()))
+    assert raw.nothing(0.2, lambda m: m.mid == message.mid)
