@@ -12,6 +12,7 @@
 
 #include "base/util.h"
 #include "security/identity.h"
+#include "security/interpose.h"
 
 #define KEY_LIFE_S 600
 #define CONTROL_SIZE 64
@@ -70,7 +71,7 @@ int gnutls_dtls_cookie_verify(gnutls_datum_t *key, void *client_data, size_t cli
 
 int hello_new(struct hello **ret_hello)
 {
-        struct hello *hello = calloc(1, sizeof(*hello));
+        struct hello *hello = STANDS_FIRST(gnutls_dtls_cookie_verify) ? calloc(1, sizeof(*hello)) : NULL;
 
         if (!hello || gnutls_key_generate(&hello->keys[0], GNUTLS_COOKIE_KEY_SIZE) < 0 ||
             gnutls_key_generate(&hello->keys[1], GNUTLS_COOKIE_KEY_SIZE) < 0) {

@@ -109,6 +109,8 @@ static int open_context(struct oscore_context *context)
 
 int oscore_open(struct oscore *oscore, coap_context_t *context, const struct security_store *store)
 {
+        int r;
+
         if (oscore->n && !coap_oscore_is_supported()) {
                 log_error("this libcoap has no OSCORE");
                 return -ENOTSUP;
@@ -116,13 +118,12 @@ int oscore_open(struct oscore *oscore, coap_context_t *context, const struct sec
         oscore->coap = context;
         oscore->store = store;
         for (size_t i = 0; i < oscore->n; i++) {
-                int r = open_context(oscore->contexts[i]);
-
+                r = open_context(oscore->contexts[i]);
                 if (r < 0)
                         return r;
         }
-        oscore_watch(oscore);
-        return oscore_index_keys(oscore);
+        r = oscore_watch(oscore);
+        return r < 0 ? r : oscore_index_keys(oscore);
 }
 
 static struct oscore_recipient *find_recipient(const struct oscore_context *context,

@@ -95,7 +95,7 @@ struct oscore {
 void oscore_context_free(struct oscore_context *context);
 
 /* oscore_watch.c */
-void oscore_watch(struct oscore *oscore);
+int oscore_watch(struct oscore *oscore);
 void oscore_unwatch(struct oscore *oscore);
 int oscore_index_keys(struct oscore *oscore);
 /* libcoap asks for numbers below `number` to be used up. */

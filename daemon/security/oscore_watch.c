@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "security/interpose.h"
 #include "security/oscore_internal.h"
 
 /* As in tls.c: functions that are found by their name have no user pointer. */
@@ -60,10 +61,14 @@ int oscore_index_keys(struct oscore *oscore)
         return 0;
 }
 
-void oscore_watch(struct oscore *oscore)
+int oscore_watch(struct oscore *oscore)
 {
+        if (!STANDS_FIRST(gnutls_aead_cipher_init) || !STANDS_FIRST(gnutls_aead_cipher_encrypt) ||
+            !STANDS_FIRST(gnutls_aead_cipher_decrypt))
+                return -ENOTSUP;
         oscore->next = watched;
         watched = oscore;
+        return 0;
 }
 
 void oscore_unwatch(struct oscore *oscore)

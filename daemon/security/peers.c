@@ -71,7 +71,9 @@ static void peer_gone(gnutls_ext_priv_data_t data)
         unlink_peer(peer);
         peer->peers->n_stale -= peer->stale;
         keys_unref(peer->keys);
-        names_deinit(&peer->names);
+        if (peer->names)
+                names_deinit(peer->names);
+        free(peer->names);
         free(peer->server_name);
         free(peer);
 }

@@ -33,9 +33,9 @@ struct peer {
         struct peer *same_bucket;
         bool half_open; /* in that list: no one has seen its handshake end */
         enum identity_kind kind;
-        bool known; /* the members around are set */
-        bool stale; /* its device has begun anew */
-        struct names names;
+        bool known;          /* the members around are set */
+        bool stale;          /* its device has begun anew */
+        struct names *names; /* of a certificate */
         uint8_t name[128];
         size_t name_n;
 };

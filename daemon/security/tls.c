@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "security/interpose.h"
 #include "security/peers.h"
 
 #define DAY_S (24 * 3600L)
@@ -186,6 +187,8 @@ static int enable_tls(const struct keys *keys, coap_context_t *context)
                                    .validate_id_call_back = no_key,
                                    .psk_info = { .key = { sizeof(never), never } } };
 
+        if (!STANDS_FIRST(gnutls_handshake_set_post_client_hello_function))
+                return -ENOTSUP;
         if (!keys_exist(keys) || coap_context_set_psk2(context, &setup))
                 return 0;
         log_error("libcoap does not take keys: is its GnuTLS support there?");
@@ -231,9 +234,12 @@ static void learn_certificate(struct peer *peer)
 
         if (n == 0)
                 return;
-        if (gnutls_certificate_type_get2(peer->gnutls, GNUTLS_CTYPE_CLIENT) == GNUTLS_CRT_RAWPK)
+        if (gnutls_certificate_type_get2(peer->gnutls, GNUTLS_CTYPE_CLIENT) == GNUTLS_CRT_RAWPK) {
                 learn_raw_key(peer, &chain[0]);
-        else if (names_of_certificate(&chain[0], &peer->names) == 0)
+                return;
+        }
+        peer->names = calloc(1, sizeof(*peer->names));
+        if (peer->names && names_of_certificate(&chain[0], peer->names) == 0)
                 peer->kind = IDENTITY_CERT;
 }
 
@@ -312,9 +318,9 @@ void tls_identify(const coap_session_t *session, struct identity *who)
                 return;
         who->kind = peer->kind;
         if (peer->kind == IDENTITY_CERT) {
-                who->name = peer->names.subject;
-                who->names = peer->names.v;
-                who->n_names = peer->names.n;
+                who->name = peer->names->subject;
+                who->names = peer->names->v;
+                who->n_names = peer->names->n;
         } else {
                 who->name = span_of(peer->name, peer->name_n);
         }

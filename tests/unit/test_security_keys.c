@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Key files: what is read from them, and what is said of those that are no good.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "security/dates.h"
+#include "security/keys.h"
+#include "security/security.h"
+
+static const char make_files[] =
+        "set -e\n"
+        "key() { for k; do certtool --generate-privkey --key-type ecdsa --curve secp256r1 --no-text"
+        " --outfile $k.key 2>/dev/null; done; chmod 600 *.key; }\n"
+        "self() { name=$1; shift; printf '%s\\n' \"$@\" >$name.cfg; certtool --generate-self-signed"
+        " --load-privkey $name.key --template $name.cfg --outfile $name.crt 2>/dev/null; }\n"
+        "crl() { printf 'crl_next_update = 90\\ncrl_number = 1\\n' >crl.cfg; certtool --generate-crl"
+        " --load-ca-privkey $1.key --load-ca-certificate $1.crt --template crl.cfg --outfile $1.crl"
+        " 2>/dev/null; }\n"
+        "key ca other server\n"
+        "self ca 'cn = ca' ca cert_signing_key crl_signing_key 'expiration_days = 100'\n"
+        "self other 'cn = other' ca cert_signing_key crl_signing_key 'expiration_days = 100'\n"
+        "self server 'cn = server' 'expiration_days = 100'\n"
+        "crl ca; crl other\n"
+        "cp server.key open.key; chmod 604 open.key\n"
+        "cp server.key group.key; chmod 640 group.key\n"
+        "certtool --to-p8 --load-privkey server.key --password secret --outfile locked.key 2>/dev/null\n"
+        "chmod 600 locked.key\n"
+        "echo garbage >garbage; : >empty\n"
+        "printf 'secret\\n' >psk.key; printf '\\n' >newline.key; head -c 65 /dev/zero >long.key\n"
+        "chmod 600 psk.key newline.key long.key; cp psk.key psk-open.key; chmod 644 psk-open.key\n";
+
+static char folder[64];
+
+static char *in_folder(const char *name)
+{
+        static char paths[32][128];
+        static size_t next;
+        char *path = paths[next++ % ARRAY_LEN(paths)];
+
+        snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+        return path;
+}
+
+/* What is said of a config's keys; NULL: they are good. Lives until the next call. */
+static const char *mistakes_of(const struct config *config)
+{
+        static char *text;
+        struct security *security = NULL;
+        size_t n;
+        FILE *out;
+        int r;
+
+        free(text);
+        text = NULL;
+        out = open_memstream(&text, &n);
+        r = security_load(config, out, &security);
+        fclose(out);
+        security_free(security);
+        assert_true(r == 0 || r == -EINVAL);
+        assert_int_equal(r < 0, n > 0);
+        return n ? text : NULL;
+}
+
+static void server_keys_are_checked(void **state)
+{
+        static const struct {
+                const char *certificate, *key, *ca, *crl;
+                bool require;
+                const char *key_name, *mistake; /* NULL: none */
+        } cases[] = {
+                { "server.crt", "server.key", NULL, NULL, false, NULL, NULL },
+                { "server.crt", "group.key", "ca.crt", "ca.crl", true, NULL, NULL },
+                { "server.crt", "none.key", NULL, NULL, false, "pki.private_key", "No such file" },
+                { "none.crt", "server.key", NULL, NULL, false, "pki.certificate", "No such file" },
+                { "server.crt", "open.key", NULL, NULL, false, "pki.private_key", "open to every user" },
+                { "server.crt", "other.key", NULL, NULL, false, "pki.private_key", "do not match" },
+                { "server.crt", "locked.key", NULL, NULL, false, "pki.private_key", "not encrypted" },
+                { "server.crt", "garbage", NULL, NULL, false, "pki.private_key", "" },
+                { "garbage", "server.key", NULL, NULL, false, "pki.certificate", "" },
+                { "empty", "server.key", NULL, NULL, false, "pki.certificate", "1 byte" },
+                { ".", "server.key", NULL, NULL, false, "pki.certificate", "regular file" },
+                { "server.crt", NULL, NULL, NULL, false, "pki", "expected both" },
+                { "server.crt", "server.key", NULL, NULL, true, "pki.require_client_certificate", "no ca" },
+                { "server.crt", "server.key", NULL, "ca.crl", false, "pki.crl", "no ca" },
+                { "server.crt", "server.key", "garbage", NULL, false, "pki.ca", "" },
+                { "server.crt", "server.key", "ca.crt", "garbage", false, "pki.crl", "" },
+                { "server.crt", "server.key", "ca.crt", "other.crl", false, "pki.crl", "1 of 1" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct config config = { .file = (char *)"test.conf" };
+                struct conf_pki *pki = &config.security.pki;
+                const char *said, *where;
+                char expected[64];
+
+                pki->certificate = in_folder(cases[i].certificate);
+                pki->private_key = cases[i].key ? in_folder(cases[i].key) : NULL;
+                pki->ca = cases[i].ca ? in_folder(cases[i].ca) : NULL;
+                pki->crl = cases[i].crl ? in_folder(cases[i].crl) : NULL;
+                pki->require_client_certificate = cases[i].require;
+                said = mistakes_of(&config);
+                if (!cases[i].key_name) {
+                        if (said)
+                                fail_msg("case %zu: %s", i, said);
+                        continue;
+                }
+                snprintf(expected, sizeof(expected), "test.conf: security.%s: ", cases[i].key_name);
+                where = said ? strstr(said, expected) : NULL;
+                if (!where || !strstr(where, cases[i].mistake) || !strcasestr(where, "expected"))
+                        fail_msg("case %zu: \"%s\", not \"%s...%s\"", i, said ? said : "", expected,
+                                 cases[i].mistake);
+        }
+}
+
+static int no_key(gnutls_session_t session, const gnutls_datum_t *username, gnutls_datum_t *key)
+{
+        (void)session;
+        (void)username;
+        (void)key;
+        return 1;
+}
+
+static void pre_shared_keys_are_read(void **state)
+{
+        struct conf_psk_identity identities[] = {
+                { .identity = (char *)"file", .key_file = in_folder("psk.key") },
+                { .identity = (char *)"text", .key = (char *)"secret\n" },
+                { .identity = (char *)"hex", .key_hex = (char *)"00fF10" },
+        };
+        struct conf_psk conf = { .identities = { identities, ARRAY_LEN(identities) } };
+        struct config config = { .file = (char *)"test.conf" };
+        struct key_errors errors = { .config = &config, .group = "security.psk", .out = stderr };
+        struct psk *psk = NULL;
+        const struct secret *key;
+
+        (void)state;
+        assert_int_equal(psk_load(&conf, no_key, &errors, &psk), 0);
+        key = psk_find(psk, SPAN_LITERAL("file"));
+        assert_non_null(key);
+        assert_int_equal(key->n, 6); /* without the newline */
+        assert_memory_equal(key->p, "secret", 6);
+        key = psk_find(psk, SPAN_LITERAL("text"));
+        assert_int_equal(key->n, 7);
+        key = psk_find(psk, SPAN_LITERAL("hex"));
+        assert_int_equal(key->n, 3);
+        assert_memory_equal(key->p, "\x00\xff\x10", 3);
+        assert_null(psk_find(psk, SPAN_LITERAL("fil")));
+        assert_null(psk_find(psk, SPAN_LITERAL("files")));
+        assert_null(psk_find(psk, SPAN_LITERAL("file\0")));
+        assert_null(psk_find(psk, span_of(NULL, 0)));
+        psk_free(psk);
+}
+
+static void pre_shared_keys_are_checked(void **state)
+{
+        static const struct {
+                const char *file, *text, *hex, *mistake;
+        } cases[] = {
+                { NULL, NULL, NULL, "has no key" },
+                { "psk.key", "a", NULL, "more than one key" },
+                { "psk-open.key", NULL, NULL, "open to every user" },
+                { "none.key", NULL, NULL, "No such file" },
+                { "newline.key", NULL, NULL, "has 0 bytes" },
+                { "long.key", NULL, NULL, "has 65 bytes" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct conf_psk_identity identity = { .at = { "test.conf", 7 },
+                                                      .identity = (char *)"a",
+                                                      .key = (char *)cases[i].text,
+                                                      .key_hex = (char *)cases[i].hex };
+                struct config config = { .file = (char *)"test.conf" };
+                const char *said;
+
+                identity.key_file = cases[i].file ? in_folder(cases[i].file) : NULL;
+                config.security.psk.identities = (struct conf_list){ &identity, 1 };
+                said = mistakes_of(&config);
+                if (!said || strncmp(said, "test.conf:7: security.psk.identities", 36) != 0 ||
+                    !strstr(said, cases[i].mistake) || strstr(said, "secret"))
+                        fail_msg("case %zu: \"%s\"", i, said ? said : "");
+        }
+}
+
+static void many_identities_are_found(void **state)
+{
+        enum { N = 20000 };
+        struct conf_psk_identity *identities = calloc(N, sizeof(*identities));
+        struct config config = { .file = (char *)"test.conf" };
+        struct key_errors errors = { .config = &config, .group = "security.psk", .out = stderr };
+        char(*names)[32] = calloc(N, sizeof(*names));
+        struct conf_psk conf = { .identities = { identities, N } };
+        struct psk *psk = NULL;
+
+        (void)state;
+        for (int i = 0; i < N; i++) {
+                snprintf(names[i], sizeof(names[i]), "device-%d", i);
+                identities[i].identity = identities[i].key = names[i];
+        }
+        assert_int_equal(psk_load(&conf, no_key, &errors, &psk), 0);
+        for (int i = 0; i < N; i++) {
+                const struct secret *key = psk_find(psk, span_of_string(names[i]));
+
+                assert_non_null(key);
+                assert_string_equal((const char *)key->p, names[i]);
+        }
+        assert_null(psk_find(psk, SPAN_LITERAL("device-20000")));
+        psk_free(psk);
+        free(identities);
+        free(names);
+}
+
+/* The lines that dates_warn() writes for something that lasts from `from` to `until`. */
+static void warn(int64_t from, int64_t until, char *out, size_t size)
+{
+        struct dates dates = { 0 };
+        int saved = dup(STDERR_FILENO);
+        FILE *file = tmpfile();
+        size_t n;
+
+        fflush(stderr);
+        dup2(fileno(file), STDERR_FILENO);
+        dates_add(&dates, "server.crt", (time_t)from, (time_t)until);
+        dates_warn(&dates, 1700000000);
+        dates_deinit(&dates);
+        dup2(saved, STDERR_FILENO);
+        close(saved);
+        rewind(file);
+        n = fread(out, 1, size - 1, file);
+        out[n] = '\0';
+        fclose(file);
+}
+
+static void what_ends_soon_is_told(void **state)
+{
+        enum { DAY = 86400 };
+        const int64_t now = 1700000000;
+        char said[512];
+
+        (void)state;
+        warn(0, now + 31 * DAY, said, sizeof(said));
+        assert_string_equal(said, "");
+        warn(0, now + 29 * DAY, said, sizeof(said));
+        assert_non_null(strstr(said, "warning server.crt ends on 2023-12-13, in 29 days"));
+        warn(0, now - DAY, said, sizeof(said));
+        assert_non_null(strstr(said, "warning server.crt has ended on 2023-11-13"));
+        warn(now + DAY, now + 100 * DAY, said, sizeof(said));
+        assert_non_null(strstr(said, "warning server.crt is not valid yet"));
+        warn(0, -1, said, sizeof(said)); /* a list of revocations without an end */
+        assert_string_equal(said, "");
+}
+
+static int make_folder(void **state)
+{
+        char *script;
+        int r;
+
+        (void)state;
+        log_open();
+        strcpy(folder, "/tmp/coapd-keys-XXXXXX");
+        if (!mkdtemp(folder) || asprintf(&script, "cd %s\n%s", folder, make_files) < 0)
+                return -1;
+        r = system(script);
+        free(script);
+        return r;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *info)
+{
+        (void)status;
+        (void)type;
+        (void)info;
+        return remove(path);
+}
+
+static int remove_folder(void **state)
+{
+        (void)state;
+        mistakes_of(&(struct config){ .file = (char *)"test.conf" });
+        return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(server_keys_are_checked),     cmocka_unit_test(pre_shared_keys_are_read),
+                cmocka_unit_test(pre_shared_keys_are_checked), cmocka_unit_test(many_identities_are_found),
+                cmocka_unit_test(what_ends_soon_is_told),
+        };
+
+        return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
