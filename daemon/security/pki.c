@@ -164,7 +164,7 @@ static int load_revocations(struct pki *pki, const struct conf_pki *conf, struct
         struct place place = { errors, config_origin(errors->config, &conf->crl), "crl", conf->crl };
         CLEANUP(secret_deinit) struct secret file = { 0 };
         gnutls_x509_crl_t *crls = NULL;
-        unsigned n = 0;
+        unsigned n = 0, refused = 0;
         int r = secret_read_file(conf->crl, false, errors, place.at, place.key, &file);
 
         if (r < 0)
@@ -173,15 +173,19 @@ static int load_revocations(struct pki *pki, const struct conf_pki *conf, struct
                                          GNUTLS_X509_FMT_PEM, 0);
         if (r < 0)
                 return complain(&place, r, "certificate revocation lists, in PEM");
-        for (unsigned i = 0; i < n; i++)
+        for (unsigned i = 0; i < n; i++) {
                 dates_add(&pki->dates, conf->crl, gnutls_x509_crl_get_this_update(crls[i]),
                           gnutls_x509_crl_get_next_update(crls[i]));
-        r = gnutls_x509_trust_list_add_crls(pki->trust, crls, n, GNUTLS_TL_VERIFY_CRL, 0);
+                if (gnutls_x509_trust_list_add_crls(pki->trust, &crls[i], 1, GNUTLS_TL_VERIFY_CRL, 0) == 1)
+                        continue;
+                gnutls_x509_crl_deinit(crls[i]); /* one that is not added stays ours */
+                refused++;
+        }
         gnutls_free(crls);
-        if (r == (int)n)
+        if (refused == 0)
                 return 0;
         key_error(errors, place.at, place.key, "%s: %u of %u lists are not signed by ca, expected all",
-                  conf->crl, n - (unsigned)MAX(r, 0), n);
+                  conf->crl, refused, n);
         return -EINVAL;
 }
 
