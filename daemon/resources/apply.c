@@ -54,7 +54,8 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
 static int only_format(const struct resource *resource)
 {
         int formats[MAX_FORMATS];
-        size_t n = resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
+        size_t n =
+                resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
 
         return n == 1 ? formats[0] : -1;
 }
@@ -74,7 +75,8 @@ static void swap_in(struct planned *planned)
         resource->self = planned->self;
         coap_resource_set_get_observable(resource->handle, planned->conf->observable);
         coap_resource_set_mode(resource->handle, resource_notification_mode(planned->conf));
-        watched = only_format(resource) == format ? resource_changed(resource) : resource_changed_format(resource);
+        watched = only_format(resource) == format ? resource_changed(resource)
+                                                  : resource_changed_format(resource);
         if (watched && resource->kind->observed)
                 resource->kind->observed(resource->self);
 }

@@ -119,7 +119,8 @@ struct kind {
         void (*destroy)(void *self);
 
         /* A method without a function is answered 4.05. */
-        void (*handle[METHOD_COUNT + 1])(void *self, const struct request *request, struct response *response);
+        void (*handle[METHOD_COUNT + 1])(void *self, const struct request *request,
+                                         struct response *response);
 
         /* Somebody observes now, nobody did before. */
         void (*observed)(void *self);

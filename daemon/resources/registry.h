@@ -39,7 +39,8 @@ struct registry_host {
         /* And its end: what request_begins() has told does not hold any longer. */
         void (*request_ends)(void *user);
         /* 0: allowed; else the code to answer with, 4.01 or 4.03. */
-        uint8_t (*authorize)(void *user, const coap_session_t *session, struct span path, unsigned operations);
+        uint8_t (*authorize)(void *user, const coap_session_t *session, struct span path,
+                             unsigned operations);
         /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
         int (*store_put)(void *user, const struct stored_resource *stored);
         int (*store_del)(void *user, struct span path);

@@ -8,7 +8,8 @@
 
 static unsigned operations_of(const struct message *m)
 {
-        return operation_of_method(m->request.method) | (m->request.observe ? (unsigned)OPERATION_OBSERVE : 0U);
+        return operation_of_method(m->request.method) |
+               (m->request.observe ? (unsigned)OPERATION_OBSERVE : 0U);
 }
 
 /* Whether the peer may; else the response says no. */
@@ -45,7 +46,8 @@ static bool body_complete(struct registry *registry, struct message *m, struct r
         }
         if (m->request.observe && (m->block1.m || m->block1.num)) {
                 /* libcoap would keep the last block alone as the request to be repeated. */
-                response_error(response, CODE_NOT_IMPLEMENTED, "no observation with a block-wise request body");
+                response_error(response, CODE_NOT_IMPLEMENTED,
+                               "no observation with a block-wise request body");
                 return false;
         }
         code = blockwise_take(registry->blockwise, m, max, response);
@@ -93,7 +95,8 @@ static bool preconditions_hold(struct resource *resource, const struct message *
 }
 
 /* Accept and ETag of a request for content: RFC 7252, 5.10.4 and 5.10.6.2. */
-static void settle_content(const struct resource *resource, const struct message *m, struct response *response)
+static void settle_content(const struct resource *resource, const struct message *m,
+                           struct response *response)
 {
         const struct representation *content = response->content;
 
@@ -154,8 +157,8 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
                 return;
         }
         if (!resource->kind->handle[method]) {
-                response_error(response, CODE_METHOD_NOT_ALLOWED, "a resource of kind \"%s\" has no such method",
-                               resource->kind->name);
+                response_error(response, CODE_METHOD_NOT_ALLOWED,
+                               "a resource of kind \"%s\" has no such method", resource->kind->name);
                 return;
         }
         if (!body_complete(registry, m, response) || !preconditions_hold(resource, m, response))
@@ -192,7 +195,8 @@ static void serve_nothing(struct registry *registry, struct message *m, struct r
         enum method method = m->request.method;
         bool creates = method == METHOD_PUT || method == METHOD_POST;
 
-        if (!authorized(registry, m, operations_of(m) | (creates ? (unsigned)OPERATION_CREATE : 0U), response))
+        if (!authorized(registry, m, operations_of(m) | (creates ? (unsigned)OPERATION_CREATE : 0U),
+                        response))
                 return;
         /* RFC 7252, 5.8.4: deleting what is not there succeeds. */
         if (method == METHOD_DELETE && may_create && !m->if_match.n && !m->if_match.any) {
@@ -222,7 +226,8 @@ static void count_response(struct metrics *metrics, uint8_t code)
                 metrics->responses_server_error++;
 }
 
-static void finish(struct registry *registry, const struct message *m, struct response *response, coap_pdu_t *pdu)
+static void finish(struct registry *registry, const struct message *m, struct response *response,
+                   coap_pdu_t *pdu)
 {
         count_response(registry->host.metrics, message_respond(m, response, pdu));
         representation_unref(response->content);

@@ -32,8 +32,9 @@ static uint16_t free_port(int *ret_mark)
 
                 close(fd);
                 fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-                if (!taken && bind(fd, (struct sockaddr *)&mark,
-                                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0) {
+                if (!taken &&
+                    bind(fd, (struct sockaddr *)&mark,
+                         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0) {
                         *ret_mark = fd;
                         return port;
                 }
@@ -126,8 +127,8 @@ static int restore_resource(void *user, const struct stored_resource *stored)
         return 0;
 }
 
-static bool restore_oscore(void *user, const coap_address_t *remote, struct span token, struct span recipient_id,
-                           struct span id_context)
+static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
+                           struct span recipient_id, struct span id_context)
 {
         const struct rig *rig = user;
 

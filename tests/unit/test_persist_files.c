@@ -89,8 +89,9 @@ static size_t check_bodies(const struct rig *rig)
                 if (sscanf(s->path, "r%u", &i) != 1 || i >= BODIES)
                         fail_msg("resource %s was never stored", s->path);
                 make_body(i, body);
-                if (s->body_n != BODY_SIZE || memcmp(s->body, body, BODY_SIZE) != 0 || s->content_format != 0 ||
-                    s->created_us != 1 || s->changed_us != 2 || s->etag_n != 4 || memcmp(s->etag, "etag", 4) != 0)
+                if (s->body_n != BODY_SIZE || memcmp(s->body, body, BODY_SIZE) != 0 ||
+                    s->content_format != 0 || s->created_us != 1 || s->changed_us != 2 || s->etag_n != 4 ||
+                    memcmp(s->etag, "etag", 4) != 0)
                         fail_msg("resource %s is not as it was stored", s->path);
         }
         return BODIES - rig->n_stored;
@@ -377,7 +378,8 @@ static bool mutate(const struct rig *rig, const struct image *image)
                 break;
         case 1: /* cut off */
                 n = random_below(n);
-                visible = i < 3 || (n > 32 && (n - 32) % (24 + (i == 3 ? 4096U : 1024U)) != 0) || (n && n < 32);
+                visible =
+                        i < 3 || (n > 32 && (n - 32) % (24 + (i == 3 ? 4096U : 1024U)) != 0) || (n && n < 32);
                 break;
         case 2: /* a sector of zeros, or of another place */
                 at = random_below(n) & ~511U;
@@ -404,11 +406,11 @@ static void survive(struct rig *rig, const struct image *image, int round, size_
         visible = mutate(rig, image);
         rig_start(rig, "sqlite", "127.0.0.1");
         missing = check_bodies(rig);
-        told = rig_logged(rig, "is damaged") || rig_logged(rig, "set aside") || rig_logged(rig, "not whole") ||
-               rig_logged(rig, "stopped after");
+        told = rig_logged(rig, "is damaged") || rig_logged(rig, "set aside") ||
+               rig_logged(rig, "not whole") || rig_logged(rig, "stopped after");
         if ((missing || rig->observers_restored != 4) && !told && visible)
-                fail_msg("round %d: %zu resources missing, %zu observers, and not a word:\n%s", round, missing,
-                         rig->observers_restored, rig->log);
+                fail_msg("round %d: %zu resources missing, %zu observers, and not a word:\n%s", round,
+                         missing, rig->observers_restored, rig->log);
         *ret_hurt += told;
         /* It works, whatever it found. */
         assert_int_equal(put(rig, "r0", SPAN_LITERAL("new")), 0);

@@ -191,12 +191,15 @@ static void keeps_what_was_asked(void **state)
 
         rig_start(rig, "sqlite", "127.0.0.1");
         assert_in_range(rig_send(rig, client, COAP_REQUEST_CODE_GET, "", get, sizeof get), 0, 0xffffff);
-        assert_in_range(rig_send(rig, other, COAP_REQUEST_CODE_FETCH, "12345678", fetch, sizeof fetch), 0, 0xffffff);
-        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM observers WHERE query = 'x=1' AND token = '' AND"
-                                         " method = 'GET' AND peer_address = '127.0.0.1'"),
+        assert_in_range(rig_send(rig, other, COAP_REQUEST_CODE_FETCH, "12345678", fetch, sizeof fetch), 0,
+                        0xffffff);
+        assert_int_equal(rig_sql(rig, 1,
+                                 "SELECT count(*) FROM observers WHERE query = 'x=1' AND token = '' AND"
+                                 " method = 'GET' AND peer_address = '127.0.0.1'"),
                          1);
-        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM observers WHERE method = 'FETCH' AND"
-                                         " token = '3132333435363738' AND substr(request, -4) = x'626f6479'"),
+        assert_int_equal(rig_sql(rig, 1,
+                                 "SELECT count(*) FROM observers WHERE method = 'FETCH' AND"
+                                 " token = '3132333435363738' AND substr(request, -4) = x'626f6479'"),
                          1);
         rig_stop(rig);
         rig_start(rig, "sqlite", "127.0.0.1");
@@ -381,7 +384,8 @@ static void numbers_rise_at_any_frequency(void **state)
                 for (size_t n = 0; n < 37; n++) {
                         expect_newer(rig, watch, "a", "tok");
                         /* At every moment what is stored is ahead of what was sent. */
-                        if (rig_newer((int)rig_sql(rig, 2, "SELECT reserved FROM observe_counters"), watch->number))
+                        if (rig_newer((int)rig_sql(rig, 2, "SELECT reserved FROM observe_counters"),
+                                      watch->number))
                                 fail_msg("%d was sent and is not reserved", watch->number);
                 }
                 rig_stop(rig);
