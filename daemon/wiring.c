@@ -118,6 +118,20 @@ static int restore_resource(void *user, const struct stored_resource *stored)
         return registry_restore(server->registry, stored);
 }
 
+static coap_resource_t *find_resource(void *user, struct span path)
+{
+        struct server *server = user;
+
+        return registry_observable(server->registry, path);
+}
+
+static struct span whole_request(void *user, const coap_session_t *session, struct span headless)
+{
+        struct server *server = user;
+
+        return registry_whole_request(server->registry, session, headless);
+}
+
 /* A resource of this path may have been here before: its Observe numbers go on. */
 static void resource_added(void *user, coap_resource_t *handle)
 {
@@ -210,6 +224,8 @@ int wire_store(struct server *server)
                 .metrics = &server->metrics,
                 .user = server,
                 .restore_resource = restore_resource,
+                .find_resource = find_resource,
+                .whole_request = whole_request,
                 .undone = undone,
                 .restore_oscore = restore_oscore,
                 .observer_restored = observer_restored,

@@ -35,6 +35,15 @@ struct persist_host {
         bool (*restore_oscore)(void *user, const coap_address_t *remote, struct span token,
                                struct span recipient_id, struct span id_context);
         /*
+         * The resource at `path`, made now if it is one that is only there while it is observed; NULL: none.
+         */
+        coap_resource_t *(*find_resource)(void *user, struct span path);
+        /*
+         * libcoap tells of an observer whose request was put off, and leaves out the request's header: gives it
+         * whole. Empty where it is none of these.
+         */
+        struct span (*whole_request)(void *user, const coap_session_t *session, struct span headless);
+        /*
          * An observer was restored: the server will send it the present state soon. Access rules are not
          * asked here: they are for each notification, and one that they refuse ends the observation.
          */

@@ -98,11 +98,13 @@ static int on_observe_added(coap_session_t *session, coap_subscription_t *subscr
                             coap_bin_const_t *oscore, void *user)
 {
         struct sqlite_engine *engine = user;
+        const struct persist_host *host = engine->host;
+        struct span message = span_of(request->s, request->length);
+        struct span whole = host->whole_request ? host->whole_request(host->user, session, message) :
+                                                  (struct span){ 0 };
 
-        (void)session;
         if (proto == COAP_PROTO_UDP)
-                store_observers_added(&engine->observers, subscription, listen, addresses,
-                                      span_of(request->s, request->length),
+                store_observers_added(&engine->observers, subscription, listen, addresses, whole.n ? whole : message,
                                       oscore ? span_of(oscore->s, oscore->length) : (struct span){ 0 });
         count_observers(engine);
         return 1;

@@ -37,7 +37,10 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
         if (!kind || !buf_ok(&path))
                 return kind ? -ENOMEM : -EINVAL;
         resource = registry_find(registry, buf_span(&path));
-        if (resource && (resource_is_dynamic(resource) || resource->gone)) {
+        if (resource && resource->parent) {
+                registry_remove(registry, resource);
+                resource = NULL;
+        } else if (resource && (resource_is_dynamic(resource) || resource->gone)) {
                 /* The config comes first. The stored row stays, for a config without this path. */
                 log_notice("resource %s: configured now, the one that a client created rests", conf->path);
                 registry_remove(registry, resource);
@@ -79,6 +82,7 @@ static void swap_in(struct planned *planned)
                                                   : resource_changed_format(resource);
         if (watched && resource->kind->observed)
                 resource->kind->observed(resource->self);
+        below_move(resource);
 }
 
 static bool is_planned(const struct planned *plan, size_t n, const struct resource *resource)
@@ -96,7 +100,7 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 
         for (struct resource *resource = registry->first; resource; resource = next) {
                 next = resource->next;
-                if (!resource_is_dynamic(resource) && !is_planned(plan, n, resource))
+                if (!resource_is_dynamic(resource) && !is_planned(plan, n, resource_configured(resource)))
                         registry_remove(registry, resource);
         }
         for (size_t i = 0; i < n; i++) {

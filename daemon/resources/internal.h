@@ -20,6 +20,7 @@ struct resource {
         struct registry *registry;
         struct resource *prev, *next;
         coap_resource_t *handle; /* userdata points back here */
+        struct resource *parent; /* below.c: the KIND_SUBTREE that serves it; it has no `self` then */
         char *path;              /* libcoap's spelling */
         const struct kind *kind;
         void *self;
@@ -42,6 +43,8 @@ struct registry {
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         sd_event_source *refresh;
         struct resource *refresh_next; /* whose observers from before the restart are told next */
+        struct below_request *below_requests;
+        size_t n_below; /* resources that have a parent */
         bool replaying;
         struct registry_counts counts;
 };
@@ -58,10 +61,39 @@ struct resource *registry_find(const struct registry *registry, struct span path
 /* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
 int registry_add(struct registry *registry, const struct kind *kind, const char *path,
                  const struct conf_resource *conf, struct resource **ret_resource);
+/* A resource that `parent` serves; see below.c. */
+int registry_add_below(struct registry *registry, struct resource *parent, const char *path);
 void registry_bury_soon(struct registry *registry);
 void registry_remove_soon(struct registry *registry, struct resource *resource);
 void registry_remove(struct registry *registry, struct resource *resource);
 bool resource_is_dynamic(const struct resource *resource);
+
+/* The one that stands in the config, where it is not dynamic. */
+static inline const struct resource *resource_configured(const struct resource *resource)
+{
+        return resource->parent ? resource->parent : resource;
+}
+
+
+/*
+ * below.c: paths below a KIND_SUBTREE, as resources of their own. libcoap looks for a resource and registers the
+ * observer before it calls us, so a path gets its resource when it is to be observed.
+ */
+int below_add(struct registry *registry, struct resource *parent, struct span path);
+struct span below_rest_of(const struct resource *parent, struct span path);
+struct span below_rest(const struct resource *resource);
+/* Another state serves the subtree: what it can not observe goes. */
+void below_move(struct resource *parent);
+/*
+ * Has libcoap hand a request in again, to a resource that is there now. Returns whether it will; below_came_again()
+ * is to be told when it did.
+ */
+bool below_put_off(struct registry *registry, coap_session_t *session, const coap_pdu_t *request);
+void below_came_again(struct registry *registry, const coap_session_t *session, const coap_pdu_t *request);
+/* For a session that ends; NULL: for all. */
+void below_forget(struct registry *registry, const coap_session_t *session);
+/* The nearest KIND_SUBTREE above a path. */
+struct resource *below_find_parent(const struct registry *registry, struct span path);
 
 /* serve.c: libcoap's handlers, for every method of every resource. */
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,

@@ -130,6 +130,14 @@ struct kind {
         size_t (*formats)(void *self, int formats[], size_t max);
         /* The size for `sz`; 0: not told. */
         uint64_t (*size)(void *self);
+        /* The largest request body, in bytes; NULL: that of dynamic resources. */
+        size_t (*max_body)(void *self);
+        /*
+         * KIND_SUBTREE: somebody wants to observe a path below. 0: from now on its changes are told by
+         * resource_below_changed() and resource_below_gone(); else it is answered, but not observed. It may come
+         * again for the same path. NULL: paths below can not be observed.
+         */
+        int (*observe_below)(void *self, struct span rest);
 };
 
 /* --- what a kind may ask of the registry --- */
@@ -146,7 +154,17 @@ bool resource_changed(struct resource *resource);
  */
 bool resource_changed_format(struct resource *resource);
 
-/* The path as configured, for the log. */
+/*
+ * KIND_SUBTREE: the content of an observed path below changed, or it is gone, which ends its observations. Not from
+ * within a handler. Returns whether it is observed still.
+ */
+bool resource_below_changed(struct resource *resource, struct span rest);
+void resource_below_gone(struct resource *resource, struct span rest);
+
+/* The loop, for kinds with event sources of their own. */
+struct sd_event *resource_event(struct resource *resource);
+
+/* The path in libcoap's spelling, for the log and for links. */
 const char *resource_path(const struct resource *resource);
 
 /* Finds a query `name=value` or `name`; the value is empty for the latter. */

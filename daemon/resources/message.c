@@ -154,3 +154,50 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                 message->request.body = span_of(data, length);
         return 0;
 }
+
+static void encode_header(const coap_pdu_t *pdu, struct buf *out)
+{
+        enum { VERSION = 1, ONE_BYTE = 13, TWO_BYTES = 14, TWO_BYTES_FROM = 269 };
+        coap_bin_const_t token = coap_pdu_get_token(pdu);
+        unsigned mid = (unsigned)coap_pdu_get_mid(pdu);
+        size_t nibble = token.length < ONE_BYTE ? token.length : token.length < TWO_BYTES_FROM ? ONE_BYTE : TWO_BYTES;
+
+        buf_append_byte(out, (uint8_t)(VERSION << 6 | (unsigned)coap_pdu_get_type(pdu) << 4 | nibble));
+        buf_append_byte(out, (uint8_t)coap_pdu_get_code(pdu));
+        buf_append_byte(out, (uint8_t)(mid >> 8));
+        buf_append_byte(out, (uint8_t)mid);
+        if (nibble == ONE_BYTE)
+                buf_append_byte(out, (uint8_t)(token.length - ONE_BYTE));
+        if (nibble == TWO_BYTES) {
+                buf_append_byte(out, (uint8_t)((token.length - TWO_BYTES_FROM) >> 8));
+                buf_append_byte(out, (uint8_t)(token.length - TWO_BYTES_FROM));
+        }
+        buf_append(out, token.s, token.length);
+}
+
+void message_encode(const coap_pdu_t *pdu, struct buf *out)
+{
+        enum { OPTION_HEADER = 5, PAYLOAD_MARKER = 0xff };
+        coap_opt_iterator_t iterator;
+        coap_option_num_t last = 0;
+        coap_opt_t *option;
+        const uint8_t *data;
+        size_t n;
+
+        encode_header(pdu, out);
+        coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
+        while ((option = coap_option_next(&iterator))) {
+                size_t length = coap_opt_length(option);
+                uint8_t *room = buf_reserve(out, OPTION_HEADER + length);
+
+                if (!room)
+                        return;
+                out->n += coap_opt_encode(room, OPTION_HEADER + length, (uint16_t)(iterator.number - last),
+                                          coap_opt_value(option), length);
+                last = iterator.number;
+        }
+        if (coap_get_data(pdu, &n, &data) && n > 0) {
+                buf_append_byte(out, PAYLOAD_MARKER);
+                buf_append(out, data, n);
+        }
+}

@@ -8,6 +8,7 @@
 
 #include <coap3/coap.h>
 
+#include "base/buf.h"
 #include "resources/kind.h"
 
 enum { MAX_ETAGS = 8 };
@@ -38,6 +39,9 @@ struct message {
  */
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
                       struct message *message, struct response *response);
+
+/* The message as it stands in a datagram (RFC 7252, 3; long tokens by RFC 8974). */
+void message_encode(const coap_pdu_t *pdu, struct buf *out);
 
 /* Whether the list holds the tag. */
 bool etag_list_has(const struct etag_list *list, const struct etag *etag);

@@ -100,12 +100,24 @@ int resource_notification_mode(const struct conf_resource *conf)
         return conf && conf->confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON : COAP_RESOURCE_FLAGS_NOTIFY_NON;
 }
 
+static void count(const struct resource *resource, int one)
+{
+        struct registry *registry = resource->registry;
+        size_t *counter = &registry->counts.configured;
+
+        if (resource->parent)
+                counter = &registry->n_below;
+        else if (resource_is_dynamic(resource))
+                counter = &registry->counts.dynamic;
+        *counter += (size_t)one;
+}
+
 /* Hands the resource to libcoap, which can from now on find and observe it. */
 int resource_publish(struct resource *resource)
 {
         struct registry *registry = resource->registry;
         coap_resource_t *handle = coap_resource_init(coap_make_str_const(resource->path),
-                                                     resource_notification_mode(resource->conf));
+                                                     resource_notification_mode(resource_configured(resource)->conf));
 
         if (!handle)
                 return -ENOMEM;
@@ -121,22 +133,20 @@ int resource_publish(struct resource *resource)
         resource->prev = registry->last;
         *(registry->last ? &registry->last->next : &registry->first) = resource;
         registry->last = resource;
-        if (resource_is_dynamic(resource))
-                registry->counts.dynamic++;
-        else
-                registry->counts.configured++;
+        count(resource, 1);
         discovery_changed(registry->discovery);
         return 0;
 }
 
-int registry_add(struct registry *registry, const struct kind *kind, const char *path,
-                 const struct conf_resource *conf, struct resource **ret_resource)
+static int add(struct registry *registry, const struct kind *kind, const char *path, struct resource *parent,
+               const struct conf_resource *conf, struct resource **ret_resource)
 {
         struct resource *resource = resource_new(registry, kind, path, conf);
         int r;
 
         if (!resource)
                 return -ENOMEM;
+        resource->parent = parent;
         r = resource_publish(resource);
         if (r < 0) {
                 resource_free(resource);
@@ -144,6 +154,19 @@ int registry_add(struct registry *registry, const struct kind *kind, const char 
         }
         *ret_resource = resource;
         return 0;
+}
+
+int registry_add(struct registry *registry, const struct kind *kind, const char *path,
+                 const struct conf_resource *conf, struct resource **ret_resource)
+{
+        return add(registry, kind, path, NULL, conf, ret_resource);
+}
+
+int registry_add_below(struct registry *registry, struct resource *parent, const char *path)
+{
+        struct resource *unused;
+
+        return add(registry, parent->kind, path, parent, NULL, &unused);
 }
 
 static void resource_unlink(struct resource *resource)
@@ -154,10 +177,7 @@ static void resource_unlink(struct resource *resource)
                 registry->refresh_next = resource->next;
         *(resource->prev ? &resource->prev->next : &registry->first) = resource->next;
         *(resource->next ? &resource->next->prev : &registry->last) = resource->prev;
-        if (resource_is_dynamic(resource))
-                registry->counts.dynamic--;
-        else
-                registry->counts.configured--;
+        count(resource, -1);
         discovery_changed(registry->discovery);
 }
 
@@ -258,6 +278,11 @@ bool resource_changed_format(struct resource *resource)
         return resource->evicting;
 }
 
+struct sd_event *resource_event(struct resource *resource)
+{
+        return resource->registry->host.event;
+}
+
 /* --- over a restart --- */
 
 void registry_set_replaying(struct registry *registry, bool on)
@@ -277,7 +302,7 @@ static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
                 registry->refresh_next = resource->next;
                 if (!resource_changed(resource))
                         continue;
-                if (resource->kind->observed)
+                if (resource->kind->observed && !resource->parent)
                         resource->kind->observed(resource->self);
                 sd_event_source_set_time(source, usec + PACE_US);
                 return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -304,6 +329,7 @@ void registry_session_gone(struct registry *registry, const coap_session_t *sess
 {
         blockwise_forget(registry->blockwise, session);
         discovery_forget(registry->discovery, session);
+        below_forget(registry, session);
 }
 
 void registry_forget_answers(struct registry *registry)
@@ -391,6 +417,7 @@ void registry_free(struct registry *registry)
         blockwise_free(registry->blockwise);
         duplicates_free(registry->duplicates);
         ratelimit_free(registry->ratelimit);
+        below_forget(registry, NULL);
         discovery_free(registry->discovery);
         free(registry);
 }

@@ -86,6 +86,19 @@ void registry_set_replaying(struct registry *registry, bool on);
  */
 int registry_refresh_restored(struct registry *registry);
 
+/*
+ * The resource at `path` as libcoap knows it, made now if it is one that is only there while it is observed, such
+ * as a file's; NULL: nothing is there to be observed.
+ */
+coap_resource_t *registry_observable(struct registry *registry, struct span path);
+
+/*
+ * A request that was put off until there is something to observe comes to libcoap's observer callback without its
+ * header. Returns all of it; empty: it is none of these, and whole already.
+ */
+struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
+                                   struct span headless);
+
 /* A session ends. */
 void registry_session_gone(struct registry *registry, const coap_session_t *session);
 

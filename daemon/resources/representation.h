@@ -26,7 +26,8 @@ struct representation {
         uint64_t size;
         /* The whole body; NULL where it is read piece by piece. */
         const uint8_t *data;
-        /* Reads `n` bytes at `offset` for a body without `data`. Returns what was read, or -errno. */
+        /* Reads `n` bytes at `offset` for a body without `data`. Returns what was read, or -errno;
+         * -EAGAIN: it changed meanwhile, a new request will find what it is now. */
         ssize_t (*read)(const struct representation *rep, uint64_t offset, uint8_t *to, size_t n);
         void (*destroy)(struct representation *rep);
         void *source; /* the reader's own */

@@ -49,18 +49,20 @@ static void add_diagnostic(const struct message *message, const struct response 
 
 static int add_slice(coap_pdu_t *pdu, const struct representation *rep, uint64_t offset, size_t n)
 {
-        uint8_t *room;
+        /* Read before room is made in the PDU: a read that fails leaves nothing there. */
+        uint8_t piece[MAX_BERT];
         ssize_t got;
 
         if (n == 0)
                 return 0;
         if (rep->data)
                 return coap_add_data(pdu, n, rep->data + offset) ? 0 : -ENOMEM;
-        room = coap_add_data_after(pdu, n);
-        if (!room)
-                return -ENOMEM;
-        got = rep->read(rep, offset, room, n);
-        return got == (ssize_t)n ? 0 : got < 0 ? (int)got : -EIO;
+        if (n > sizeof piece)
+                return -EMSGSIZE;
+        got = rep->read(rep, offset, piece, n);
+        if (got != (ssize_t)n)
+                return got < 0 ? (int)got : -EIO;
+        return coap_add_data(pdu, n, piece) ? 0 : -ENOMEM;
 }
 
 /* Bytes that fit behind the options, with room for the Block2 and Size2 options and the payload marker. */
@@ -138,6 +140,8 @@ static uint8_t add_content(const struct message *message, const struct response 
         r = add_body(message, rep, pdu);
         if (r == 0)
                 return response->code;
+        if (r == -EAGAIN) /* it changed under our hands */
+                return CODE_UNAVAILABLE;
         if (r != -ERANGE)
                 log_warning("response body of %llu bytes: %s", (unsigned long long)rep->size, strerror(-r));
         return r == -ERANGE ? CODE_BAD_REQUEST : CODE_INTERNAL_ERROR;

@@ -32,9 +32,11 @@ static bool authorized(struct registry *registry, const struct message *m, unsig
 }
 
 /* Puts the body together. Returns whether it is complete; else the response says what goes on. */
-static bool body_complete(struct registry *registry, struct message *m, struct response *response)
+static bool body_complete(struct registry *registry, const struct resource *resource, struct message *m,
+                          struct response *response)
 {
-        size_t max = dynamic_max_body(registry);
+        size_t max = resource && resource->kind->max_body ? resource->kind->max_body(resource->self) :
+                                                            dynamic_max_body(registry);
         uint8_t code;
 
         if (!m->has_block1) {
@@ -125,7 +127,7 @@ static void note_observation(struct resource *resource, const struct message *m,
                 response_error(response, CODE_UNAVAILABLE, "the limit of observations is reached");
                 return;
         }
-        if (resource->observed)
+        if (resource->observed || m->request.rest.n)
                 return;
         resource->observed = true;
         if (resource->kind->observed)
@@ -161,32 +163,30 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
                                "a resource of kind \"%s\" has no such method", resource->kind->name);
                 return;
         }
-        if (!body_complete(registry, m, response) || !preconditions_hold(resource, m, response))
+        if (!body_complete(registry, resource, m, response) || !preconditions_hold(resource, m, response))
                 return;
         resource->kind->handle[method](resource->self, &m->request, response);
         settle_content(resource, m, response);
         note_observation(resource, m, response);
 }
 
-/* The kind that serves everything below a path of its own, nearest first. */
-static struct resource *find_subtree(struct registry *registry, struct span path, struct span *ret_rest)
+/*
+ * A path below a KIND_SUBTREE that is to be observed gets a resource of its own, and libcoap is told to hand the
+ * request in again. Returns whether it will.
+ */
+static bool comes_again(struct registry *registry, struct resource *parent, const struct message *m,
+                        const coap_pdu_t *request)
 {
-        struct span head = path;
+        const struct registry_host *host = &registry->host;
 
-        while (head.n > 0) {
-                struct resource *resource;
-
-                while (head.n > 0 && head.p[head.n - 1] != '/')
-                        head.n--;
-                if (head.n > 0)
-                        head.n--;
-                resource = registry_find(registry, head);
-                if (resource && resource->kind->flags & KIND_SUBTREE && !resource->gone) {
-                        *ret_rest = span_skip(path, head.n ? head.n + 1 : 0);
-                        return resource;
-                }
-        }
-        return NULL;
+        if (!m->request.observe || m->request.method != METHOD_GET || !parent->kind->observe_below ||
+            (m->has_block2 && m->block2.num > 0))
+                return false;
+        if (host->authorize(host->user, m->session, m->request.path, operations_of(m)) != 0)
+                return false;
+        if (below_add(registry, parent, m->request.path) < 0)
+                return false;
+        return below_put_off(registry, m->session, request);
 }
 
 static void serve_nothing(struct registry *registry, struct message *m, struct response *response)
@@ -211,7 +211,7 @@ static void serve_nothing(struct registry *registry, struct message *m, struct r
                 response_error(response, CODE_PRECONDITION_FAILED, "it does not exist");
                 return;
         }
-        if (body_complete(registry, m, response))
+        if (body_complete(registry, NULL, m, response))
                 dynamic_create(registry, &m->request, response);
 }
 
@@ -311,8 +311,13 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
         registry = resource->registry;
         if (begin(registry, session, request, response_pdu))
                 return;
-        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0)
-                serve_resource(resource, &message, &response);
+        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0) {
+                if (resource->parent) {
+                        message.request.rest = below_rest(resource);
+                        below_came_again(registry, session, request);
+                }
+                serve_resource(resource->parent ? resource->parent : resource, &message, &response);
+        }
         finish(registry, &message, &response, response_pdu);
         end(registry, session, request, response_pdu);
 }
@@ -325,11 +330,15 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
         struct message message;
 
         if (message_parse(session, request, path, &message, &response) == 0) {
-                resource = find_subtree(registry, path, &message.request.rest);
-                if (resource)
+                resource = below_find_parent(registry, path);
+                if (resource && comes_again(registry, resource, &message, request))
+                        return; /* with an empty acknowledgement */
+                if (resource) {
+                        message.request.rest = below_rest_of(resource, path);
                         serve_resource(resource, &message, &response);
-                else
+                } else {
                         serve_nothing(registry, &message, &response);
+                }
         }
         finish(registry, &message, &response, response_pdu);
 }

@@ -45,3 +45,19 @@ def test_dynamic(example):
         assert client.get("devices/lamp").payload == b'{"on":true,"level":3}'
         assert client.post(["readings", ""], b"21.5").location.startswith("readings/")
         assert client.put("elsewhere", b"x").text == "4.04"
+
+
+def test_files(example):
+    def prepare(folder):
+        (folder / "srv/fw").mkdir(parents=True)
+        (folder / "srv/upload").mkdir()
+        (folder / "srv/fw/image.bin").write_bytes(b"\0" * 3000)
+
+    daemon = example("files.conf", [("/srv/coap", "srv")], prepare)
+    with daemon.client() as client:
+        assert client.get_blocks("fw/image.bin", 1024).payload == b"\0" * 3000
+        assert client.observe("fw").first.observe is not None
+        assert client.put("upload/device-1/report.json", b"{}", content_format=coap.JSON).text == "2.01"
+        assert (daemon.folder / "srv/upload/device-1/report.json").read_bytes() == b"{}"
+        assert client.get("upload/device-1/report.json").content_format == coap.JSON
+        assert client.put("fw/image.bin", b"x").text in ("4.01", "4.03")

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From a request's path to a descriptor below the root; see files.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include "resources/files.h"
+
+static int hex(uint8_t c)
+{
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The next byte of a segment that is percent-encoded; -1: not well-formed. */
+static int decode_byte(struct span *segment)
+{
+        int c = segment->p[0];
+        size_t n = 1;
+
+        if (c == '%') {
+                if (segment->n < 3 || hex(segment->p[1]) < 0 || hex(segment->p[2]) < 0)
+                        return -1;
+                c = hex(segment->p[1]) << 4 | hex(segment->p[2]);
+                n = 3;
+        }
+        *segment = span_skip(*segment, n);
+        return c;
+}
+
+/*
+ * Appends one segment. A name that begins with a dot is hidden, and with it "." and ".."; a slash or a NUL that
+ * came percent-encoded can be in no file's name.
+ */
+static int append_segment(struct span segment, char path[PATH_MAX], size_t *n)
+{
+        size_t start = *n;
+
+        while (segment.n > 0) {
+                int c = decode_byte(&segment);
+
+                if (c <= 0 || c == '/' || *n >= PATH_MAX - 2)
+                        return -ENOENT;
+                path[(*n)++] = (char)c;
+        }
+        return *n == start || *n - start > NAME_MAX || path[start] == '.' ? -ENOENT : 0;
+}
+
+int files_path(struct span rest, char path[PATH_MAX])
+{
+        size_t n = 0;
+
+        while (rest.n > 0) {
+                const uint8_t *slash = memchr(rest.p, '/', rest.n);
+                struct span segment = { rest.p, slash ? (size_t)(slash - rest.p) : rest.n };
+
+                if (n > 0)
+                        path[n++] = '/';
+                if (append_segment(segment, path, &n) < 0 || (slash && segment.n + 1 == rest.n))
+                        return -ENOENT;
+                rest = span_skip(rest, segment.n + 1);
+        }
+        if (n == 0)
+                path[n++] = '.';
+        path[n] = '\0';
+        return 0;
+}
+
+int files_open(const struct files *files, const char *path, int flags, mode_t mode)
+{
+        struct open_how how = {
+                .flags = (uint64_t)(flags | O_CLOEXEC),
+                .mode = mode,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+        };
+        long fd;
+
+        if (!files->follow_symlinks)
+                how.resolve |= RESOLVE_NO_SYMLINKS;
+        do
+                fd = syscall(SYS_openat2, files->root, path, &how, sizeof how);
+        while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: something was renamed meanwhile */
+        return fd < 0 ? -errno : (int)fd;
+}
+
+/* Makes what is missing of the folders, from the top. */
+static int make_folders(const struct files *files, const char *folder)
+{
+        enum { MODE = 0777 };
+        char part[PATH_MAX];
+
+        for (const char *end = folder; end; end = strchr(end + 1, '/')) {
+                const char *name = NULL;
+                const char *stop = strchr(end + 1, '/');
+                CLEANUP(closep) int above = -1;
+
+                snprintf(part, sizeof part, "%.*s", stop ? (int)(stop - folder) : (int)strlen(folder), folder);
+                above = files_open_parent(files, part, false, &name);
+                if (above < 0)
+                        return above;
+                if (mkdirat(above, name, MODE) < 0 && errno != EEXIST)
+                        return -errno;
+        }
+        return 0;
+}
+
+int files_open_parent(const struct files *files, const char *path, bool make, const char **ret_name)
+{
+        const char *slash = strrchr(path, '/');
+        char folder[PATH_MAX] = ".";
+        int fd, r;
+
+        if (slash)
+                snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+        fd = files_open(files, folder, O_RDONLY | O_DIRECTORY, 0);
+        if (fd == -ENOENT && make) {
+                r = make_folders(files, folder);
+                fd = r < 0 ? r : files_open(files, folder, O_RDONLY | O_DIRECTORY, 0);
+        }
+        if (fd >= 0)
+                *ret_name = slash ? slash + 1 : path;
+        return fd;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Observation of files, through inotify. A watch is on each folder from the root down to what is observed, since
+ * a file that is replaced is another file. What happened is settled a moment later, by comparing ETags: an editor
+ * that deletes and writes anew has changed the file, and a program that appends has done so once in a while.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "resources/files.h"
+
+enum {
+        SOON_US = 10 * 1000,    /* whole: a rename, or closed after writing */
+        LATER_US = 300 * 1000, /* maybe in the middle of something */
+        MASK_WHOLE = IN_CLOSE_WRITE | IN_MOVED_TO,
+        MASK_MIDDLE = IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM,
+        MASK_FOLDER = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW,
+};
+
+struct files_watched {
+        struct files_watched *next;
+        struct buf rest; /* as in requests */
+        struct etag seen;
+        bool dirty;
+        char path[];
+};
+
+struct files_folder {
+        struct files_folder *next;
+        struct files *files;
+        sd_event_source *source;
+        char path[];
+};
+
+/* Whether `path` is `above` or below it. */
+static bool lies_below(const char *path, const char *above)
+{
+        size_t n = strlen(above);
+
+        return strcmp(above, ".") == 0 || (strncmp(path, above, n) == 0 && (path[n] == '\0' || path[n] == '/'));
+}
+
+static void wake_within(struct files *files, uint64_t delay_us)
+{
+        struct timespec now;
+        uint64_t at;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        at = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 + delay_us;
+        if (files->wake_us && files->wake_us <= at && at - files->wake_us <= LATER_US)
+                return;
+        if (resource_wake_at(files->resource, at) == 0)
+                files->wake_us = at;
+}
+
+static void mark(struct files *files, const struct files_folder *folder, const struct inotify_event *event)
+{
+        char path[PATH_MAX];
+        bool touched = false;
+        size_t n = 0;
+
+        if (strcmp(folder->path, ".") != 0)
+                n = (size_t)snprintf(path, sizeof path, "%s/", folder->path);
+        snprintf(path + n, sizeof path - n, "%s", event->len ? event->name : "");
+        for (struct files_watched *w = files->watched; w; w = w->next) {
+                bool whole_folder = event->mask & MASK_FOLDER || event->len == 0;
+                const char *above = whole_folder ? folder->path : path;
+
+                if (!lies_below(w->path, above) && strcmp(w->path, folder->path) != 0)
+                        continue;
+                w->dirty = touched = true;
+        }
+        if (!touched)
+                return;
+        if (event->mask & (IN_ISDIR | MASK_FOLDER))
+                files->rebuild = true;
+        wake_within(files, event->mask & MASK_WHOLE ? SOON_US : LATER_US);
+}
+
+static int on_event(sd_event_source *source, const struct inotify_event *event, void *user)
+{
+        struct files_folder *folder = user;
+
+        (void)source;
+        mark(folder->files, folder, event);
+        return 0;
+}
+
+/* --- folders --- */
+
+static void folder_free(struct files_folder *folder)
+{
+        sd_event_source_disable_unref(folder->source);
+        free(folder);
+}
+
+static void drop_folders(struct files *files)
+{
+        struct files_folder *next;
+
+        for (struct files_folder *folder = files->folders; folder; folder = next) {
+                next = folder->next;
+                folder_free(folder);
+        }
+        files->folders = NULL;
+}
+
+static int watch_folder(struct files *files, const char *path)
+{
+        CLEANUP(closep) int fd = -1;
+        struct files_folder *folder;
+        int r;
+
+        for (folder = files->folders; folder; folder = folder->next)
+                if (strcmp(folder->path, path) == 0)
+                        return 0;
+        fd = files_open(files, path, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        folder = calloc(1, sizeof *folder + strlen(path) + 1);
+        if (!folder)
+                return -ENOMEM;
+        folder->files = files;
+        strcpy(folder->path, path);
+        r = sd_event_add_inotify_fd(resource_event(files->resource), &folder->source, fd,
+                                    MASK_WHOLE | MASK_MIDDLE | IN_DELETE_SELF | IN_MOVE_SELF | IN_EXCL_UNLINK, on_event,
+                                    folder);
+        if (r < 0) {
+                free(folder);
+                return r;
+        }
+        folder->next = files->folders;
+        files->folders = folder;
+        return 0;
+}
+
+/* From the root down to `path`, and `path` itself where it is a folder. */
+static int watch_folders(struct files *files, const char *path)
+{
+        char part[PATH_MAX];
+        int r = watch_folder(files, ".");
+
+        for (const char *slash = strchr(path, '/'); slash && r == 0; slash = strchr(slash + 1, '/')) {
+                snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+                r = watch_folder(files, part);
+        }
+        if (r < 0)
+                return r;
+        r = watch_folder(files, path);
+        return r == -ENOTDIR ? 0 : r;
+}
+
+/* --- what is observed --- */
+
+static int etag_now(struct files *files, const struct files_watched *w, struct etag *ret_etag)
+{
+        CLEANUP(representation_unrefp) struct representation *rep = NULL;
+        int r = files_get(files, w->path, buf_span(&w->rest), &rep);
+
+        if (r == 0)
+                *ret_etag = rep->etag;
+        return r;
+}
+
+static void watched_free(struct files_watched *w)
+{
+        buf_deinit(&w->rest);
+        free(w);
+}
+
+int files_watch(struct files *files, struct span rest)
+{
+        struct files_watched *w;
+        char path[PATH_MAX];
+        int r = files_path(rest, path);
+
+        if (r < 0)
+                return r;
+        for (w = files->watched; w; w = w->next)
+                if (span_equal(buf_span(&w->rest), rest))
+                        return 0;
+        w = calloc(1, sizeof *w + strlen(path) + 1);
+        if (!w)
+                return -ENOMEM;
+        strcpy(w->path, path);
+        buf_append_span(&w->rest, rest);
+        /* First the watch, then the look: so nothing is missed between them. */
+        r = buf_ok(&w->rest) ? watch_folders(files, path) : -ENOMEM;
+        if (r == 0)
+                r = etag_now(files, w, &w->seen);
+        if (r < 0) {
+                if (r == -ENOSPC || r == -EMFILE)
+                        log_warning("resource %s: can not watch more files, they are not observable (see "
+                                    "/proc/sys/fs/inotify)",
+                                    resource_path(files->resource));
+                watched_free(w);
+                return r;
+        }
+        w->next = files->watched;
+        files->watched = w;
+        return 0;
+}
+
+/* Tells of a change. Returns whether somebody observes it still. */
+static bool settle(struct files *files, struct files_watched *w)
+{
+        struct span rest = buf_span(&w->rest);
+        struct etag now;
+        bool observed = false;
+
+        if (etag_now(files, w, &now) < 0) {
+                if (rest.n == 0)
+                        resource_changed(files->resource); /* which answers an error, and that ends it */
+                else
+                        resource_below_gone(files->resource, rest);
+                return false;
+        }
+        if (etag_equal(&now, &w->seen))
+                return true;
+        w->seen = now;
+        if (rest.n == 0)
+                observed = resource_changed(files->resource);
+        return resource_below_changed(files->resource, rest) || observed;
+}
+
+/* Watches anew, and looks at everything after that: what happened in between told nobody. */
+static void rebuild(struct files *files)
+{
+        drop_folders(files);
+        for (struct files_watched *w = files->watched; w; w = w->next) {
+                w->dirty = true;
+                watch_folders(files, w->path); /* where it fails there is nothing, as settle() will find */
+        }
+}
+
+static bool is_needed(const struct files *files, const struct files_folder *folder)
+{
+        for (const struct files_watched *w = files->watched; w; w = w->next)
+                if (lies_below(w->path, folder->path))
+                        return true;
+        return false;
+}
+
+static void drop_unneeded_folders(struct files *files)
+{
+        struct files_folder **link = &files->folders;
+
+        for (struct files_folder *folder = *link; folder; folder = *link) {
+                if (is_needed(files, folder)) {
+                        link = &folder->next;
+                        continue;
+                }
+                *link = folder->next;
+                folder_free(folder);
+        }
+}
+
+void files_watch_wake(struct files *files)
+{
+        struct files_watched **link = &files->watched;
+        bool dropped = false;
+
+        files->wake_us = 0;
+        files_list_forget(files);
+        if (files->rebuild)
+                rebuild(files);
+        files->rebuild = false;
+        for (struct files_watched *w = *link; w; w = *link) {
+                bool stays = !w->dirty;
+
+                w->dirty = false;
+                if (stays || settle(files, w)) {
+                        link = &w->next;
+                        continue;
+                }
+                *link = w->next;
+                watched_free(w);
+                dropped = true;
+        }
+        if (dropped)
+                drop_unneeded_folders(files);
+}
+
+void files_watch_free(struct files *files)
+{
+        struct files_watched *next;
+
+        drop_folders(files);
+        for (struct files_watched *w = files->watched; w; w = next) {
+                next = w->next;
+                watched_free(w);
+        }
+        files->watched = NULL;
+}
