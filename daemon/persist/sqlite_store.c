@@ -217,6 +217,12 @@ static int open_real(struct store *store)
         default:
                 r = verdict;
         }
+        if (r == 0)
+                r = open_database(store, store->path, &store->db);
+        if (r != -EUCLEAN || verdict == STORE_BAD || verdict == STORE_DAMAGED)
+                return r;
+        /* A reader found nothing wrong with it; the first use as a writer does. */
+        r = replace_bad(store, STORE_DAMAGED, "this is a damaged database");
         return r < 0 ? r : open_database(store, store->path, &store->db);
 }
 
