@@ -3,6 +3,7 @@
  * Paths below a KIND_SUBTREE that are observed. Each is a resource without a kind's state of its own, made when
  * somebody wants to observe it, and gone when its content changes and nobody is there to be told.
  */
+#include <time.h>
 #include <errno.h>
 
 #include "base/log.h"
@@ -74,6 +75,39 @@ static void request_free(struct below_request *request)
         free(request);
 }
 
+enum { AGAIN_US = 2000 };
+
+static int on_again(sd_event_source *source, uint64_t usec, void *user)
+{
+        struct registry *registry = user;
+
+        registry->host.kick(registry->host.user);
+        if (!registry->below_requests)
+                return 0;
+        sd_event_source_set_time(source, usec + AGAIN_US);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/*
+ * libcoap turns its timer off when the moment that it is for has passed while it was being set (4.3.4 and 4.3.5,
+ * coap_io_prepare_epoll()), and would come back to the request with the next datagram only.
+ */
+static void make_sure_of_it(struct registry *registry)
+{
+        uint64_t at;
+
+        if (sd_event_now(registry->host.event, CLOCK_MONOTONIC, &at) < 0)
+                return;
+        at += AGAIN_US;
+        if (!registry->again) {
+                sd_event_add_time(registry->host.event, &registry->again, CLOCK_MONOTONIC, at, 1, on_again,
+                                  registry);
+                return;
+        }
+        sd_event_source_set_time(registry->again, at);
+        sd_event_source_set_enabled(registry->again, SD_EVENT_ONESHOT);
+}
+
 bool below_put_off(struct registry *registry, coap_session_t *session, const coap_pdu_t *request)
 {
         enum { TICK = 1 };
@@ -89,12 +123,14 @@ bool below_put_off(struct registry *registry, coap_session_t *session, const coa
         }
         put_off->next = registry->below_requests;
         registry->below_requests = put_off;
+        make_sure_of_it(registry);
         return true;
 }
 
 static bool is_of(const struct below_request *put_off, const coap_session_t *session, struct span headless)
 {
-        return put_off->session == session && span_equal(span_skip(buf_span(&put_off->message), UDP_HEADER), headless);
+        return put_off->session == session &&
+               span_equal(span_skip(buf_span(&put_off->message), UDP_HEADER), headless);
 }
 
 static void forget(struct registry *registry, const coap_session_t *session, const struct span *headless)
@@ -102,7 +138,8 @@ static void forget(struct registry *registry, const coap_session_t *session, con
         struct below_request **link = &registry->below_requests;
 
         for (struct below_request *put_off = *link; put_off; put_off = *link) {
-                if (session && (put_off->session != session || (headless && !is_of(put_off, session, *headless)))) {
+                if (session &&
+                    (put_off->session != session || (headless && !is_of(put_off, session, *headless)))) {
                         link = &put_off->next;
                         continue;
                 }

@@ -42,6 +42,7 @@ struct registry {
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         sd_event_source *refresh;
+        sd_event_source *again; /* while requests that were put off wait */
         struct resource *refresh_next; /* whose observers from before the restart are told next */
         struct below_request *below_requests;
         size_t n_below; /* resources that have a parent */

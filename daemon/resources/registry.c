@@ -414,6 +414,7 @@ void registry_free(struct registry *registry)
         }
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
+        sd_event_source_disable_unref(registry->again);
         blockwise_free(registry->blockwise);
         duplicates_free(registry->duplicates);
         ratelimit_free(registry->ratelimit);
