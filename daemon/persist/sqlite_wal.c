@@ -110,7 +110,7 @@ void store_check_log(const char *path)
         if (header && lost)
                 log_error("%s: its header is damaged; up to %zu changes in it are lost", name, lost);
         else if (lost > 1)
-                log_error(
+                log_warning(
                         "%s: is damaged, or the power failed: %zu pages of the latest changes in it are lost",
                         name, lost);
         else if (lost == 1)

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Real power cuts: see README.md.
+
+Boots coapd on a disk of ours, changes resources and observes them, cuts the power, and looks at many disks that the
+cut could have left: what does a coapd that starts on each of them know?
+"""
+
+import argparse
+import json
+import os
+import random
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
+
+os.environ.setdefault("COAPD_BIN", "")
+import coap  # noqa: E402
+import disk as disks  # noqa: E402
+import guest as guests  # noqa: E402
+from daemon import Coapd, free_port  # noqa: E402
+
+CONFIG = """server = {{ log_level = "info"; }};
+endpoints = ( {{ uri = "coap://{listen}"; }} );
+dynamic = {{ enable = true; prefix = ( "" ); max_resources = 10000; }};
+persist = {{ dynamic_resources = "{folder}/dynamic-resources"; observers = "{folder}/observers";
+  observe_counters = "{folder}/observe-counters"; sync = "{sync}"; sync_interval = {interval}; }};
+"""
+INTERVAL_MS = 300
+# A flush of this disk, through Python and an emulated machine, takes its time; and the answer travels, too.
+SLACK_S = 0.4
+WATCHED = "watched"
+
+
+class Writer:
+    """Puts and deletes, a few requests at a time, each path only once at a time; notes what was acknowledged."""
+
+    def __init__(self, port, disk, seed):
+        self.client = coap.Client(port, "127.0.0.1")
+        self.disk, self.random = disk, random.Random(seed)
+        self.paths = [f"p/{i}" for i in range(40)] + [WATCHED]
+        self.sent = {path: [None] for path in self.paths}  # every state that it may have, oldest first
+        self.flying = {}
+        self.count = 0
+
+    def push(self):
+        busy = {path for path, _, _ in self.flying.values()}
+        while len(self.flying) < 6:
+            path = self.random.choice([p for p in self.paths if p not in busy])
+            busy.add(path)
+            token, mid = self.client.new_token(), self.client.next_mid()
+            self.count += 1
+            body = f"{path} {self.count} ".encode() * self.random.choice((1, 5, 60))
+            state = None if path != WATCHED and self.random.random() < 0.2 else body.hex()
+            self.sent[path].append(state)
+            self.flying[token] = (path, len(self.sent[path]) - 1, time.monotonic())
+            self.client.send(
+                coap.Message(
+                    coap.PUT if state else coap.DELETE,
+                    type=coap.CON,
+                    mid=mid,
+                    token=token,
+                    options=coap.request_options(path),
+                    payload=body if state else b"",
+                )
+            )
+
+    def take(self):
+        self.client.take()
+        for message in self.client.inbox:
+            path, index, _ = self.flying.pop(message.token, (None, 0, 0))
+            if path and message.text in ("2.01", "2.02", "2.04"):
+                self.disk.note(("state", path, index))
+        self.client.inbox.clear()
+        # One that the network lost is given up: it may or may not have happened.
+        for token, (_, _, began) in list(self.flying.items()):
+            if time.monotonic() - began > 5:
+                del self.flying[token]
+
+
+class Watcher:
+    """Observes; registers anew under another token now and then; notes numbers and registrations."""
+
+    def __init__(self, port, disk, seed):
+        self.client = coap.Client(port, "127.0.0.1")
+        self.disk, self.random = disk, random.Random(seed)
+        self.token = None
+        self.asked = 0
+
+    def push(self):
+        if self.token and self.random.random() < 0.99:
+            return
+        if self.token is None and time.monotonic() - self.asked < 2:
+            return
+        self.asked = time.monotonic()
+        token = self.client.new_token()
+        options = coap.request_options(WATCHED, observe=0)
+        self.client.send(coap.Message(coap.GET, type=coap.CON, mid=self.client.next_mid(), token=token, options=options))
+
+    def take(self):
+        self.client.take()
+        for message in self.client.inbox:
+            if message.text != "2.05" or message.observe is None:
+                continue
+            if message.type == coap.ACK:
+                self.disk.note(("observer", self.client.port, message.token.hex()))
+                self.token = message.token
+            self.disk.note(("number", WATCHED, message.observe))
+        self.client.inbox.clear()
+
+
+def wait_until_up(port, guest):
+    end = time.monotonic() + 120
+    with coap.Client(port, "127.0.0.1") as client:
+        while time.monotonic() < end:
+            try:
+                client.request(coap.GET, ".well-known/core", type=coap.NON, timeout=0.5)
+                return
+            except coap.Timeout:
+                assert guest.process.poll() is None, guest.said()
+    raise AssertionError(f"the guest does not answer:\n{guest.said()}")
+
+
+def one_life(folder, kernel, root, seconds, seed):
+    """Boots, works, cuts. The disk with its log, and where in it the work began."""
+    disk = disks.Disk(guests.make_disk(folder), folder / "nbd")
+    port = free_port()
+    guest = guests.Guest(kernel, root, folder / "nbd", port, folder / "console")
+    try:
+        wait_until_up(port, guest)
+        parties = [Writer(port, disk, seed)] + [Watcher(port, disk, seed + i) for i in range(1, 6)]
+        # Observed from the first moment on.
+        parties[0].client.put(WATCHED, b"first")
+        parties[0].sent[WATCHED] = [None, b"first".hex()]
+        disk.note(("state", WATCHED, 1))
+        since = len(disk.log)
+        sockets = {party.client.socket: party for party in parties}
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for party in parties:
+                party.push()
+            for ready in select.select(list(sockets), [], [], 0.02)[0]:
+                sockets[ready].take()
+        assert guest.process.poll() is None, guest.said()
+    finally:
+        guest.cut_power()
+        disk.close()
+        (folder / "nbd").unlink()
+    return disk, since, parties[0].sent
+
+
+class Expected:
+    """What the world outside knows at a moment of the log, and what must still be known after a cut there."""
+
+    def __init__(self, disk, index, sync, sent):
+        cut = disk.log[index].at if index < len(disk.log) else disk.log[-1].at
+        certain = cut if sync == "always" else cut - INTERVAL_MS / 1000 - SLACK_S
+        self.sent = sent
+        self.least = {}  # path to the oldest state that it may have
+        self.observers, self.number = {}, None
+        self.facts = 0
+        for event in disk.log[:index]:
+            if event.kind != disks.NOTE:
+                continue
+            what, key, value = event.note
+            if what == "number":
+                # In any mode no number may come twice.
+                self.number = value
+                self.facts += 1
+            elif event.at <= certain:
+                self.facts += 1
+                if what == "state":
+                    self.least[key] = max(self.least.get(key, 0), value)
+                else:
+                    self.observers[key] = value
+        # One who asked anew meanwhile may have replaced the older observation.
+        for event in disk.log[:]:
+            if event.kind == disks.NOTE and event.note[0] == "observer" and event.at > certain:
+                self.observers.pop(event.note[1], None)
+
+
+class Verdict(Exception):
+    pass
+
+
+def check(state, expected, binary, folder):
+    """Starts coapd on the state. Raises Verdict with what is wrong."""
+    port = free_port()
+    config = folder / "check.conf"
+    config.write_text(CONFIG.format(listen=f"127.0.0.1:{port}", folder=state, sync="always", interval=1000))
+    dumped = subprocess.run([binary, "--dump-state", "--json", "-c", config], capture_output=True, text=True, check=False)
+    if dumped.returncode != 0:
+        raise Verdict(f"--dump-state fails: {dumped.stderr}")
+    known = json.loads(dumped.stdout)
+    log = folder / "check.log"
+    with open(log, "wb") as out:
+        daemon = subprocess.Popen([binary, "-c", config], stdout=out, stderr=out)
+    try:
+        with coap.Client(port, "127.0.0.1") as client:
+            answer(client, daemon, log)
+            for path, states in expected.sent.items():
+                got = client.get(path)
+                now = None if got.text == "4.04" else got.payload.hex()
+                may = states[expected.least.get(path, 0) :]
+                if now not in may:
+                    raise Verdict(f"{path} is {now}, at least {may[0]} was acknowledged ({len(may) - 1} later ones)")
+            tokens = {one["token"] for one in known["observers"]}
+            for port, token in expected.observers.items():
+                if token not in tokens:
+                    raise Verdict(f"the observer at port {port} is lost")
+            number = client.observe(WATCHED).number
+            if expected.number is not None and not coap.newer(expected.number, number):
+                raise Verdict(f"Observe goes from {expected.number} back to {number}")
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    # That the end of a log is not whole is what a power cut does, and it says so by a warning or a notice.
+    if " error " in log.read_text():
+        raise Verdict(f"coapd complains:\n{log.read_text()}")
+
+
+def answer(client, daemon, log):
+    for _ in range(200):
+        try:
+            client.request(coap.GET, ".well-known/core", type=coap.NON, timeout=0.05)
+            return
+        except coap.Timeout:
+            if daemon.poll() is not None:
+                raise Verdict(f"coapd does not start:\n{log.read_text()}") from None
+    raise Verdict(f"coapd does not answer:\n{log.read_text()}")
+
+
+def examine(disk, since, sent, sync, count, seed, binary, folder, lying=False):
+    """Cuts at `count` moments. How many were bad, the first complaints, and how many facts were looked at."""
+    chance = random.Random(seed)
+    moments = sorted(chance.randrange(since, len(disk.log) + 1) for _ in range(count))
+    cuts = disks.Cuts(disk, since if not lying else 0, lying)
+    bad, complaints, facts = 0, [], 0
+    for index in moments:
+        expected = Expected(disk, index, sync, sent)
+        facts += expected.facts
+        try:
+            check(guests.extract(cuts.at(index, chance), folder), expected, binary, folder)
+        except (Verdict, AssertionError, subprocess.CalledProcessError) as trouble:
+            bad += 1
+            complaints.append(f"cut before event {index} of {len(disk.log)}: {trouble}")
+    return bad, complaints, facts
+
+
+def one_mode(arguments, folder, sync, cuts, seed):
+    """One life and its cuts. Whether all is well."""
+    config = CONFIG.format(listen="0.0.0.0:5683", folder="/data", sync=sync, interval=INTERVAL_MS)
+    kernel, root = guests.make_root(arguments.cache, arguments.binary, config)
+    disk, since, sent = one_life(folder, kernel, root, arguments.seconds, seed)
+    work = disk.log[since:]
+    writes, flushes = (sum(e.kind == kind for e in work) for kind in (disks.WRITE, disks.FLUSH))
+    acknowledged = sum(e.kind == disks.NOTE and e.note[0] != "number" for e in work)
+
+    def look(promise, count, lying=False):
+        return examine(disk, since, sent, promise, count, seed, arguments.binary, folder, lying)
+
+    print(f"sync = {sync}, seed {seed}: {writes} writes, {flushes} flushes, {acknowledged} acknowledgements", flush=True)
+    bad, complaints, facts = look(sync, cuts)
+    print(f"sync = {sync}: {cuts} cuts, {bad} bad, {facts} facts looked at", flush=True)
+    for complaint in complaints[:5]:
+        print(complaint)
+    # Nothing found because nothing was looked at is a failure, too.
+    well = bad == 0 and facts >= 10 * cuts and acknowledged >= 50
+    # And the checker must be able to see: a disk that lies, and a promise that was not given.
+    controls = max(5, cuts // 10)
+    bad, _, _ = look(sync, controls, lying=True)
+    print(f"control, a disk that lies about flushes: {bad} of {controls} bad", flush=True)
+    well &= bad > 0
+    if sync == "interval":
+        bad, _, _ = look("always", controls)
+        print(f'control, "interval" held to the promise of "always": {bad} of {controls} bad', flush=True)
+        well &= bad > 0
+    return well
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cuts", type=int, default=30, help="for each mode and life")
+    parser.add_argument("--lives", type=int, default=1, help="how often the machine is booted for each mode")
+    parser.add_argument("--seconds", type=float, default=10, help="of work in each life")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args()
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="coapd-powercut-", dir="/dev/shm"))
+    well = True
+    try:
+        for life in range(arguments.lives):
+            for sync in ("always", "interval"):
+                well &= one_mode(arguments, folder, sync, arguments.cuts, arguments.seed + life)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print("passed" if well else "failed")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
