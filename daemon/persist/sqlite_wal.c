@@ -53,7 +53,7 @@ static bool fits(struct sum s, const uint8_t *p)
 }
 
 /* Frames of this log that no checksum chain leads to any more; the last one may be half written. */
-static size_t unreachable(struct span wal, bool *ret_header)
+static size_t count_lost(struct span wal, bool *ret_header)
 {
         static const uint32_t magic = 0x377f0682;
         struct sum sum = { 0 };
@@ -105,7 +105,7 @@ void store_check_log(const char *path)
         p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
                 return;
-        lost = unreachable(span_of(p, (size_t)st.st_size), &header);
+        lost = count_lost(span_of(p, (size_t)st.st_size), &header);
         munmap(p, (size_t)st.st_size);
         if (header && lost)
                 log_error("%s: its header is damaged; up to %zu changes in it are lost", name, lost);
