@@ -60,8 +60,10 @@ struct resource *registry_find(const struct registry *registry, struct span path
 {
         coap_str_const_t key = { path.n, path.p };
         coap_resource_t *handle = coap_get_resource_from_uri_path(registry->host.context, &key);
+        void *found = handle ? coap_resource_get_userdata(handle) : NULL;
 
-        return handle ? coap_resource_get_userdata(handle) : NULL;
+        /* /.well-known/core is none of them: its handle leads to the registry. */
+        return found == registry ? NULL : found;
 }
 
 /* --- life and death of one resource --- */

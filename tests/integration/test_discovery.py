@@ -97,6 +97,14 @@ def test_other_methods(client, method):
     assert client.request(method, ".well-known/core", payload=b"x").text == "4.05"
 
 
+@pytest.mark.parametrize("path", [".well-known/core/x", ".well-known/core/", ".well-known", ".well-known/x", ".well-known/core/a/b"])
+def test_nothing_beside_it(client, path):
+    segments = path.split("/")
+    for method in (coap.GET, coap.PUT, coap.POST, coap.DELETE, coap.FETCH):
+        assert client.request(method, segments, payload=b"x", content_format=0).text in ("4.04", "4.05")
+    assert client.get(".well-known/core").text == "2.05"
+
+
 def test_dynamic_resources(coapd):
     """Their attributes are the query of the request that made them."""
     daemon = coapd()
