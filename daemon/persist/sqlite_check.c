@@ -47,6 +47,15 @@ static int read_header(const char *path, uint8_t header[HEADER_SIZE], uint64_t *
         return 0;
 }
 
+/* Whether there is a log that may hold pages which the file itself does not have. */
+static bool has_log(const char *path)
+{
+        CLEANUP(freep) char *wal = NULL;
+        struct stat st;
+
+        return asprintf(&wal, "%s-wal", path) >= 0 && stat(wal, &st) == 0 && st.st_size > 0;
+}
+
 static const struct store_schema *schema_of(uint32_t application_id)
 {
         static const struct store_schema *const all[] = {
@@ -85,8 +94,12 @@ static int judge_header(const char *path, const struct store_schema *schema, cha
         page_size = (uint32_t)header[HEADER_PAGE_SIZE] << 8 | header[HEADER_PAGE_SIZE + 1];
         page_size = page_size == 1 ? 65536 : page_size;
         pages = get_u32(header + HEADER_PAGES);
+        /*
+         * Pages go from the log to the file in any order, so a power cut may leave the new first page in a file
+         * that has not grown yet. The log still has them all then, and SQLite is the one to say.
+         */
         if (get_u32(header + HEADER_CHANGES) == get_u32(header + HEADER_VALID_FOR) &&
-            length < (uint64_t)page_size * pages) {
+            length < (uint64_t)page_size * pages && !has_log(path)) {
                 snprintf(reason, size, "is cut off: %llu bytes of %llu", (unsigned long long)length,
                          (unsigned long long)page_size * pages);
                 return STORE_DAMAGED;
@@ -151,14 +164,9 @@ static int judge_content(const char *path, const struct store_schema *schema, ch
 
 static int judge_missing(const char *path, char *reason, size_t size)
 {
-        CLEANUP(freep) char *wal = NULL;
-        struct stat st;
-
-        if (asprintf(&wal, "%s-wal", path) < 0)
-                return -ENOMEM;
-        if (stat(wal, &st) < 0 || st.st_size == 0)
+        if (!has_log(path))
                 return STORE_MISSING;
-        snprintf(reason, size, "is missing, but its log %s is there", wal);
+        snprintf(reason, size, "is missing, but its log %s-wal is there", path);
         return STORE_BAD;
 }
 
