@@ -5,6 +5,7 @@
 #include <coap3/coap.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-event.h>
 
@@ -264,24 +265,52 @@ static int serve_until_told(struct server *server)
         return r;
 }
 
-int server_run(const char *file)
+void server_close(struct server *server)
 {
-        struct server server = { .file = file };
-        struct settings settings = { 0 };
+        if (!server)
+                return;
+        stop(server);
+        free(server);
+}
+
+static void server_closep(struct server **server)
+{
+        server_close(*server);
+}
+
+int server_open(const char *file, struct server **ret_server)
+{
+        CLEANUP(server_closep) struct server *server = NULL;
+        CLEANUP(settings_deinit) struct settings settings = { 0 };
         int r = settings_load_logged(file, &settings);
 
         if (r < 0)
                 return r;
-        server.config = settings.config;
-        server.security = settings.security;
-        server.access = settings.access;
+        server = calloc(1, sizeof *server);
+        if (!server)
+                return -ENOMEM;
+        server->file = file;
+        server->config = TAKE(settings.config);
+        server->security = TAKE(settings.security);
+        server->access = TAKE(settings.access);
+        apply_log_level(server->config);
+        r = start(server);
+        if (r < 0)
+                return r;
+        *ret_server = TAKE(server);
+        return 0;
+}
+
+int server_run(const char *file)
+{
+        struct server *server = NULL;
+        int r;
 
         coap_startup();
-        apply_log_level(server.config);
-        r = start(&server);
+        r = server_open(file, &server);
         if (r == 0)
-                r = serve_until_told(&server);
-        stop(&server);
+                r = serve_until_told(server);
+        server_close(server);
         coap_cleanup();
         if (r == 0)
                 log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_STOPPED }, "stopped");

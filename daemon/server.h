@@ -12,4 +12,16 @@
  */
 int server_run(const char *file);
 
+struct server;
+
+/*
+ * The two halves of server_run() without the loop between them, for tests that turn it themselves: everything is
+ * up, on the thread's default sd_event; and everything is down and free again. coap_startup() comes first. Returns
+ * and logs as server_run(). `file` must outlive the server.
+ */
+int server_open(const char *file, struct server **ret_server);
+
+/* Accepts NULL. */
+void server_close(struct server *server);
+
 #endif

@@ -178,9 +178,10 @@ int persist_dump(const struct conf_persist *conf, bool json, FILE *out, FILE *er
                 return -EINVAL;
         }
         for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
-                const char *path = *(char *const *)((const char *)conf + sections[i].path);
+                const char *path;
                 int r = 0;
 
+                memcpy(&path, (const char *)conf + sections[i].path, sizeof path);
                 if (json)
                         fprintf(out, "%s\"%s\": ", i ? ",\n " : "{", sections[i].name);
                 if (path)

@@ -143,7 +143,7 @@ struct reply {
 static void set_local_address(struct reply *reply, const struct msghdr *hello)
 {
         const struct cmsghdr *from = CMSG_FIRSTHDR(hello);
-        struct cmsghdr *to = (struct cmsghdr *)reply->control;
+        struct cmsghdr *to = (void *)reply->control;
         struct in6_pktinfo six;
         struct in_pktinfo four;
 
