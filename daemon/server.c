@@ -9,6 +9,7 @@
 #include <string.h>
 #include <systemd/sd-event.h>
 
+#include "base/clock.h"
 #include "base/foreign_log.h"
 #include "base/log.h"
 #include "base/message_ids.h"
@@ -31,6 +32,10 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
 
         if (event == COAP_EVENT_DTLS_CONNECTED)
                 websocket_tls_guard(session);
+        if (event == COAP_EVENT_SERVER_SESSION_NEW)
+                server->metrics.sessions_opened++;
+        if (event == COAP_EVENT_SERVER_SESSION_DEL)
+                server->metrics.sessions_closed++;
         if (event == COAP_EVENT_SERVER_SESSION_DEL)
                 security_session_gone(server->security, session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL && server->registry)
@@ -290,6 +295,7 @@ int server_open(const char *file, struct server **ret_server)
         if (!server)
                 return -ENOMEM;
         server->file = file;
+        server->started_ns = clock_now_ns();
         server->config = TAKE(settings.config);
         server->security = TAKE(settings.security);
         server->access = TAKE(settings.access);

@@ -3,9 +3,14 @@
 #include "wiring.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "endpoints/endpoints.h"
 #include "systemd/notify.h"
 
 _Static_assert((int)OPERATION_GET == (int)ACCESS_GET && (int)OPERATION_OBSERVE == (int)ACCESS_OBSERVE &&
@@ -193,6 +198,39 @@ static void progress(void *user, const char *what, uint64_t done, uint64_t total
                       (unsigned long long)total);
 }
 
+/* What a file of the store takes on the disk, with SQLite's log of it. */
+static uint64_t file_bytes(const char *path)
+{
+        char log[PATH_MAX];
+        struct stat status;
+        uint64_t bytes = 0;
+
+        if (!path)
+                return 0;
+        snprintf(log, sizeof log, "%s-wal", path);
+        if (stat(path, &status) == 0)
+                bytes += (uint64_t)status.st_size;
+        if (stat(log, &status) == 0)
+                bytes += (uint64_t)status.st_size;
+        return bytes;
+}
+
+static void describe(void *user, struct daemon_state *state)
+{
+        enum { NS_PER_S = 1000000000 };
+        struct server *server = user;
+        const struct conf_persist *persist = &server->config->persist;
+        const struct persist_engine *engine = server->engine;
+
+        state->uptime_s = (clock_now_ns() - server->started_ns) / NS_PER_S;
+        state->endpoints = endpoints_count(server->endpoints);
+        state->observers_restored = server->observers_restored;
+        state->store_engine = engine->name;
+        state->store_writable = !engine->works || engine->works(server->engine_self);
+        state->store_bytes = file_bytes(persist->dynamic_resources) + file_bytes(persist->observers) +
+                             file_bytes(persist->observe_counters);
+}
+
 /* --- the bundles --- */
 
 int wire_registry(struct server *server)
@@ -209,6 +247,7 @@ int wire_registry(struct server *server)
                 .store_del = store_del,
                 .resource_added = resource_added,
                 .kick = kick,
+                .describe = describe,
                 .yield = yield,
         };
 

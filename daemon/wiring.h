@@ -20,6 +20,7 @@ struct server {
         const char *file;
         struct config *config;
         struct metrics metrics;
+        uint64_t started_ns; /* base/clock.h */
         sd_event *event;
         coap_context_t *context;
         struct security *security;

@@ -91,6 +91,9 @@ struct persist_engine {
          */
         int (*settle)(void *self);
 
+        /* Whether the last change of each file went in. NULL: not known. */
+        bool (*works)(void *self);
+
         /*
          * A resource was added to libcoap after start(), or is being restored: its Observe numbers go on
          * where an earlier one of this path ended. NULL: nothing to do.

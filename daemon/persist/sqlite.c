@@ -302,6 +302,17 @@ static int sqlite_sequence_save(void *self, const char *name, uint64_t number)
         return engine->counters.store ? store_sequences_save(&engine->counters, name, number) : -ENOTSUP;
 }
 
+static bool sqlite_works(void *self)
+{
+        const struct sqlite_engine *engine = self;
+        const struct store *stores[] = { engine->resources.store, engine->observers.store, engine->counters.store };
+
+        for (size_t i = 0; i < ARRAY_LEN(stores); i++)
+                if (stores[i] && (stores[i]->failing || stores[i]->refusing))
+                        return false;
+        return true;
+}
+
 static void sqlite_stop(void *self)
 {
         struct sqlite_engine *engine = self;
@@ -321,6 +332,7 @@ const struct persist_engine persist_engine_sqlite = {
         .put = sqlite_put,
         .del = sqlite_del,
         .settle = sqlite_settle,
+        .works = sqlite_works,
         .resource_added = sqlite_resource_added,
         .reload = sqlite_reload,
         .sequence_load = sqlite_sequence_load,

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+#include "base/daemon_state.h"
 #include "base/span.h"
 #include "base/util.h"
 #include "config/config.h"
@@ -163,6 +164,9 @@ void resource_below_gone(struct resource *resource, struct span rest);
 
 /* The loop, for kinds with event sources of their own. */
 struct sd_event *resource_event(struct resource *resource);
+
+/* What the daemon is doing, for a kind that tells of it. */
+void resource_daemon_state(const struct resource *resource, struct daemon_state *ret_state);
 
 /* The path in libcoap's spelling, for the log and for links. */
 const char *resource_path(const struct resource *resource);

@@ -285,6 +285,20 @@ struct sd_event *resource_event(struct resource *resource)
         return resource->registry->host.event;
 }
 
+void resource_daemon_state(const struct resource *resource, struct daemon_state *ret_state)
+{
+        const struct registry *registry = resource->registry;
+        struct daemon_state state = {
+                .resources_configured = registry->counts.configured,
+                .resources_dynamic = registry->counts.dynamic,
+                .dynamic_bytes = registry->counts.dynamic_bytes,
+                .metrics = *registry->host.metrics,
+        };
+
+        registry->host.describe(registry->host.user, &state);
+        *ret_state = state;
+}
+
 /* --- over a restart --- */
 
 void registry_set_replaying(struct registry *registry, bool on)

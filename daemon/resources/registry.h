@@ -10,7 +10,7 @@
 #include <coap3/coap.h>
 #include <systemd/sd-event.h>
 
-#include "base/metrics.h"
+#include "base/daemon_state.h"
 #include "base/stored.h"
 #include "config/config.h"
 
@@ -48,6 +48,8 @@ struct registry_host {
         void (*resource_added)(void *user, coap_resource_t *handle);
         /* Notifications wait in libcoap: let it send them. */
         void (*kick)(void *user);
+        /* Fills in what the registry does not know of itself. */
+        void (*describe)(void *user, struct daemon_state *state);
         /* From a handler: an event source of the registry's waits, serve no more requests before. */
         void (*yield)(void *user);
 };

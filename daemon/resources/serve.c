@@ -215,9 +215,28 @@ static void serve_nothing(struct registry *registry, struct message *m, struct r
                 dynamic_create(registry, &m->request, response);
 }
 
-static void count_response(struct metrics *metrics, uint8_t code)
+/*
+ * libcoap calls for requests and for notifications alike, and only requests count against a limit. A piggybacked
+ * answer is to a request; so is one to a NON message that registers nothing.
+ */
+static bool is_request(const coap_pdu_t *request, const coap_pdu_t *response_pdu)
 {
+        coap_opt_iterator_t iterator;
+
+        return coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
+               !coap_check_option(request, COAP_OPTION_OBSERVE, &iterator);
+}
+
+static void count_response(struct metrics *metrics, const struct message *m, uint8_t code,
+                           const coap_pdu_t *response_pdu)
+{
+        if (!is_request(m->pdu, response_pdu)) {
+                metrics->notifications++;
+                return;
+        }
         metrics->requests++;
+        if (m->request.observe && code >> 5 == 2)
+                metrics->observations++;
         if (code >> 5 == 2)
                 metrics->responses_success++;
         else if (code >> 5 == 4)
@@ -229,7 +248,9 @@ static void count_response(struct metrics *metrics, uint8_t code)
 static void finish(struct registry *registry, const struct message *m, struct response *response,
                    coap_pdu_t *pdu)
 {
-        count_response(registry->host.metrics, message_respond(m, response, pdu));
+        uint8_t code = message_respond(m, response, pdu);
+
+        count_response(registry->host.metrics, m, code, pdu);
         representation_unref(response->content);
 }
 
@@ -238,18 +259,6 @@ static bool is_unsafe(const coap_pdu_t *request)
         coap_pdu_code_t code = coap_pdu_get_code(request);
 
         return code != COAP_REQUEST_CODE_GET && code != COAP_REQUEST_CODE_FETCH;
-}
-
-/*
- * libcoap calls for requests and for notifications alike, and only requests count against a limit. A piggybacked
- * answer is to a request; so is one to a NON message that registers nothing.
- */
-static bool is_request(const coap_pdu_t *request, const coap_pdu_t *response_pdu)
-{
-        coap_opt_iterator_t iterator;
-
-        return coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
-               !coap_check_option(request, COAP_OPTION_OBSERVE, &iterator);
 }
 
 /* RFC 8516: 4.29 with the seconds to wait in Max-Age. */

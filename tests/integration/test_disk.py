@@ -62,8 +62,8 @@ def disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def start_on(coapd, disk, **more):
-    daemon = coapd(start=False)
+def start_on(coapd, disk, resources=None, **more):
+    daemon = coapd(start=False, **({"resources": resources} if resources else {}))
     files = ("dynamic_resources", "observers", "observe_counters")
     daemon.write_config(persist={**{key: disk.folder / key for key in files}, "sync_interval": 20, **more})
     return daemon.start()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The examples of conf/examples/ that show a kind of resource: coapd runs with each, and it does what it says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_dynamic(example):
         assert client.get("devices/lamp").payload == b'{"on":true,"level":3}'
         assert client.post(["readings", ""], b"21.5").location.startswith("readings/")
         assert client.put("elsewhere", b"x").text == "4.04"
+
+
+def test_status(example):
+    daemon = example("status.conf")
+    with daemon.client() as client, daemon.client("::1") as six:
+        assert b"store_engine sqlite" in client.get("status").payload
+        assert json.loads(six.get("status", accept=coap.JSON).payload)["resources_configured"] == 2
+        assert client.observe("status").first.observe is not None
+        assert client.get("time").text == "2.05"
 
 
 def test_files(example):
