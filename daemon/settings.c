@@ -56,7 +56,7 @@ static void warn_of_open_doors(const struct settings *settings)
 {
         const struct conf_endpoint *endpoints = settings->config->endpoints.v;
 
-        if (!settings->config->dynamic.enable || !access_strangers_may_write(settings->access))
+        if (!registry_takes_writes(settings->config) || !access_strangers_may_write(settings->access))
                 return;
         for (size_t i = 0; i < settings->config->endpoints.n; i++) {
                 if (is_secure(endpoints[i].transport) || is_loopback(endpoints[i].host))
@@ -68,6 +68,21 @@ static void warn_of_open_doors(const struct settings *settings)
                         "coaps",
                         endpoints[i].at.file, endpoints[i].at.line, endpoints[i].uri);
         }
+}
+
+/* Legal too: what clients created before is served. */
+static void warn_of_no_creators(const struct settings *settings)
+{
+        const struct conf_dynamic *dynamic = &settings->config->dynamic;
+        struct conf_origin at = config_origin(settings->config, &dynamic->enable);
+
+        if (dynamic->enable && !access_somebody_may_create(settings->access))
+                log_warning("%s:%u: dynamic.enable: no client can create a resource, expected a rule of "
+                            "access with "
+                            "CREATE such as { path = \"/devices/**\"; methods = ( \"GET\", \"PUT\", "
+                            "\"CREATE\" ); "
+                            "allow = ( \"authenticated\" ); }",
+                            at.file, at.line);
 }
 
 int settings_load(const char *file, FILE *errors, struct settings *ret_settings)
@@ -84,6 +99,7 @@ int settings_load(const char *file, FILE *errors, struct settings *ret_settings)
         if (r < 0 || r_access < 0)
                 return r < 0 ? r : r_access;
         warn_of_open_doors(&settings);
+        warn_of_no_creators(&settings);
         *ret_settings = settings;
         settings = (struct settings){ 0 };
         return 0;
@@ -181,6 +197,8 @@ int settings_explain(const struct settings *settings, const char *method, const 
         if (rule)
                 fprintf(out, " by the rule at %s:%u, path \"%s\"\n", rule->at.file, rule->at.line,
                         rule->path);
+        else if (settings->config->access.n == 0 && answer != ACCESS_ALLOWED)
+                fputs(": there are no access rules, and to create takes one\n", out);
         else
                 fputs(settings->config->access.n ? ": no rule matches\n" : ": there are no access rules\n",
                       out);

@@ -110,8 +110,8 @@ static const struct conf_group resource_group = {
 static const struct conf_row dynamic_rows[] = {
         { ROW(CONF_BOOL, conf_dynamic, enable), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Whether clients may create resources, with a PUT or POST to a path that does not exist. "
-                 "Whoever reaches an endpoint may then store data here, as far as the rules of access "
-                 "allow." },
+                 "Who may is for a rule of access to say, one that has CREATE and the method: without any, "
+                 "nobody may." },
         { ROW(CONF_STRINGS, conf_dynamic, prefix), .fallback = "( \"\" )",
           .flags = CONF_RELOAD | CONF_EMPTY_OK, .check = syntax_prefix, .max = 1000,
           .example = "( \"devices\", \"groups/a\" )",

@@ -161,7 +161,7 @@ static const struct conf_row access_rows[] = {
           .example = "( \"GET\", \"OBSERVE\" )",
           .doc = "What the rule is about: GET, POST, PUT, DELETE, FETCH, PATCH, iPATCH; OBSERVE, which an "
                  "observation needs beside GET or FETCH; CREATE, which a PUT or POST needs that makes a new "
-                 "resource; or * for all of them." },
+                 "resource or a new file; or * for all of them." },
         { ROW(CONF_STRINGS, conf_access_rule, allow), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NONE_OK,
           .max = 300, .example = "( \"psk:sensor-1\", \"cert:CN=ops\", \"oscore:02\", \"net:10.0.0.0/8\" )",
           .doc = "Who may, everyone else may not: anyone; authenticated (has proved any key); psk:IDENTITY; "
@@ -174,7 +174,8 @@ static const struct conf_row access_rows[] = {
 const struct conf_group conf_group_access = {
         .name = "access",
         GROUP_OF(conf_access_rule, access_rows),
-        .doc = "The rules of access. Without any, everyone may do everything. With some, the first rule in "
-               "the order of the file whose path and methods match decides, and what no rule matches is "
-               "denied. So a narrow rule goes before a wide one."
+        .doc = "The rules of access. Without any, everyone may do everything but create resources, which "
+               "always takes a rule with CREATE. With some, the first rule in the order of the file whose "
+               "path and methods match decides, and what no rule matches is denied. So a narrow rule goes "
+               "before a wide one."
 };

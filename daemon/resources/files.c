@@ -214,6 +214,25 @@ static bool may_write(const struct files *files, const struct request *request, 
         return false;
 }
 
+static bool files_has_below(void *self, struct span rest)
+{
+        struct files *files = self;
+        const char *name = NULL;
+        char path[PATH_MAX];
+        struct stat status;
+
+        /* What can not be written is not made either: the answer says why. */
+        if (!files->writable || rest.n == 0 || files_path(rest, path) < 0)
+                return true;
+        CLEANUP(closep) int folder = files_open_parent(files, path, false, &name);
+        return folder >= 0 ? fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 : folder != -ENOENT;
+}
+
+static bool files_is_writable(const void *fields)
+{
+        return ((const struct files_conf *)fields)->writable;
+}
+
 static void files_handle_put(void *self, const struct request *request, struct response *response)
 {
         struct files *files = self;
@@ -296,6 +315,8 @@ const struct kind kind_files = {
                 [METHOD_PUT] = files_handle_put,
                 [METHOD_DELETE] = files_handle_delete,
         },
+        .has_below = files_has_below,
+        .is_writable = files_is_writable,
         .observed = files_observed,
         .observe_below = files_observe_below,
         .wake = files_wake,

@@ -134,6 +134,13 @@ struct kind {
         /* The largest request body, in bytes; NULL: that of dynamic resources. */
         size_t (*max_body)(void *self);
         /*
+         * KIND_SUBTREE whose PUT and POST make what is not there: whether something is. If not, the peer needs leave
+         * to create. NULL: it makes nothing.
+         */
+        bool (*has_below)(void *self, struct span rest);
+        /* Whether a client may change anything with this config. NULL: yes, if there is a handler that could. */
+        bool (*is_writable)(const void *fields);
+        /*
          * KIND_SUBTREE: somebody wants to observe a path below. 0: from now on its changes are told by
          * resource_below_changed() and resource_below_gone(); else it is answered, but not observed. It may come
          * again for the same path. NULL: paths below can not be observed.

@@ -46,6 +46,30 @@ const struct kind *registry_find_kind(const char *name)
         return NULL;
 }
 
+static bool takes_writes(const struct conf_resource *conf)
+{
+        static const enum method writes[] = { METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_PATCH,
+                                              METHOD_IPATCH };
+        const struct kind *kind = registry_find_kind(conf->kind);
+
+        if (!kind || (kind->is_writable && !kind->is_writable(conf->fields)))
+                return false;
+        for (size_t i = 0; i < ARRAY_LEN(writes); i++)
+                if (kind->handle[writes[i]])
+                        return true;
+        return false;
+}
+
+bool registry_takes_writes(const struct config *config)
+{
+        const struct conf_resource *confs = config->resources.v;
+
+        for (size_t i = 0; i < config->resources.n; i++)
+                if (takes_writes(&confs[i]))
+                        return true;
+        return config->dynamic.enable;
+}
+
 bool resource_is_dynamic(const struct resource *resource)
 {
         return resource->kind == &kind_dynamic;

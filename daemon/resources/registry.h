@@ -57,6 +57,9 @@ struct registry_host {
 /* The kinds of kinds.def as the config loader wants them. */
 const struct conf_variant *registry_kinds(size_t *ret_n);
 
+/* Whether a client could change anything, as far as the access rules let it. */
+bool registry_takes_writes(const struct config *config);
+
 int registry_new(const struct registry_host *host, struct registry **ret_registry);
 
 /*

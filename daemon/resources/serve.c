@@ -12,19 +12,39 @@ static unsigned operations_of(const struct message *m)
                (m->request.observe ? (unsigned)OPERATION_OBSERVE : 0U);
 }
 
+/* A PUT or POST on a path where nothing is. */
+static unsigned operations_to_create(const struct message *m)
+{
+        bool creates = m->request.method == METHOD_PUT || m->request.method == METHOD_POST;
+
+        return operations_of(m) | (creates ? (unsigned)OPERATION_CREATE : 0U);
+}
+
+static bool makes_below(const struct resource *resource, const struct message *m)
+{
+        const struct kind *kind = resource->kind;
+
+        return kind->has_below && (m->request.method == METHOD_PUT || m->request.method == METHOD_POST) &&
+               !kind->has_below(resource->self, m->request.rest);
+}
+
 /* Whether the peer may; else the response says no. */
 static bool authorized(struct registry *registry, const struct message *m, unsigned operations,
                        struct response *response)
 {
+        const struct registry_host *host = &registry->host;
         uint8_t code;
 
         if (registry->replaying)
                 return true;
-        code = registry->host.authorize(registry->host.user, m->session, m->request.path, operations);
+        code = host->authorize(host->user, m->session, m->request.path, operations);
         if (code == 0)
                 return true;
-        registry->host.metrics->requests_denied++;
-        if (code == CODE_UNAUTHORIZED)
+        host->metrics->requests_denied++;
+        if ((operations & OPERATION_CREATE) && host->authorize(host->user, m->session, m->request.path,
+                                                               operations & ~(unsigned)OPERATION_CREATE) == 0)
+                response_error(response, code, "nothing is here, and no access rule lets you create it");
+        else if (code == CODE_UNAUTHORIZED)
                 response_error(response, code, "authentication is needed here");
         else
                 response_error(response, code, "the access rules do not allow this");
@@ -139,7 +159,8 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
         struct registry *registry = resource->registry;
         enum method method = m->request.method;
 
-        if (!authorized(registry, m, operations_of(m), response))
+        if (!authorized(registry, m, makes_below(resource, m) ? operations_to_create(m) : operations_of(m),
+                        response))
                 return;
         if (resource->gone && (method == METHOD_PUT || method == METHOD_POST)) {
                 response_error(response, CODE_UNAVAILABLE, "it is being deleted");
@@ -195,8 +216,7 @@ static void serve_nothing(struct registry *registry, struct message *m, struct r
         enum method method = m->request.method;
         bool creates = method == METHOD_PUT || method == METHOD_POST;
 
-        if (!authorized(registry, m, operations_of(m) | (creates ? (unsigned)OPERATION_CREATE : 0U),
-                        response))
+        if (!authorized(registry, m, operations_to_create(m), response))
                 return;
         /* RFC 7252, 5.8.4: deleting what is not there succeeds. */
         if (method == METHOD_DELETE && may_create && !m->if_match.n && !m->if_match.any) {

@@ -143,7 +143,7 @@ enum access_answer access_decide(const struct access *access, const struct ident
 {
         const struct conf_access_rule *decided = NULL;
         uint32_t first[ACCESS_N_METHODS];
-        bool allowed = methods != 0 || access->n_rules == 0;
+        bool allowed = access->n_rules == 0 ? !(methods & ACCESS_CREATE) : methods != 0;
 
         if (access->n_rules > 0)
                 globs_find(access->globs, path, first);
@@ -167,6 +167,15 @@ bool access_strangers_may_write(const struct access *access)
                         return true;
         }
         return access->n_rules == 0;
+}
+
+bool access_somebody_may_create(const struct access *access)
+{
+        for (uint32_t i = 0; i < access->n_rules; i++) {
+                if ((access->methods[i] & ACCESS_CREATE) && access->rules[i].allow.n > 0)
+                        return true;
+        }
+        return false;
 }
 
 void access_free(struct access *access)

@@ -6,7 +6,7 @@
  * in the order of the file whose path and methods match decides: whoever its `allow` names may, everyone else
  * may not, and no later rule is looked at. So a narrow rule goes before a wide one, and an empty `allow`
  * closes a path to everyone. When no rule matches, nobody may. Without any rule at all everyone may do
- * everything: an `access` list is what closes a server.
+ * everything but CREATE: what others are to store here takes a rule that says so.
  *
  * Paths.    Absolute, in plain text, one or more segments. `*` stands for any run of characters within a
  *           segment, also none; a segment of two, for any number of segments, also none. So behind "/a/" it
@@ -82,6 +82,9 @@ const char *access_check_subject(const char *subject);
 
 /* Whether some rule lets a peer without any key write (ACCESS_WRITES), or there is no rule at all. */
 bool access_strangers_may_write(const struct access *access);
+
+/* Whether some rule lets anybody create resources. */
+bool access_somebody_may_create(const struct access *access);
 
 /* Accepts NULL. */
 void access_free(struct access *access);

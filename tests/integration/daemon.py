@@ -80,6 +80,10 @@ def config_text(groups):
     return "".join(f"{key} = {libconfig(value)};\n" for key, value in groups.items() if value is not None)
 
 
+# What a test has that says nothing of access: to create takes a rule.
+ANYTHING = {"path": "/**", "methods": ["*"], "allow": ["anyone"]}
+
+
 class Coapd:
     """One coapd with a folder, a port and a config of its own. Made by the fixture `coapd`."""
 
@@ -102,6 +106,7 @@ class Coapd:
             "endpoints": ["coap://127.0.0.1:{port}", "coap://[::1]:{port}"],
             "resources": [{"path": "time", "kind": "time", "title": "Clock"}],
             "dynamic": {"enable": True, "prefix": [""]},
+            "access": [ANYTHING],
             "persist": self.persist(),
         }
         config.update(groups)

@@ -29,6 +29,7 @@ from daemon import Coapd, free_port  # noqa: E402
 CONFIG = """server = {{ log_level = "info"; }};
 endpoints = ( {{ uri = "coap://{listen}"; }} );
 dynamic = {{ enable = true; prefix = ( "" ); max_resources = 10000; }};
+access = ( {{ path = "/**"; methods = ( "*" ); allow = ( "anyone" ); }} );
 persist = {{ dynamic_resources = "{folder}/dynamic-resources"; observers = "{folder}/observers";
   observe_counters = "{folder}/observe-counters"; sync = "{sync}"; sync_interval = {interval}; }};
 """

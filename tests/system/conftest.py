@@ -12,6 +12,7 @@ CONFIG = """
 endpoints = ( { uri = "coap://127.0.0.1:5683"; }, { uri = "coap://[::1]:5683"; } );
 resources = ( { path = "time"; kind = "time"; title = "Clock"; } );
 dynamic: { enable = true; prefix = ( "" ); };
+access = ( { path = "/**"; methods = ( "*" ); allow = ( "anyone" ); } );
 persist: {
   dynamic_resources = "/var/lib/coapd/dynamic-resources";
   observers = "/var/lib/coapd/observers";

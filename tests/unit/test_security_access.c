@@ -91,14 +91,18 @@ static int decide(const struct fixture *f, struct identity who, const char *path
 
 #define NOBODY from("192.0.2.1")
 
-static void without_rules_everything_is_allowed(void **state)
+static void without_rules_all_but_creating_is_allowed(void **state)
 {
         struct fixture f;
 
         (void)state;
         compile(&f, NULL, 0);
-        assert_int_equal(decide(&f, NOBODY, "a/b", ACCESS_PUT | ACCESS_CREATE), 0);
+        assert_int_equal(decide(&f, NOBODY, "a/b", ACCESS_PUT), 0);
+        assert_int_equal(decide(&f, NOBODY, "a/b", ACCESS_GET | ACCESS_OBSERVE), 0);
+        assert_int_equal(decide(&f, NOBODY, "a/b", ACCESS_PUT | ACCESS_CREATE), -100);
+        assert_int_equal(decide(&f, known(IDENTITY_PSK, "boss"), "a/b", ACCESS_PUT | ACCESS_CREATE), -100);
         assert_true(access_strangers_may_write(f.access));
+        assert_false(access_somebody_may_create(f.access));
         access_free(f.access);
 }
 
@@ -320,13 +324,13 @@ static void open_writing_is_noticed(void **state)
 {
         static const struct {
                 struct rule_text rule;
-                bool open;
+                bool open, creators;
         } cases[] = {
-                { { "/**", { "GET", "OBSERVE", "FETCH" }, { "anyone" } }, false },
-                { { "/**", { "PUT" }, { "anyone" } }, true },
-                { { "/**", { "CREATE" }, { "net:0.0.0.0/0" } }, true },
-                { { "/**", { "*" }, { "authenticated", "psk:*" } }, false },
-                { { "/**", { "*" }, { NULL } }, false },
+                { { "/**", { "GET", "OBSERVE", "FETCH" }, { "anyone" } }, false, false },
+                { { "/**", { "PUT" }, { "anyone" } }, true, false },
+                { { "/**", { "CREATE" }, { "net:0.0.0.0/0" } }, true, true },
+                { { "/**", { "*" }, { "authenticated", "psk:*" } }, false, true },
+                { { "/**", { "*" }, { NULL } }, false, false },
         };
 
         (void)state;
@@ -335,6 +339,7 @@ static void open_writing_is_noticed(void **state)
 
                 compile(&f, &cases[i].rule, 1);
                 assert_int_equal(access_strangers_may_write(f.access), cases[i].open);
+                assert_int_equal(access_somebody_may_create(f.access), cases[i].creators);
                 access_free(f.access);
         }
 }
@@ -392,7 +397,7 @@ static void the_cost_does_not_grow_with_the_rules(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(without_rules_everything_is_allowed),
+                cmocka_unit_test(without_rules_all_but_creating_is_allowed),
                 cmocka_unit_test(the_first_match_decides),
                 cmocka_unit_test(paths_match_by_segments),
                 cmocka_unit_test(a_segment_longer_than_the_protocol_has_is_denied),

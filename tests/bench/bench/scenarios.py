@@ -390,7 +390,7 @@ def feature(bench, **options):
 ])
 def features_scenario(bench):
     """GET of the clock with features of coapd on and off"""
-    yield "plain", partial(feature, bench)
-    yield "persistent", partial(feature, bench, persist="sqlite")
+    yield "plain", partial(feature, bench, access=None)
+    yield "persistent", partial(feature, bench, access=None, persist="sqlite")
     yield "10 rules", partial(feature, bench, access=10)
     yield "1000 rules", partial(feature, bench, access=1000)

@@ -182,7 +182,7 @@ class Coapd(Server):
     binary = None  # set by run
 
     def __init__(self, core, state=None, confirmable=False, secure=False, oscore=False, persist=None, sync="interval",
-                 access=False, extra="", **_):
+                 access=0, extra="", **_):
         super().__init__(core, state)
         self.confirmable, self.secure, self.oscore = confirmable, secure, oscore
         self.persist, self.sync, self.access, self.extra = persist, sync, access, extra
@@ -220,11 +220,11 @@ dynamic: {{ enable = true; max_resources = 200000; }};
                             f' master_secret = "{OSCORE["secret"]}"; master_salt = "{OSCORE["salt"]}"; }} );')
         if security:
             text.append("security: { " + " ".join(security) + " };\n")
-        if self.access:
-            rules = ", ".join(f'{{ path = "/none{i}/**"; methods = ( "PUT" ); allow = ( "net:10.0.0.0/8" ); }}'
-                              for i in range(self.access))
-            text.append(f'access = ( {rules}, {{ path = "/**"; methods = ( "GET", "PUT", "POST", "DELETE", '
-                        '"OBSERVE" ); allow = ( "anyone" ); } );\n')
+        if self.access is not None:  # else nobody may create
+            rules = "".join(f'{{ path = "/none{i}/**"; methods = ( "PUT" ); allow = ( "net:10.0.0.0/8" ); }}, '
+                            for i in range(self.access))
+            text.append(f'access = ( {rules}{{ path = "/**"; methods = ( "GET", "PUT", "POST", "DELETE", '
+                        '"OBSERVE", "CREATE" ); allow = ( "anyone" ); } );\n')
         return "".join(text) + self.extra
 
     def command(self):

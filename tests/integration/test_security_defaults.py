@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Safe by default: what takes a rule, and what is warned of."""
+
+import subprocess
+from pathlib import Path
+
+import coap
+import pytest
+from daemon import BINARY
+
+SAMPLE = Path(__file__).parents[2] / "conf/coapd.conf"
+CREATE = {"path": "/**", "methods": ["GET", "PUT", "CREATE"], "allow": ["anyone"]}
+CHANGE = {**CREATE, "methods": ["GET", "PUT", "DELETE"]}
+
+
+def check(daemon):
+    """`coapd --check`: the exit code, and what it says."""
+    result = subprocess.run([BINARY, "-c", daemon.file, "--check"], capture_output=True, text=True, check=False)
+    return result.returncode, result.stderr
+
+
+def explain(daemon, *words):
+    return subprocess.run([BINARY, "-c", daemon.file, "--explain", *words], capture_output=True, text=True, check=False)
+
+
+def test_to_create_takes_a_rule(coapd):
+    daemon = coapd(access=None)
+    with daemon.client() as client:
+        refused = client.put("new", b"1")
+        assert (refused.text, b"create" in refused.payload) == ("4.01", True)
+        assert client.post(["new", ""], b"1").text == "4.01"
+        assert client.get("new").text == "4.04"
+        assert client.get("time").text == "2.05", "all else is open"
+    assert "no client can create a resource" in daemon.stderr and "CREATE" in daemon.stderr
+    asked = explain(daemon, "CREATE", "/new", "anyone")
+    assert (asked.returncode, "to create takes one" in asked.stdout) == (1, True)
+    assert explain(daemon, "PUT", "/new", "anyone").returncode == 0
+
+
+def test_a_rule_that_comes_with_a_reload_lets_create(coapd):
+    daemon = coapd(access=[CHANGE])
+    with daemon.client() as client:
+        assert client.put("new", b"1").text == "4.01"
+        daemon.write_config(access=[CREATE])
+        assert "no client can create" not in daemon.reload()
+        assert client.put("new", b"1").text == "2.01"
+        # What is there stays there without it.
+        daemon.write_config(access=[CHANGE])
+        assert "no client can create" in daemon.reload()
+        assert client.put("new", b"2").text == "2.04"
+        assert client.put("newer", b"1").text == "4.01"
+
+
+def test_new_files_take_a_rule_too(coapd, tmp_path):
+    (tmp_path / "old").write_text("old")
+    files = [{"path": "fw", "kind": "files", "root": tmp_path, "writable": True}]
+    daemon = coapd(resources=files, dynamic={"enable": False}, access=[CHANGE])
+    with daemon.client() as client:
+        assert client.put("fw/old", b"changed").text == "2.04"
+        for path in ("fw/new", "fw/folder/new"):
+            assert client.put(path, b"x").text == "4.01"
+        assert sorted(p.name for p in tmp_path.glob("[!c]*")) == ["old"]
+        daemon.write_config(access=[CREATE])
+        daemon.reload()
+        for path in ("fw/new", "fw/folder/new"):
+            assert client.put(path, b"x").text == "2.01"
+
+
+def test_the_shipped_config_gives_nothing_away(coapd, tmp_path):
+    daemon = coapd(start=False)
+    text = SAMPLE.read_text()
+    assert "uri = \"coap://127.0.0.1:5683\"" in text and "uri = \"coap://[::1]:5683\"" in text
+    daemon.file.write_text(text.replace(":5683\"", f":{daemon.port}\"").replace("/var/lib/coapd", str(daemon.folder)))
+    daemon.start()
+    assert "warning" not in daemon.stderr, daemon.stderr
+    with daemon.client() as client:
+        assert client.put("new", b"1").text in ("4.01", "4.04")
+        assert client.get("time").text == "2.05"
+
+
+OPEN_DOOR = "has no security and anyone may write"
+
+
+@pytest.mark.parametrize("listen, groups, warned", [
+    ("coap://0.0.0.0", {"access": [CREATE]}, True),
+    ("coap://[::]", {"access": [CHANGE]}, True),
+    ("coap+tcp://0.0.0.0", {"access": [{**CREATE, "allow": ["net:0.0.0.0/0"]}]}, True),
+    ("coap+ws://0.0.0.0", {"access": None}, True),  # what was created before may be changed
+    ("coap://127.0.0.1", {"access": [CREATE]}, False),
+    ("coap://0.0.0.0", {"access": [{**CREATE, "allow": ["authenticated"]}]}, False),
+    ("coap://0.0.0.0", {"access": None, "dynamic": {"enable": False}}, False),
+    ("coap://0.0.0.0", {"access": None, "dynamic": {"enable": False}, "resources": [
+        {"path": "fw", "kind": "files", "root": "/tmp", "writable": True}]}, True),
+    ("coap://0.0.0.0", {"access": None, "dynamic": {"enable": False}, "resources": [
+        {"path": "fw", "kind": "files", "root": "/tmp"}]}, False),
+])
+def test_an_open_door_is_warned_of(coapd, listen, groups, warned):
+    daemon = coapd(start=False, **groups)
+    daemon.write_config(endpoints=[listen + ":{port}"])
+    code, said = check(daemon)
+    assert (code, OPEN_DOOR in said) == (0, warned), said
+
+
+def test_a_secure_endpoint_is_no_open_door(coapd, certificates):
+    daemon = coapd(start=False, security={"psk": certificates.psk()}, access=[CREATE])
+    daemon.write_config(endpoints=["coaps://0.0.0.0:{port}"])
+    code, said = check(daemon)
+    assert (code, OPEN_DOOR in said) == (0, False), said
