@@ -20,6 +20,7 @@ struct conf_server {
         int log_level; /* LOG_ERR ... LOG_DEBUG of syslog(3) minus LOG_ERR: an index into the choices */
         long long session_timeout; /* seconds an idle session of a client is kept */
         long long max_sessions;
+        long long observer_check; /* seconds between two confirmable notifications to an observer, at most */
         long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
         long long send_buffer;
 };
@@ -46,6 +47,7 @@ struct conf_resource {
         struct conf_strings interfaces;     /* key `if` */
         bool observable;
         bool confirmable;  /* every notification, not just one in a few */
+        long long notify_interval; /* seconds after which observers are told again; 0: upon a change only */
         bool hidden;       /* not listed in /.well-known/core */
         long long max_age; /* seconds, -1: not sent, so that the default of RFC 7252, 5.10.5 holds */
         void *fields;      /* the kind's own struct, by its conf_variant */

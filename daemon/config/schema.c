@@ -27,6 +27,10 @@ static const struct conf_row server_rows[] = {
           .unit = "sessions",
           .doc = "How many idle sessions are kept at most on each endpoint. The oldest one makes room for a "
                  "new one." },
+        { ROW(CONF_INT, conf_server, observer_check), .fallback = "86400", .min = 2, .max = 86400,
+          .unit = "seconds", .flags = CONF_RELOAD,
+          .doc = "Every observer is sent a confirmable notification at least this often, whether something "
+                 "changed or not: one that does not acknowledge it is forgotten (RFC 7641, 4.5)." },
         { ROW(CONF_INT, conf_server, receive_buffer), .fallback = "4194304", .min = 0, .max = 1 << 30,
           .unit = "bytes",
           .doc = "The kernel's receive buffer of each datagram endpoint. It has to hold the acknowledgements "
@@ -92,6 +96,10 @@ static const struct conf_row resource_rows[] = {
           .doc = "Whether every notification is to be acknowledged by the client, and sent again until it "
                  "is. "
                  "Otherwise one in six is." },
+        { ROW(CONF_INT, conf_resource, notify_interval), .flags = CONF_RELOAD, .fallback = "0", .min = 0,
+          .max = SECONDS_A_YEAR, .unit = "seconds",
+          .doc = "Observers that heard nothing for so long are sent the present state again, so that they "
+                 "know that it still holds. 0 tells them of changes only." },
         { ROW(CONF_BOOL, conf_resource, hidden), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Leaves the resource out of /.well-known/core. It is reachable all the same." },
         { ROW(CONF_INT, conf_resource, max_age), .flags = CONF_RELOAD, .fallback = "-1", .min = -1,

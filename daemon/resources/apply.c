@@ -68,8 +68,11 @@ static void swap_in(struct planned *planned)
 {
         struct resource *resource = planned->resource;
         int format = only_format(resource);
-        bool watched;
+        struct span path = span_of_string(resource->path), none = { 0 };
+        struct etag now;
 
+        resource->before = resource_etag(resource, path, none);
+        below_remember(resource);
         if (resource->kind->destroy)
                 resource->kind->destroy(resource->self);
         sd_event_source_disable_unref(TAKE(resource->timer));
@@ -77,10 +80,15 @@ static void swap_in(struct planned *planned)
         resource->conf = planned->conf;
         resource->self = planned->self;
         coap_resource_set_get_observable(resource->handle, planned->conf->observable);
-        coap_resource_set_mode(resource->handle, resource_notification_mode(planned->conf));
-        watched = only_format(resource) == format ? resource_changed(resource)
-                                                  : resource_changed_format(resource);
-        if (watched && resource->kind->observed)
+        coap_resource_set_mode(resource->handle, resource_notification_mode(resource));
+        now = resource_etag(resource, path, none);
+        if (only_format(resource) != format)
+                resource_changed_format(resource);
+        else if (!now.n || !etag_equal(&now, &resource->before))
+                resource_changed(resource);
+        else if (resource->observed)
+                resource_repeat(resource);
+        if (resource->observed && resource->kind->observed)
                 resource->kind->observed(resource->self);
         below_move(resource);
 }
@@ -142,5 +150,5 @@ int registry_apply(struct registry *registry, const struct config *config)
                              (size_t)config->limits.transfer_bytes);
         r = carry_out(registry, plan, n);
         free(plan);
-        return r;
+        return r < 0 ? r : notify_apply(registry);
 }

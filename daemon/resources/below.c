@@ -186,6 +186,22 @@ coap_resource_t *registry_observable(struct registry *registry, struct span path
 
 /* --- changes --- */
 
+void below_remember(struct resource *parent)
+{
+        for (struct resource *resource = parent->registry->first; resource; resource = resource->next)
+                if (resource->parent == parent)
+                        resource->before =
+                                resource_etag(parent, span_of_string(resource->path), below_rest(resource));
+}
+
+static bool is_another(const struct resource *resource)
+{
+        struct etag now =
+                resource_etag(resource->parent, span_of_string(resource->path), below_rest(resource));
+
+        return !now.n || !etag_equal(&now, &resource->before);
+}
+
 void below_move(struct resource *parent)
 {
         struct registry *registry = parent->registry;
@@ -198,8 +214,10 @@ void below_move(struct resource *parent)
                 if (!parent->kind->observe_below || !parent->conf->observable ||
                     parent->kind->observe_below(parent->self, below_rest(resource)) < 0)
                         registry_remove(registry, resource);
-                else
+                else if (is_another(resource))
                         resource_changed(resource);
+                else if (resource->observed)
+                        resource_repeat(resource);
         }
 }
 

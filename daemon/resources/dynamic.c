@@ -21,6 +21,7 @@ struct dynamic {
         int64_t created_us;
 };
 
+
 static int64_t now_us(void)
 {
         struct timespec now;
@@ -193,7 +194,7 @@ static void dynamic_delete(void *self, const struct request *request, struct res
                 refuse_store(response, r);
                 return;
         }
-        registry_remove_soon(registry, dynamic->resource);
+        registry_remove_soon(dynamic->resource);
         response->code = CODE_DELETED;
 }
 
@@ -237,20 +238,35 @@ const struct kind kind_dynamic = {
 
 /* --- birth --- */
 
+/*
+ * Deleted in this turn of the loop, and made anew: libcoap holds the handle still, and it is this one's. Those who
+ * observed what was there are told that it is gone.
+ */
+static void come_again(struct resource *resource)
+{
+        dynamic_destroy(TAKE(resource->self));
+        resource_come_back(resource);
+        resource_evict(resource, CODE_NOT_FOUND);
+}
+
 /* Takes `content` over where it succeeds. */
 static int publish(struct registry *registry, struct span path, struct dynamic *dynamic,
                    struct representation *content)
 {
         CLEANUP(buf_deinit) struct buf text = { 0 };
-        struct resource *resource;
+        struct resource *resource = registry_find(registry, path);
         int r;
 
-        buf_append_span(&text, path);
-        if (!buf_ok(&text))
-                return -ENOMEM;
-        r = registry_add(registry, &kind_dynamic, buf_string(&text), NULL, &resource);
-        if (r < 0)
-                return r;
+        if (resource) {
+                come_again(resource);
+        } else {
+                buf_append_span(&text, path);
+                if (!buf_ok(&text))
+                        return -ENOMEM;
+                r = registry_add(registry, &kind_dynamic, buf_string(&text), NULL, &resource);
+                if (r < 0)
+                        return r;
+        }
         dynamic->resource = resource;
         dynamic->content = content;
         registry->counts.dynamic_bytes += content->size;
@@ -258,14 +274,17 @@ static int publish(struct registry *registry, struct span path, struct dynamic *
         return 0;
 }
 
-static bool room_for_one(const struct registry *registry, uint64_t size, struct response *response)
+static bool room_for_one(const struct registry *registry, struct span path, uint64_t size,
+                         struct response *response)
 {
         const struct conf_dynamic *conf = &registry->config->dynamic;
+        const struct resource *gone = registry_find(registry, path);
+        const struct dynamic *old = gone ? gone->self : NULL;
 
         if (registry->counts.dynamic >= (size_t)conf->max_resources)
                 response_error(response, CODE_UNAVAILABLE, "the limit of %lld resources is reached",
                                conf->max_resources);
-        else if (!bytes_allowed(registry, 0, size))
+        else if (!bytes_allowed(registry, old ? old->content->size : 0, size))
                 response_error(response, CODE_UNAVAILABLE, "the limit of bytes for all resources is reached");
         else
                 return true;
@@ -306,7 +325,7 @@ static void create(struct registry *registry, struct span path, const struct req
         struct dynamic *dynamic;
         int r;
 
-        if (!room_for_one(registry, request->body.n, response))
+        if (!room_for_one(registry, path, request->body.n, response))
                 return;
         content = representation_new(request->body, request->content_format);
         dynamic = calloc(1, sizeof *dynamic);
@@ -394,7 +413,7 @@ int registry_restore(struct registry *registry, const struct stored_resource *st
                            LOG_ESCAPE(stored->path));
                 return -EEXIST;
         }
-        if (!room_for_one(registry, stored->body.n, &unused)) {
+        if (!room_for_one(registry, stored->path, stored->body.n, &unused)) {
                 log_warning("stored resource %s: not served, %s; it is kept in the store",
                             LOG_ESCAPE(stored->path), unused.diagnostic);
                 return -ENOSPC;
@@ -412,7 +431,7 @@ void registry_undo(struct registry *registry, struct span path, const struct sto
         if (!resource || !resource_is_dynamic(resource))
                 return;
         if (!stored) {
-                registry_remove_soon(registry, resource);
+                registry_remove_soon(resource);
                 return;
         }
         etag.n = (uint8_t)MIN(stored->etag.n, (size_t)ETAG_MAX);
@@ -426,7 +445,8 @@ void registry_undo(struct registry *registry, struct span path, const struct sto
         registry->counts.dynamic_bytes += content->size - dynamic->content->size;
         representation_unref(dynamic->content);
         dynamic->content = content;
-        resource->gone = false;
+        resource_come_back(resource);
+        resource->evicting = 0;
         resource->reverted = true;
-        registry_bury_soon(registry);
+        registry_bury_soon(resource);
 }

@@ -2,7 +2,8 @@
 /*
  * The registry's own structs, shared by the files that make it up: registry.c (the set of resources), apply.c (the
  * config made live),
- * serve.c (a request's way through the rules), dynamic.c (resources made by clients), discovery.c.
+ * serve.c (a request's way through the rules), notifications.c (when observers are told), dynamic.c (resources made by
+ * clients), discovery.c.
  */
 #ifndef COAPD_RESOURCES_INTERNAL_H
 #define COAPD_RESOURCES_INTERNAL_H
@@ -26,9 +27,14 @@ struct resource {
         void *self;
         const struct conf_resource *conf; /* NULL: dynamic */
         sd_event_source *timer;
+        sd_event_source *repeat;         /* conf->notify_interval, while it is observed */
+        uint64_t confirmed_us;           /* when a round of its notifications was confirmable last, or it was made */
+        struct etag before;              /* while a reload changes it */
+        struct resource *next_to_bury;   /* in registry->to_bury, while `listed` */
+        bool listed;
         bool reverted; /* to what the store has; observers are told at the end of this turn */
         bool gone;     /* deleted in this turn of the loop; libcoap still holds the handle */
-        bool evicting; /* its observers are being told that its content format is another now */
+        uint8_t evicting; /* the code that its observers are being told, which ends their observations; 0: none */
         bool observed; /* somebody registered since the last resource_changed() that found nobody */
 };
 
@@ -41,7 +47,10 @@ struct registry {
         struct ratelimit *ratelimit;
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
+        struct resource *to_bury;
         sd_event_source *refresh;
+        sd_event_source *checkup;
+        bool refresh_due_only;
         sd_event_source *again; /* while requests that were put off wait */
         struct resource *refresh_next; /* whose observers from before the restart are told next */
         struct below_request *below_requests;
@@ -57,15 +66,17 @@ struct resource *resource_new(struct registry *registry, const struct kind *kind
                               const struct conf_resource *conf);
 int resource_publish(struct resource *resource);
 void resource_free(struct resource *resource);
-int resource_notification_mode(const struct conf_resource *conf);
 struct resource *registry_find(const struct registry *registry, struct span path);
 /* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
 int registry_add(struct registry *registry, const struct kind *kind, const char *path,
                  const struct conf_resource *conf, struct resource **ret_resource);
 /* A resource that `parent` serves; see below.c. */
 int registry_add_below(struct registry *registry, struct resource *parent, const char *path);
-void registry_bury_soon(struct registry *registry);
-void registry_remove_soon(struct registry *registry, struct resource *resource);
+/* At the end of this turn of the loop: told if `reverted`, removed if `gone`, `evicting` no more. */
+void registry_bury_soon(struct resource *resource);
+void registry_remove_soon(struct resource *resource);
+/* It is not gone after all. */
+void resource_come_back(struct resource *resource);
 void registry_remove(struct registry *registry, struct resource *resource);
 bool resource_is_dynamic(const struct resource *resource);
 
@@ -83,7 +94,9 @@ static inline const struct resource *resource_configured(const struct resource *
 int below_add(struct registry *registry, struct resource *parent, struct span path);
 struct span below_rest_of(const struct resource *parent, struct span path);
 struct span below_rest(const struct resource *resource);
-/* Another state serves the subtree: what it can not observe goes. */
+/* Another state is about to serve the subtree, */
+void below_remember(struct resource *parent);
+/* and does: what it can not observe goes, and observers of what it changed are told. */
 void below_move(struct resource *parent);
 /*
  * Has libcoap hand a request in again, to a resource that is there now. Returns whether it will; below_came_again()
@@ -96,7 +109,20 @@ void below_forget(struct registry *registry, const coap_session_t *session);
 /* The nearest KIND_SUBTREE above a path. */
 struct resource *below_find_parent(const struct registry *registry, struct span path);
 
-/* serve.c: libcoap's handlers, for every method of every resource. */
+/* notifications.c */
+int resource_notification_mode(const struct resource *resource);
+/* Tells its observers `code`, upon which they are none any more. Returns whether there were any. */
+bool resource_evict(struct resource *resource, uint8_t code);
+/* Somebody observes it: the time-driven repetition begins. */
+void resource_repeat(struct resource *resource);
+uint64_t notify_now(const struct registry *registry);
+/* The config has another time for confirmable notifications, or the first. 0 or -errno. */
+int notify_apply(struct registry *registry);
+
+/* serve.c */
+/* The present ETag of a path, by a GET of our own; none when there is nothing to get. */
+struct etag resource_etag(const struct resource *resource, struct span path, struct span rest);
+/* libcoap's handlers, for every method of every resource. */
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response);
 void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,

@@ -97,6 +97,7 @@ void resource_free(struct resource *resource)
         if (!resource)
                 return;
         sd_event_source_disable_unref(resource->timer);
+        sd_event_source_disable_unref(resource->repeat);
         if (resource->self && resource->kind->destroy)
                 resource->kind->destroy(resource->self);
         free(resource->path);
@@ -121,11 +122,6 @@ struct resource *resource_new(struct registry *registry, const struct kind *kind
         return resource;
 }
 
-int resource_notification_mode(const struct conf_resource *conf)
-{
-        return conf && conf->confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON : COAP_RESOURCE_FLAGS_NOTIFY_NON;
-}
-
 static void count(const struct resource *resource, int one)
 {
         struct registry *registry = resource->registry;
@@ -143,7 +139,7 @@ int resource_publish(struct resource *resource)
 {
         struct registry *registry = resource->registry;
         coap_resource_t *handle = coap_resource_init(coap_make_str_const(resource->path),
-                                                     resource_notification_mode(resource_configured(resource)->conf));
+                                                     resource_notification_mode(resource));
 
         if (!handle)
                 return -ENOMEM;
@@ -156,6 +152,7 @@ int resource_publish(struct resource *resource)
                 registry->host.resource_added(registry->host.user, handle);
 
         resource->handle = handle;
+        resource->confirmed_us = notify_now(registry);
         resource->prev = registry->last;
         *(registry->last ? &registry->last->next : &registry->first) = resource;
         registry->last = resource;
@@ -195,6 +192,18 @@ int registry_add_below(struct registry *registry, struct resource *parent, const
         return add(registry, parent->kind, path, parent, NULL, &unused);
 }
 
+static void bury_list_drop(struct resource *resource)
+{
+        struct resource **link = &resource->registry->to_bury;
+
+        if (!resource->listed)
+                return;
+        while (*link != resource)
+                link = &(*link)->next_to_bury;
+        *link = resource->next_to_bury;
+        resource->listed = false;
+}
+
 static void resource_unlink(struct resource *resource)
 {
         struct registry *registry = resource->registry;
@@ -203,7 +212,9 @@ static void resource_unlink(struct resource *resource)
                 registry->refresh_next = resource->next;
         *(resource->prev ? &resource->prev->next : &registry->first) = resource->next;
         *(resource->next ? &resource->next->prev : &registry->last) = resource->prev;
-        count(resource, -1);
+        bury_list_drop(resource);
+        if (!resource->gone)
+                count(resource, -1);
         discovery_changed(registry->discovery);
 }
 
@@ -219,26 +230,34 @@ void registry_remove(struct registry *registry, struct resource *resource)
 static int on_bury(sd_event_source *source, void *user)
 {
         struct registry *registry = user;
-        struct resource *next;
 
         (void)source;
         registry->host.kick(registry->host.user);
-        for (struct resource *resource = registry->first; resource; resource = next) {
-                next = resource->next;
-                resource->evicting = false;
-                if (resource->reverted)
-                        resource_changed(resource);
-                resource->reverted = false;
+        while (registry->to_bury) {
+                struct resource *resource = registry->to_bury;
+
+                bury_list_drop(resource);
+                resource->evicting = 0;
                 if (resource->gone)
                         registry_remove(registry, resource);
+                else if (resource->reverted)
+                        resource_changed(resource);
+                resource->reverted = false;
         }
         registry->host.kick(registry->host.user);
         return 0;
 }
 
 /* Once libcoap has sent what it has to. */
-void registry_bury_soon(struct registry *registry)
+void registry_bury_soon(struct resource *resource)
 {
+        struct registry *registry = resource->registry;
+
+        if (!resource->listed) {
+                resource->listed = true;
+                resource->next_to_bury = registry->to_bury;
+                registry->to_bury = resource;
+        }
         if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
                 log_error("resources that were deleted are kept for now");
         registry->host.yield(registry->host.user);
@@ -248,11 +267,22 @@ void registry_bury_soon(struct registry *registry)
  * libcoap goes on using the resource when its handler returns, so it can not be deleted in there. Until the
  * end of this turn of the loop it answers as if it were not there; see serve.c.
  */
-void registry_remove_soon(struct registry *registry, struct resource *resource)
+void registry_remove_soon(struct resource *resource)
 {
+        if (!resource->gone)
+                count(resource, -1);
         resource->gone = true;
-        discovery_changed(registry->discovery);
-        registry_bury_soon(registry);
+        discovery_changed(resource->registry->discovery);
+        registry_bury_soon(resource);
+}
+
+void resource_come_back(struct resource *resource)
+{
+        if (!resource->gone)
+                return;
+        resource->gone = false;
+        count(resource, 1);
+        discovery_changed(resource->registry->discovery);
 }
 
 /* --- what the kinds ask for --- */
@@ -282,28 +312,6 @@ int resource_wake_at(struct resource *resource, uint64_t realtime_us)
         return sd_event_source_set_enabled(resource->timer, SD_EVENT_ONESHOT);
 }
 
-bool resource_changed(struct resource *resource)
-{
-        struct registry *registry = resource->registry;
-
-        if (!resource->handle)
-                return false;
-        resource->observed = coap_resource_notify_observers(resource->handle, NULL);
-        if (resource->observed)
-                registry->host.kick(registry->host.user);
-        return resource->observed;
-}
-
-bool resource_changed_format(struct resource *resource)
-{
-        /* Until they are told nobody else registers: libcoap shows a handler no difference between the two. */
-        resource->evicting = true;
-        resource->evicting = resource_changed(resource);
-        if (resource->evicting)
-                registry_bury_soon(resource->registry);
-        return resource->evicting;
-}
-
 struct sd_event *resource_event(struct resource *resource)
 {
         return resource->registry->host.event;
@@ -328,41 +336,6 @@ void resource_daemon_state(const struct resource *resource, struct daemon_state 
 void registry_set_replaying(struct registry *registry, bool on)
 {
         registry->replaying = on;
-}
-
-/* A few resources a turn, so that requests are served in between. Only those with observers cost anything. */
-static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
-{
-        enum { PACE_US = 2000 };
-        struct registry *registry = user;
-
-        while (registry->refresh_next) {
-                struct resource *resource = registry->refresh_next;
-
-                registry->refresh_next = resource->next;
-                if (!resource_changed(resource))
-                        continue;
-                if (resource->kind->observed && !resource->parent)
-                        resource->kind->observed(resource->self);
-                sd_event_source_set_time(source, usec + PACE_US);
-                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-        }
-        return 0;
-}
-
-int registry_refresh_restored(struct registry *registry)
-{
-        uint64_t now;
-        int r;
-
-        registry->refresh_next = registry->first;
-        sd_event_now(registry->host.event, CLOCK_MONOTONIC, &now);
-        r = sd_event_add_time(registry->host.event, &registry->refresh, CLOCK_MONOTONIC, now, 1, on_refresh,
-                              registry);
-        if (r < 0)
-                return r;
-        /* Before the first request: who registers after the start needs no refreshing. */
-        return sd_event_source_set_priority(registry->refresh, SD_EVENT_PRIORITY_IMPORTANT);
 }
 
 void registry_session_gone(struct registry *registry, const coap_session_t *session)
@@ -454,6 +427,7 @@ void registry_free(struct registry *registry)
         }
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
+        sd_event_source_disable_unref(registry->checkup);
         sd_event_source_disable_unref(registry->again);
         blockwise_free(registry->blockwise);
         duplicates_free(registry->duplicates);

@@ -81,10 +81,9 @@ static bool body_complete(struct registry *registry, const struct resource *reso
         return false;
 }
 
-/* The present ETag, by a GET of our own; none when there is nothing to get. */
-static struct etag present_etag(struct resource *resource, const struct request *request)
+struct etag resource_etag(const struct resource *resource, struct span path, struct span rest)
 {
-        struct request get = { .method = METHOD_GET, .path = request->path, .rest = request->rest };
+        struct request get = { .method = METHOD_GET, .path = path, .rest = rest };
         struct response response = { .max_age = -1 };
         struct etag etag = { 0 };
 
@@ -104,7 +103,7 @@ static bool preconditions_hold(struct resource *resource, const struct message *
 
         if (!m->if_none_match && m->if_match.n == 0 && !m->if_match.any)
                 return true;
-        etag = present_etag(resource, &m->request);
+        etag = resource_etag(resource, m->request.path, m->request.rest);
         if (m->if_none_match && etag.n) {
                 response_error(response, CODE_PRECONDITION_FAILED, "it exists");
                 return false;
@@ -150,6 +149,7 @@ static void note_observation(struct resource *resource, const struct message *m,
         if (resource->observed || m->request.rest.n)
                 return;
         resource->observed = true;
+        resource_repeat(resource);
         if (resource->kind->observed)
                 resource->kind->observed(resource->self);
 }
@@ -162,21 +162,10 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
         if (!authorized(registry, m, makes_below(resource, m) ? operations_to_create(m) : operations_of(m),
                         response))
                 return;
-        if (resource->gone && (method == METHOD_PUT || method == METHOD_POST)) {
-                response_error(response, CODE_UNAVAILABLE, "it is being deleted");
-                response->max_age = 0;
-                return;
-        }
-        if (resource->gone && method == METHOD_DELETE && !m->if_match.n && !m->if_match.any) {
-                response->code = CODE_DELETED;
-                return;
-        }
-        if (resource->gone) {
-                response_error(response, CODE_NOT_FOUND, "it was deleted");
-                return;
-        }
         if (resource->evicting && m->request.observe) {
-                response_error(response, CODE_NOT_ACCEPTABLE, "its content format has changed");
+                response_error(response, resource->evicting,
+                               resource->evicting == CODE_NOT_FOUND ? "it was deleted"
+                                                                    : "its content format has changed");
                 return;
         }
         if (!resource->kind->handle[method]) {
@@ -345,7 +334,10 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
                         message.request.rest = below_rest(resource);
                         below_came_again(registry, session, request);
                 }
-                serve_resource(resource->parent ? resource->parent : resource, &message, &response);
+                if (resource->gone)
+                        serve_nothing(registry, &message, &response);
+                else
+                        serve_resource(resource->parent ? resource->parent : resource, &message, &response);
         }
         finish(registry, &message, &response, response_pdu);
         end(registry, session, request, response_pdu);

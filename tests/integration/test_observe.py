@@ -235,3 +235,87 @@ def test_node_coap(coapd):
         notes = node("client.js", "get", daemon.uri("time?secs", host=host), '{"observe": 3}')
         seconds = [int(note["payload"]) for note in notes]
         assert seconds == list(range(seconds[0], seconds[0] + 3))
+
+
+# --- when observers are told ---
+
+
+def test_reload_without_change(coapd):
+    """Only what a reload changed is told; the others go on in silence."""
+    daemon = coapd(resources=[*LAMP, {"path": "other", "kind": "static", "content": "x"}])
+    with daemon.client() as client:
+        lamp, other = client.observe("lamp"), client.observe("other")
+        daemon.write_config(resources=[{**LAMP[0], "content": "on", "title": "Lamp"}, *daemon.groups["resources"][1:]])
+        daemon.reload()
+        assert lamp.fresh().payload == b"on"
+        assert client.nothing(0.3)
+        daemon.reload()
+        assert client.nothing(0.3)
+        assert other.number is not None
+
+
+def test_reload_without_change_of_files(coapd, tmp_path):
+    (tmp_path / "a").write_text("a")
+    daemon = coapd(resources=[{"path": "f", "kind": "files", "root": tmp_path}])
+    with daemon.client() as client:
+        watch = client.observe("f/a")
+        daemon.reload()
+        assert client.nothing(0.3)
+        (tmp_path / "a").write_text("b")
+        assert watch.fresh().payload == b"b"
+
+
+def test_notify_interval(coapd):
+    """The present state again, though nothing changed; in silence once nobody observes."""
+    daemon = coapd(resources=[{**LAMP[0], "notify_interval": 1}])
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        for _ in range(2):
+            assert watch.fresh().payload == b"off"
+        daemon.write_config(resources=[{**LAMP[0], "notify_interval": 0}])
+        daemon.reload()
+        while not client.nothing(1.5, lambda m: m.token == watch.token):
+            pass
+
+
+def test_notify_interval_begins_with_a_reload(coapd):
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        daemon.write_config(resources=[{**LAMP[0], "notify_interval": 1}])
+        daemon.reload()
+        assert watch.fresh().payload == b"off"
+        assert watch.fresh().payload == b"off"
+
+
+def test_confirmable_in_time(coapd):
+    """RFC 7641, 4.5: a confirmable notification at least every so often, also where nothing changes."""
+    daemon = coapd(resources=LAMP, server={"observer_check": 2})
+    with daemon.client() as client:
+        watch = client.observe("lamp")
+        for _ in range(2):
+            note = watch.fresh()
+            assert (note.type, note.payload) == (coap.CON, b"off")
+
+
+def test_confirmable_when_it_changes_at_last(coapd):
+    """The change itself is told in a confirmable message, when none was for a while, and the next one is not."""
+    daemon = coapd(server={"observer_check": 6})
+    with daemon.client() as client, daemon.client() as writer:
+        writer.put("value", b"0")
+        watch = client.observe("value")
+        assert watch.fresh(15).type == coap.CON  # nothing changed for three seconds, or six
+        writer.put("value", b"1")
+        assert watch.fresh().type == coap.NON
+
+
+def test_one_who_is_gone_is_found_out(coapd):
+    """Nobody there to acknowledge, and nobody to refuse: the observation ends with the retransmissions."""
+    daemon = coapd(resources=LAMP, server={"observer_check": 2})
+    client = daemon.client()
+    client.observe("lamp")
+    client.acknowledge = False
+    client.receive(10, lambda m: m.type == coap.CON)
+    client.close()  # from now on the kernel says that nobody is there
+    with daemon.client() as other:
+        assert other.observe("lamp").fresh(10).type == coap.CON

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 
 import coap
 import pytest
@@ -82,6 +83,62 @@ def test_deleted_and_made_again_at_once(coapd):
             assert client.put("value", b"x").text == "2.01"
             assert client.delete("value").text == "2.02"
             assert client.delete("value").text == "2.02"
+
+
+def in_one_batch(daemon, client, *messages):
+    """Has the daemon find all of them waiting at once; the answers in order."""
+    daemon.send_signal(signal.SIGSTOP)
+    try:
+        for message in messages:
+            client.send(message)
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+    return [client.receive(wanted=lambda m, mid=message.mid: m.mid == mid) for message in messages]
+
+
+def message(client, method, path, payload=b"", **more):
+    return coap.Message(method, mid=client.next_mid(), token=client.new_token(), payload=payload,
+                        options=coap.request_options(path, **more))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_deleted_and_made_again_in_one_batch(coapd, full):
+    """Made anew, within the limits; those who observed what was there hear 4.04, and nothing of the new one."""
+    daemon = coapd(dynamic={"enable": True, "prefix": [""], **({"max_resources": 1, "max_size": 3, "max_total_size": 3} if full else {})})
+    with daemon.client() as client, daemon.client() as reader:
+        client.put("value", b"old", content_format=coap.TEXT)
+        watch = reader.observe("value")
+        answers = in_one_batch(
+            daemon,
+            client,
+            message(client, coap.DELETE, "value"),
+            message(client, coap.GET, "value"),
+            message(client, coap.DELETE, "value"),
+            message(client, coap.PUT, "value", b"x", extra=[(coap.IF_MATCH, b"")]),
+            message(client, coap.PUT, "value", b"new", content_format=coap.JSON),
+            message(client, coap.GET, "value"),
+            message(client, coap.PUT, "value", b"two", content_format=coap.JSON),
+        )
+        assert [a.text for a in answers] == ["2.02", "4.04", "2.02", "4.12", "2.01", "2.05", "2.04"]
+        assert (answers[5].payload, answers[5].content_format) == (b"new", coap.JSON)
+        assert watch.next().text == "4.04"
+        assert client.get("value").payload == b"two"
+        client.put("value", b"3", content_format=coap.JSON)
+        assert reader.nothing(0.3)
+        daemon.restart()
+        assert client.get("value").payload == b"3"
+        assert client.delete("value").text == "2.02"
+        assert client.put("other", b"abc").text == "2.01"
+
+
+def test_many_deleted_at_once(coapd):
+    daemon = coapd()
+    with daemon.client() as client:
+        for i in range(20):
+            client.put(f"r{i}", b"x")
+        gone = in_one_batch(daemon, client, *(message(client, coap.DELETE, f"r{i}") for i in range(10)))
+        assert {a.text for a in gone} == {"2.02"}
+        assert [client.get(f"r{i}").text for i in range(20)] == ["4.04"] * 10 + ["2.05"] * 10
 
 
 # --- observers ---
