@@ -237,10 +237,12 @@ static int on_bury(sd_event_source *source, void *user)
                 struct resource *resource = registry->to_bury;
 
                 bury_list_drop(resource);
-                resource->evicting = 0;
-                if (resource->gone)
+                if (resource->gone) {
                         registry_remove(registry, resource);
-                else if (resource->reverted)
+                        continue;
+                }
+                resource->evicting = 0;
+                if (resource->reverted)
                         resource_changed(resource);
                 resource->reverted = false;
         }

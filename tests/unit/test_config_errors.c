@@ -121,7 +121,7 @@ static const struct fixture_case value_cases[] = {
           "@/c:2: resources[0].kind: \"clock\" is not valid, expected one of \"time\", \"static\" and "
           "\"files\"\n"
           "@/c:2: resources[0].contnet: is not known, expected one of path, kind, title, rt, if, observable, "
-          "confirmable, hidden, max_age\n" },
+          "confirmable, notify_interval, hidden, max_age\n" },
         { ENDPOINT
           "resources = ( { path = \"a\"; kind = \"static\"; content_format = \"html\"; limit = 10; } );\n",
           "@/c:2: resources[0].content: is missing, expected a string in double quotes\n"
