@@ -13,6 +13,7 @@
 #include "resources/duplicates.h"
 #include "resources/ratelimit.h"
 #include "resources/message.h"
+#include "resources/outgoing.h"
 #include "resources/registry.h"
 
 enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
@@ -45,6 +46,7 @@ struct registry {
         struct blockwise *blockwise;
         struct duplicates *duplicates;
         struct ratelimit *ratelimit;
+        struct outgoing *outgoing;
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         struct resource *to_bury;

@@ -97,6 +97,8 @@ void response_error(struct response *response, uint8_t code, const char *fmt, ..
 
 enum kind_flag {
         KIND_SUBTREE = 1 << 0, /* gets the requests for every path below its own too */
+        /* Its content is another one soon: a client that fetches it block by block gets what it began with. */
+        KIND_FLEETING = 1 << 1,
 };
 
 struct kind {

@@ -96,6 +96,7 @@ void resource_free(struct resource *resource)
 {
         if (!resource)
                 return;
+        outgoing_forget_resource(resource->registry->outgoing, resource);
         sd_event_source_disable_unref(resource->timer);
         sd_event_source_disable_unref(resource->repeat);
         if (resource->self && resource->kind->destroy)
@@ -343,6 +344,7 @@ void registry_set_replaying(struct registry *registry, bool on)
 void registry_session_gone(struct registry *registry, const coap_session_t *session)
 {
         blockwise_forget(registry->blockwise, session);
+        outgoing_forget_session(registry->outgoing, session);
         discovery_forget(registry->discovery, session);
         below_forget(registry, session);
 }
@@ -385,6 +387,9 @@ static int registry_init(struct registry *registry)
         if (r < 0)
                 return r;
         r = duplicates_new(MAX_REMEMBERED_ANSWERS, &registry->duplicates);
+        if (r < 0)
+                return r;
+        r = outgoing_new(&registry->outgoing);
         if (r < 0)
                 return r;
         r = discovery_new(registry, &registry->discovery);
@@ -434,6 +439,7 @@ void registry_free(struct registry *registry)
         blockwise_free(registry->blockwise);
         duplicates_free(registry->duplicates);
         ratelimit_free(registry->ratelimit);
+        outgoing_free(registry->outgoing);
         below_forget(registry, NULL);
         discovery_free(registry->discovery);
         free(registry);

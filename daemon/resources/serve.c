@@ -154,6 +154,19 @@ static void note_observation(struct resource *resource, const struct message *m,
                 resource->kind->observed(resource->self);
 }
 
+static void ask_kind(struct resource *resource, const struct message *m, struct response *response)
+{
+        struct outgoing *outgoing = resource->registry->outgoing;
+        enum method method = m->request.method;
+        bool by_blocks = method == METHOD_GET && resource->kind->flags & KIND_FLEETING;
+
+        if (by_blocks && m->has_block2 && m->block2.num > 0 && outgoing_answer(outgoing, resource, m, response))
+                return;
+        resource->kind->handle[method](resource->self, &m->request, response);
+        if (by_blocks && response->code == CODE_CONTENT && (!m->has_block2 || m->block2.num == 0))
+                outgoing_keep(outgoing, resource, m, response);
+}
+
 static void serve_resource(struct resource *resource, struct message *m, struct response *response)
 {
         struct registry *registry = resource->registry;
@@ -175,7 +188,7 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
         }
         if (!body_complete(registry, resource, m, response) || !preconditions_hold(resource, m, response))
                 return;
-        resource->kind->handle[method](resource->self, &m->request, response);
+        ask_kind(resource, m, response);
         settle_content(resource, m, response);
         note_observation(resource, m, response);
 }

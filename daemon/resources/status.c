@@ -289,6 +289,7 @@ const struct kind kind_status = {
         .rows = rows,
         .n_rows = ARRAY_LEN(rows),
         .conf_size = sizeof(struct status_conf),
+        .flags = KIND_FLEETING,
         .resource_type = "coapd.status",
         .create = status_create,
         .destroy = status_destroy,

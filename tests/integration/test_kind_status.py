@@ -166,6 +166,46 @@ def test_reload_changes_the_interval(coapd):
             assert watch.fresh(20).max_age == 1
 
 
+def test_block_by_block(coapd):
+    """The blocks are those of one moment, however long the client takes and whatever others ask for meanwhile."""
+    daemon = coapd(resources=resources())
+
+    def block(client, num, accept=coap.JSON):
+        answer = client.get("status", accept=accept, block2=coap.Block.of_size(num, False, 256))
+        assert answer.text == "2.05"
+        return answer
+
+    with daemon.client() as client, daemon.client() as other:
+        first, num = block(client, 0), 1
+        body = first.payload
+        client.nothing(1.1)
+        again = block(other, 0)
+        assert again.etag != first.etag
+        assert block(client, 0, coap.CBOR).etag != first.etag
+        while len(body) < first.uint(coap.SIZE2):
+            answer, num = block(client, num), num + 1
+            assert (answer.etag, answer.max_age) == (first.etag, 10)
+            body += answer.payload
+        assert json.loads(body)["store_engine"] == "sqlite"
+        assert block(other, 1).etag == again.etag
+        assert block(client, 0).etag != first.etag
+
+
+def test_many_transfers(coapd):
+    """More than are kept: those that were begun first see another ETag."""
+    daemon = coapd(resources=resources())
+    clients = [daemon.client() for _ in range(70)]
+    small = coap.Block.of_size(0, False, 256)
+    first = [client.get("status", block2=small).etag for client in clients]
+    clients[0].nothing(1.1)
+    with daemon.client() as client:
+        client.get("status")
+    second = [client.get("status", block2=coap.Block.of_size(1, False, 256)).etag for client in clients]
+    assert second[6:] == first[6:] and second[0] != first[0]
+    for client in clients:
+        client.close()
+
+
 def test_discovery(coapd):
     daemon = coapd(resources=resources())
     with daemon.client() as client:
