@@ -181,7 +181,7 @@ static int open_endpoints(struct server *server)
                 log_error("can not take the service manager's sockets: %s", strerror(-r));
                 return r;
         }
-        r = endpoints_open(server->context, server->config, &keeper, &server->endpoints);
+        r = endpoints_open(shards_of_one(&server->context), server->config, &keeper, &server->endpoints);
         fdstore_free(keeper.left, keeper.n_left);
         return r;
 }

@@ -177,7 +177,26 @@ static coap_endpoint_t *open_quietly(coap_context_t *context, struct socket_plan
         return handle;
 }
 
-int endpoint_open(coap_context_t *context, const struct conf_endpoint *conf, struct socket_plan *plan,
+/* The other contexts' endpoints on the same descriptor. */
+static int open_twins(const struct shards *shards, const struct socket_plan *plan, struct endpoint *endpoint)
+{
+        struct socket_plan shared = *plan;
+
+        endpoint->twins = calloc(shards->n, sizeof(coap_endpoint_t *));
+        if (!endpoint->twins)
+                return -ENOMEM;
+        shared.shared = endpoint->fd;
+        for (size_t i = 1; i < shards->n; i++) {
+                coap_endpoint_t *twin = open_quietly(shards->v[i], &shared, COAP_PROTO_UDP);
+
+                if (!twin)
+                        return -ENOMEM;
+                endpoint->twins[endpoint->n_twins++] = twin;
+        }
+        return 0;
+}
+
+int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf, struct socket_plan *plan,
                   struct endpoint *ret_endpoint)
 {
         struct endpoint endpoint = {
@@ -193,7 +212,7 @@ int endpoint_open(coap_context_t *context, const struct conf_endpoint *conf, str
                         close(plan->kept);
                 return endpoint_fail(conf, -ENOMEM, strerror(ENOMEM));
         }
-        endpoint.handle = open_quietly(context, plan, transports[conf->transport].proto);
+        endpoint.handle = open_quietly(shards->v[0], plan, transports[conf->transport].proto);
         endpoint.fd = plan->fd;
         if (!endpoint.handle) {
                 sockets_forget(plan->fd);
@@ -205,6 +224,10 @@ int endpoint_open(coap_context_t *context, const struct conf_endpoint *conf, str
         }
         if (conf->transport == TRANSPORT_WS)
                 sockets_set_websockets(endpoint.fd);
+        if (conf->transport == TRANSPORT_UDP && shards->n > 1 && open_twins(shards, plan, &endpoint) < 0) {
+                endpoint_close(&endpoint);
+                return endpoint_fail(conf, -ENOMEM, strerror(ENOMEM));
+        }
         r = endpoint_join_groups(&endpoint, conf);
         if (r < 0) {
                 endpoint_close(&endpoint);
@@ -217,15 +240,16 @@ int endpoint_open(coap_context_t *context, const struct conf_endpoint *conf, str
 
 void endpoint_close(struct endpoint *endpoint)
 {
-        coap_endpoint_t *handle = endpoint->handle;
-
+        while (endpoint->n_twins > 0)
+                coap_free_endpoint(endpoint->twins[--endpoint->n_twins]);
+        coap_free_endpoint(endpoint->handle);
         endpoint_deinit(endpoint);
-        coap_free_endpoint(handle);
 }
 
 void endpoint_deinit(struct endpoint *endpoint)
 {
         sockets_forget(endpoint->fd);
         free(endpoint->host);
+        free(endpoint->twins);
         free_groups(&endpoint->groups);
 }

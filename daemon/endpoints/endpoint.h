@@ -7,6 +7,7 @@
 
 #include <coap3/coap.h>
 
+#include "base/shards.h"
 #include "config/config.h"
 #include "endpoints/socket_plan.h"
 
@@ -17,7 +18,9 @@ struct endpoint {
         struct conf_strings groups; /* joined */
         struct sockaddr_storage address;
         coap_endpoint_t *handle;
-        int fd; /* libcoap's */
+        coap_endpoint_t **twins; /* the same, over plain UDP, in each of the other contexts */
+        size_t n_twins;
+        int fd; /* libcoap's, one for all of them */
 };
 
 /* SOCK_DGRAM or SOCK_STREAM. */
@@ -32,7 +35,7 @@ int endpoint_fail(const struct conf_endpoint *conf, int r, const char *reason);
  * Opens the plan's address and joins the groups of `conf`. On failure logs the line, leaves nothing open and
  * returns -errno.
  */
-int endpoint_open(coap_context_t *context, const struct conf_endpoint *conf, struct socket_plan *plan,
+int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf, struct socket_plan *plan,
                   struct endpoint *ret_endpoint);
 
 /* Only while it has no session with observers. */

@@ -22,7 +22,7 @@
 #include "endpoints/endpoint.h"
 
 struct endpoints {
-        coap_context_t *context;                                      /* borrowed */
+        struct shards shards;
         void (*keep)(int fd, const char *name, const char *old_name); /* may be NULL */
         struct endpoint *v;
         size_t n;
@@ -91,6 +91,7 @@ static int add_wish(struct wishes *wishes, const struct config *config, const st
                         .receive_buffer = (int)MIN(config->server.receive_buffer, INT_MAX),
                         .send_buffer = (int)MIN(config->server.send_buffer, INT_MAX),
                         .kept = -1,
+                        .shared = -1,
                 },
         };
         memcpy(&wish->plan.address, info->ai_addr, info->ai_addrlen);
@@ -149,7 +150,7 @@ static int open_wish(struct endpoints *endpoints, struct wish *wish)
         wish->done = true;
         wish->plan.peers = peers;
         wish->plan.n_peers = endpoints->n;
-        r = endpoint_open(endpoints->context, wish->conf, &wish->plan, &grown[endpoints->n]);
+        r = endpoint_open(&endpoints->shards, wish->conf, &wish->plan, &grown[endpoints->n]);
         if (r == 0)
                 endpoints->n++;
         return r;
@@ -327,7 +328,7 @@ int endpoints_update(struct endpoints *endpoints, const struct config *config, s
         return 0;
 }
 
-int endpoints_open(coap_context_t *context, const struct config *config,
+int endpoints_open(struct shards shards, const struct config *config,
                    const struct endpoints_keeper *keeper, struct endpoints **ret_endpoints)
 {
         struct endpoints *endpoints = calloc(1, sizeof *endpoints);
@@ -335,7 +336,7 @@ int endpoints_open(coap_context_t *context, const struct config *config,
 
         if (!endpoints)
                 return -ENOMEM;
-        endpoints->context = context;
+        endpoints->shards = shards;
         endpoints->keep = keeper ? keeper->keep : NULL;
         r = open_new(endpoints, config, keeper);
         if (r < 0) {

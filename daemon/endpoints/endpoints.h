@@ -15,6 +15,7 @@
 #include <coap3/coap.h>
 
 #include "base/named_fd.h"
+#include "base/shards.h"
 #include "config/config.h"
 
 struct endpoints;
@@ -32,14 +33,14 @@ struct endpoints_keeper {
 };
 
 /*
- * Opens every endpoint of `config` on `context` and joins its multicast groups. Secure transports need their
- * keys on the context first. On failure it closes what it opened and logs one line, which names the uri,
+ * Opens every endpoint of `config` and joins its multicast groups: on the first context, and those of plain UDP on
+ * the others too, on the same socket. Secure transports need their keys on the context first. On failure it closes what it opened and logs one line, which names the uri,
  * where it stands in the config, and the reason; then returns -errno.
  *
- * `context` must outlive the result. `config` is borrowed for the call. `keeper` may be NULL; its lists are
+ * The contexts must outlive the result. `config` is borrowed for the call. `keeper` may be NULL; its lists are
  * borrowed for the call, its functions for as long as the result.
  */
-int endpoints_open(coap_context_t *context, const struct config *config,
+int endpoints_open(struct shards shards, const struct config *config,
                    const struct endpoints_keeper *keeper, struct endpoints **ret_endpoints);
 
 /*

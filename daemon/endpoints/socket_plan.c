@@ -125,7 +125,9 @@ bool plan_fits(const struct socket_plan *plan, int fd)
 
 int plan_socket(struct socket_plan *plan, int protocol)
 {
-        if (plan->kept >= 0)
+        if (plan->shared >= 0)
+                plan->fd = plan->shared;
+        else if (plan->kept >= 0)
                 plan->fd = plan->kept;
         else
                 plan->fd = (int)syscall(SYS_socket, plan->address.ss_family, plan->type | SOCK_CLOEXEC,
@@ -166,6 +168,11 @@ static int bind_patiently(struct socket_plan *plan)
 
 int plan_bind(struct socket_plan *plan)
 {
+        if (plan->shared >= 0) {
+                /* libcoap has just turned it on. */
+                set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
+                return 0;
+        }
         if (plan->type == SOCK_DGRAM)
                 set_datagram_options(plan);
         else /* Accepted sockets inherit it. A WebSocket answer leaves in two writes, 44 ms apart without. */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <stdlib.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,13 +27,22 @@ enum {
         FD_MOST = 1 << 17,
 };
 
+/* An endpoint of another context on the same descriptor. */
+struct twin {
+        int epoll_fd;
+        void *tag;
+};
+
 struct known {
         enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_STREAM, KNOWN_TIMER } kind;
         int epoll_fd; /* of all but streams; -1: in none */
+        unsigned open; /* how often close() is expected, of a datagram endpoint */
         void *tag;
         const struct socket_io *io;
         bool websockets;             /* of a listener: what it accepts are some */
         struct websocket *websocket; /* of a stream, owned; NULL: it is none */
+        struct twin *twins;          /* of a datagram endpoint */
+        unsigned n_twins;
 };
 
 static struct {
@@ -75,12 +85,20 @@ void sockets_plan(struct socket_plan *plan)
         sockets.plan = plan;
 }
 
+static void forget(struct known *known)
+{
+        free(known->twins);
+        *known = (struct known){ .kind = KNOWN_NOT };
+}
+
 void sockets_forget(int fd)
 {
         struct known *known = find(fd);
 
-        if (known)
-                *known = (struct known){ .kind = KNOWN_NOT };
+        if (known && known->open > 1)
+                known->io = NULL;
+        else if (known)
+                forget(known);
 }
 
 void sockets_set_io(int fd, const struct socket_io *io)
@@ -124,6 +142,23 @@ int sockets_timer_of(int epoll_fd)
                         return fd;
         }
         return -1;
+}
+
+static struct twin *find_twin(const struct known *known, int epoll_fd)
+{
+        for (unsigned i = 0; i < known->n_twins; i++) {
+                if (known->twins[i].epoll_fd == epoll_fd)
+                        return &known->twins[i];
+        }
+        return NULL;
+}
+
+void *sockets_tag(int fd, int epoll_fd)
+{
+        const struct known *known = find(fd);
+        const struct twin *twin = known ? find_twin(known, epoll_fd) : NULL;
+
+        return twin ? twin->tag : NULL;
 }
 
 unsigned sockets_generation(void)
@@ -180,6 +215,8 @@ INTERPOSED int socket(int domain, int type, int protocol)
 
         if (!plan || plan->fd >= 0 || domain != plan->address.ss_family || type != plan->type)
                 return (int)syscall(SYS_socket, domain, type, protocol);
+        if (plan->shared >= 0 && find(plan->shared))
+                find(plan->shared)->open++;
         return plan_socket(plan, protocol);
 }
 
@@ -191,10 +228,11 @@ INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t size)
         if (!is_planned(fd))
                 return (int)syscall(SYS_bind, fd, address, size);
         r = plan_bind(plan);
-        if (r == 0)
+        if (r == 0 && plan->shared < 0)
                 remember(fd, &(struct known){
                                      .kind = plan->type == SOCK_DGRAM ? KNOWN_DATAGRAM : KNOWN_LISTENER,
                                      .epoll_fd = -1,
+                                     .open = 1,
                              });
         return r;
 }
@@ -312,15 +350,44 @@ INTERPOSED int close(int fd)
                 websocket_free(known->websocket);
                 *known = (struct known){ .kind = KNOWN_NOT };
         }
+        if (known && known->kind == KNOWN_DATAGRAM) {
+                if (--known->open > 0)
+                        return 0;
+                forget(known);
+        }
         return (int)syscall(SYS_close, fd);
+}
+
+/* The endpoint of another context: its epoll set only believes that it watches the descriptor. */
+static int control_twin(struct known *known, int epoll_fd, int operation, const struct epoll_event *event)
+{
+        struct twin *twin = find_twin(known, epoll_fd);
+        struct twin *grown;
+
+        if (operation == EPOLL_CTL_DEL && twin) {
+                *twin = known->twins[--known->n_twins];
+                sockets.generation++;
+        }
+        if (operation != EPOLL_CTL_ADD)
+                return 0;
+        grown = reallocarray(known->twins, known->n_twins + 1, sizeof *grown);
+        if (!grown)
+                return -1;
+        known->twins = grown;
+        grown[known->n_twins++] = (struct twin){ epoll_fd, event->data.ptr };
+        sockets.generation++;
+        return 0;
 }
 
 /* libcoap marks an endpoint's events with its own pointer, and those of its one timer with none. */
 INTERPOSED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
 {
-        int r = (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
         struct known *known = find(fd);
+        int r;
 
+        if (known && known->kind == KNOWN_DATAGRAM && known->epoll_fd >= 0 && known->epoll_fd != epoll_fd)
+                return control_twin(known, epoll_fd, operation, event);
+        r = (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
         if (r < 0 || operation != EPOLL_CTL_ADD)
                 return r;
         if (known && (known->kind == KNOWN_DATAGRAM || known->kind == KNOWN_LISTENER)) {

@@ -59,6 +59,13 @@ struct socket_watch {
         void *tag; /* data.ptr of its events */
 };
 
+/*
+ * An endpoint may be there in several contexts, on one and the same descriptor: only the epoll set of the first
+ * one really watches it, and it is closed when the last one closes it. The tag that another context has given to
+ * its epoll set, which nothing ever comes out of; NULL: it has no such endpoint.
+ */
+void *sockets_tag(int fd, int epoll_fd);
+
 /* Changes with every endpoint that is added to an epoll set. */
 unsigned sockets_generation(void);
 

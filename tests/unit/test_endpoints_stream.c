@@ -34,7 +34,7 @@ static int set_up(void **state)
 {
         struct fixture *f = calloc(1, sizeof *f);
         struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-        struct socket_plan plan = { .type = SOCK_STREAM, .address_size = sizeof a, .kept = -1 };
+        struct socket_plan plan = { .type = SOCK_STREAM, .address_size = sizeof a, .kept = -1, .shared = -1 };
 
         memcpy(&plan.address, &a, sizeof a);
         assert_true(sd_event_new(&f->event) >= 0);

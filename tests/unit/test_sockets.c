@@ -22,7 +22,7 @@
 static struct socket_plan new_plan(int type)
 {
         struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-        struct socket_plan plan = { .type = type, .address_size = sizeof a, .kept = -1 };
+        struct socket_plan plan = { .type = type, .address_size = sizeof a, .kept = -1, .shared = -1 };
 
         memcpy(&plan.address, &a, sizeof a);
         return plan;

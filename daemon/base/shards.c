@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From an address to a shard; see shards.h. */
+#include "base/shards.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static uint64_t stir(uint64_t h)
+{
+        h = (h ^ h >> 32) * 0xd6e8feb86659fd93U;
+        h = (h ^ h >> 32) * 0xd6e8feb86659fd93U;
+        return h ^ h >> 32;
+}
+
+uint64_t shards_hash(uint64_t seed, const struct sockaddr *peer)
+{
+        uint64_t half[2] = { 0 };
+        struct sockaddr_in6 six;
+        struct sockaddr_in four;
+        sa_family_t family;
+        in_port_t port = 0;
+
+        memcpy(&family, (const uint8_t *)peer + offsetof(struct sockaddr, sa_family), sizeof family);
+        if (family == AF_INET) {
+                memcpy(&four, peer, sizeof four);
+                half[1] = four.sin_addr.s_addr;
+                port = four.sin_port;
+        } else if (family == AF_INET6) {
+                memcpy(&six, peer, sizeof six);
+                port = six.sin6_port;
+                if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+                        memcpy(&half[1], six.sin6_addr.s6_addr + 12, sizeof(uint32_t));
+                else
+                        memcpy(half, &six.sin6_addr, sizeof half);
+        }
+        return stir(stir(stir(seed ^ half[0]) ^ half[1]) ^ port);
+}
+
+size_t shards_find(const struct shards *shards, const struct sockaddr *peer)
+{
+        return shards->n == 1 ? 0 : shards_hash(shards->seed, peer) % shards->n;
+}

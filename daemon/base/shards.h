@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The libcoap contexts of the daemon, one for each shard of its peers. libcoap walks lists for much of what it does:
+ * all sessions of a context at the end of each turn, all observers of a resource for each registration. With the
+ * peers divided among contexts each list has a part of them.
+ *
+ * Only plain UDP is divided. The first context has its shard, and all else: DTLS, streams, and whatever is protected
+ * by OSCORE, because a security context that is there twice would use its nonces twice.
+ */
+#ifndef COAPD_BASE_SHARDS_H
+#define COAPD_BASE_SHARDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <coap3/coap.h>
+
+enum { SHARDS_MOST = 256 };
+
+struct shards {
+        coap_context_t *const *v; /* borrowed */
+        size_t n;                 /* at least 1 */
+        uint64_t seed;            /* so that nobody can choose addresses that fall into the same shard */
+};
+
+/* All there is. `context` must outlive the result. */
+static inline struct shards shards_of_one(coap_context_t *const *context)
+{
+        return (struct shards){ context, 1, 0 };
+}
+
+/* A number that is the same for the same address and port; IPv4 within IPv6 is IPv4. `peer` may lie unaligned. */
+uint64_t shards_hash(uint64_t seed, const struct sockaddr *peer);
+
+/* Where the datagrams of a peer go, by its address and port. */
+size_t shards_find(const struct shards *shards, const struct sockaddr *peer);
+
+#endif
