@@ -225,7 +225,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = server->engine->start(server->engine_self);
         if (r == 0)
-                r = pump_attach(server->event, server->context, &server->metrics, &server->pump);
+                r = pump_attach(server->event, shards_of_one(&server->context), &server->metrics, &server->pump);
         if (r == 0)
                 wire_pump(server);
         if (r == 0)

@@ -85,6 +85,8 @@ static ssize_t lane_send(void *userdata, const struct msghdr *message)
         ssize_t length = 0;
         ssize_t n;
 
+        if (lane->on_send)
+                lane->on_send(lane->owner, message);
         for (size_t i = 0; i < message->msg_iovlen; i++)
                 length += (ssize_t)message->msg_iov[i].iov_len;
         if (*lane->holding || !outbox_is_empty(lane->outbox)) {
@@ -234,5 +236,6 @@ void lane_free(struct lane *lane)
         sd_event_unref(lane->event);
         inbox_free(lane->inbox);
         outbox_free(lane->outbox);
+        free(lane->tags);
         free(lane);
 }

@@ -29,9 +29,11 @@ struct lane {
         /* The pump's, for its turn. */
         void *owner;
         bool (*may_send)(void *owner); /* asked before a flush; on false all that waits was discarded */
-        unsigned copies;               /* of its event that libcoap has been given and has not come to yet */
-        unsigned filled;               /* how many datagrams the last look found */
-        bool ready;                    /* and not read from yet */
+        void (*on_send)(void *owner, const struct msghdr *message); /* NULL: nobody wants to know */
+        void **tags;     /* of its events in each context; NULL: that one has no such endpoint */
+        bool divided;    /* among all contexts, not the first one's alone */
+        unsigned filled; /* how many datagrams the last look found */
+        bool ready;      /* and not read to its end */
 };
 
 /*

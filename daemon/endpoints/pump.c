@@ -1,68 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libcoap's I/O by the batch; see pump.h.
- *
- * libcoap reads one datagram for each ready event that coap_io_do_epoll() is given, and ends every such call
- * with a walk over all sessions, which costs as much as hundreds of requests once there are thousands of
- * them. So a turn hands it many copies of an endpoint's one event. Behind each copy libcoap calls recvmsg(),
- * that is pump_receive(), which gives it datagrams that were read by the batch. When all are given out, the
- * answers are sent by the batch, and what has become ready meanwhile, datagrams and streams, is written onto
- * the rest of the tape of events. So one turn, with one walk, goes on for as long as there is work, up to a
- * few times as long as the walk has been taking: its part of the time is bounded, whatever the number of
- * peers.
+ * libcoap's I/O by the batch; see pump.h. A turn is in turn.c; here is what begins one.
  */
 #include "endpoints/pump.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "endpoints/lane.h"
-#include "endpoints/stream_gate.h"
-#include "endpoints/tape.h"
-#include "endpoints/wake_timer.h"
+#include "endpoints/turn.h"
 
-enum {
-        READY_MOST = 48,     /* events taken from the kernel at a time */
-        FEW = 4,             /* datagrams that are not worth a look for more */
-        BLIND_MOST = 8,      /* batches read on the guess that there is one, without asking what is ready */
-        WALKS_IN_A_TURN = 4, /* a turn is that many times as long as the walk at its end */
-};
-
-#define TURN_LEAST MSEC(1)
-#define TURN_MOST MSEC(8)
-#define WALK_CHEAP USEC(5)   /* as cheap as the system calls of another turn */
-#define WALK_COSTLY USEC(50) /* worth waiting a little for more to do before it */
 #define DRAIN_MOST MSEC(200)
 
-struct pump {
-        coap_context_t *context;
-        sd_event *event;
-        sd_event_source *source;
-        struct metrics *metrics;
-        struct metrics uncounted; /* where there are none */
-        int epoll_fd;             /* libcoap's */
-        struct lane **lanes;
-        size_t n_lanes;
-        unsigned generation; /* of the sockets that have lanes */
-        struct stream_gate *gate;
-        struct wake_timer timer;
-
-        const struct pump_guard *guard; /* NULL: none */
-
-        bool in_turn;
-        bool yield;        /* somebody else waits for the end of this turn */
-        bool over;         /* nothing more is read in this turn */
-        unsigned handled;  /* datagrams in this turn */
-        unsigned blind;    /* batches since the last question what is ready */
-        uint64_t deadline; /* of this turn */
-        uint64_t ended;    /* when it was over */
-        uint64_t walk;     /* nanoseconds that libcoap's walk takes, about */
-        struct tape tape;
-};
+/* ---------------------------------------------------------------- endpoints */
 
 static bool pump_may_send(void *userdata)
 {
@@ -76,184 +28,39 @@ static bool pump_may_send(void *userdata)
         return false;
 }
 
-static void pump_flush(struct pump *pump)
+/* What acknowledges it shall come back to the first context. */
+static void pump_on_send(void *userdata, const struct msghdr *message)
 {
-        for (size_t i = 0; i < pump->n_lanes; i++)
-                lane_flush(pump->lanes[i]);
-        stream_gate_flush(pump->gate);
+        struct pump *pump = userdata;
+
+        if (pump->current == &pump->shard[0])
+                router_note_sent(&pump->router, message->msg_name,
+                                 span_of(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len));
 }
 
-static struct lane *pump_lane_of(const struct pump *pump, const void *tag)
+static int pump_add_lane(struct pump *pump, const struct socket_watch *watch)
 {
-        for (size_t i = 0; i < pump->n_lanes; i++) {
-                if (pump->lanes[i]->watch.tag == tag)
-                        return pump->lanes[i];
+        struct lane **grown = reallocarray(pump->lanes, pump->n_lanes + 1, sizeof(struct lane *));
+        struct lane *lane;
+        int r;
+
+        if (!grown)
+                return -ENOMEM;
+        pump->lanes = grown;
+        r = lane_new(watch, pump->event, pump->metrics, &pump->in_turn, turn_receive, &lane);
+        if (r < 0)
+                return r;
+        lane->tags = calloc(pump->n, sizeof(void *));
+        if (!lane->tags) {
+                lane_free(lane);
+                return -ENOMEM;
         }
-        return NULL;
-}
-
-static void pump_write_copy(struct pump *pump, struct lane *lane)
-{
-        tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = lane->watch.tag });
-        lane->copies++;
-}
-
-/* Of endpoints that are ready, by turns, so that none waits for another's queue to end. */
-static void pump_write_copies(struct pump *pump)
-{
-        bool more = true;
-
-        for (unsigned round = 0; more; round++) {
-                more = false;
-                for (size_t i = 0; i < pump->n_lanes; i++) {
-                        struct lane *lane = pump->lanes[i];
-
-                        if (!lane->ready || round >= MIN(2 * (lane->filled + FEW), INBOX_MOST))
-                                continue;
-                        if (tape_room(&pump->tape) <= 1)
-                                return;
-                        pump_write_copy(pump, lane);
-                        more = true;
-                }
-        }
-}
-
-/* What is ready onto the tape, behind where libcoap is; and at its end a copy, to look for more then. */
-static void pump_write_tape(struct pump *pump, const struct epoll_event *ready, size_t n)
-{
-        for (size_t i = 0; i < pump->n_lanes; i++)
-                pump->lanes[i]->copies = 0;
-        for (size_t i = 0; i < n; i++) {
-                struct lane *lane = pump_lane_of(pump, ready[i].data.ptr);
-
-                if (!lane)
-                        tape_write(&pump->tape, ready[i]);
-                else if (ready[i].events & EPOLLIN)
-                        lane->ready = true;
-                else
-                        lane_clear_error(lane);
-        }
-        pump_write_copies(pump);
-        if (pump->n_lanes > 0)
-                pump_write_copy(pump, pump->lanes[0]);
-}
-
-/*
- * When all is answered and the walk is what would come next: where that is dear, it costs less to wait a
- * little for what would else come in the middle of it.
- */
-static int pump_look(struct pump *pump, struct epoll_event *ready, int most)
-{
-        int n = epoll_wait(pump->epoll_fd, ready, most, 0);
-        uint64_t wait = MIN(pump->walk / 2, pump->deadline - pump->ended);
-        struct pollfd fd = { .fd = pump->epoll_fd, .events = POLLIN };
-
-        if (n != 0 || pump->walk < WALK_COSTLY || pump->handled < FEW ||
-            ppoll(&fd, 1, &(struct timespec){ .tv_nsec = (long)wait }, NULL) <= 0)
-                return n;
-        return epoll_wait(pump->epoll_fd, ready, most, 0);
-}
-
-/* Where the last look found a good deal, there is likely more. */
-static bool pump_guess(struct pump *pump)
-{
-        bool any = false;
-
-        if (pump->blind++ >= BLIND_MOST)
-                return false;
-        for (size_t i = 0; i < pump->n_lanes; i++) {
-                struct lane *lane = pump->lanes[i];
-
-                lane->ready = lane->filled > FEW;
-                any |= lane->ready;
-        }
-        return any;
-}
-
-/* Sends the answers to all that was read; then goes on with what is ready now, if it is not time to end. */
-static void pump_go_on(struct pump *pump)
-{
-        struct epoll_event ready[READY_MOST];
-        int n = 0;
-
-        pump_flush(pump);
-        tape_rewrite(&pump->tape);
-        pump->ended = clock_now_ns();
-        if (!pump->yield && pump->ended < pump->deadline && tape_room(&pump->tape) > READY_MOST) {
-                if (pump_guess(pump)) {
-                        pump_write_tape(pump, ready, 0);
-                        return;
-                }
-                if (pump->walk > WALK_CHEAP)
-                        n = pump_look(pump, ready, READY_MOST);
-        }
-        pump->blind = 0;
-        if (n > 0) {
-                pump_write_tape(pump, ready, (size_t)n);
-        } else {
-                pump->over = true;
-                pump->ended = clock_now_ns();
-        }
-}
-
-/* Will any of them have something to give out before the end of the tape? */
-static bool pump_has_more(const struct pump *pump)
-{
-        for (size_t i = 0; i < pump->n_lanes; i++) {
-                const struct lane *lane = pump->lanes[i];
-
-                if (lane->copies > 0 && ((lane->ready && !pump->yield) || !inbox_is_empty(lane->inbox)))
-                        return true;
-        }
-        return false;
-}
-
-static ssize_t pump_take(struct pump *pump, struct lane *lane, struct msghdr *into)
-{
-        const struct pump_guard *guard = pump->guard;
-        ssize_t n = lane_take(lane, into);
-
-        if (n > 0 && guard && !guard->admit(guard->userdata, lane->watch.fd, into, (size_t)n))
-                return lane_take_nothing(into);
-        return n;
-}
-
-/* No more than there are copies, this one included, so that nothing is left over when the turn ends. */
-static bool pump_read(const struct pump *pump, struct lane *lane)
-{
-        if (!lane->ready || pump->yield)
-                return false;
-        lane->ready = false;
-        lane->filled = lane_fill(lane, lane->copies + 1);
-        return lane->filled > 0;
-}
-
-/* libcoap's recvmsg(). */
-static ssize_t pump_receive(void *userdata, struct msghdr *into)
-{
-        struct lane *lane = userdata;
-        struct pump *pump = lane->owner;
-
-        if (!pump->in_turn) {
-                /* Somebody else's coap_io_process(). */
-                if (inbox_is_empty(lane->inbox) && lane_fill(lane, 1) == 0) {
-                        errno = EAGAIN;
-                        return -1;
-                }
-                return pump_take(pump, lane, into);
-        }
-        tape_pass(&pump->tape, lane->watch.tag);
-        if (lane->copies > 0)
-                lane->copies--;
-        if (inbox_is_empty(lane->inbox) && !pump_read(pump, lane)) {
-                if (pump->over || pump_has_more(pump))
-                        return lane_take_nothing(into);
-                pump_go_on(pump);
-                if (!pump_read(pump, lane))
-                        return lane_take_nothing(into);
-        }
-        pump->handled++;
-        return pump_take(pump, lane, into);
+        lane->tags[0] = watch->tag;
+        lane->owner = pump;
+        lane->may_send = pump_may_send;
+        lane->filled = INBOX_MOST;
+        grown[pump->n_lanes++] = lane;
+        return 0;
 }
 
 /* Endpoints come with the configuration and with a reload. */
@@ -264,61 +71,79 @@ static void pump_adopt(struct pump *pump)
 
         if (pump->generation == sockets_generation())
                 return;
-        while (sockets_next(pump->epoll_fd, &cursor, &watch)) {
-                struct lane **grown;
-
-                if (pump_lane_of(pump, watch.tag))
-                        continue;
-                grown = reallocarray(pump->lanes, pump->n_lanes + 1, sizeof(struct lane *));
-                if (!grown)
+        while (sockets_next(pump->shard[0].epoll_fd, &cursor, &watch)) {
+                if (!turn_lane_of(pump, watch.tag) && pump_add_lane(pump, &watch) < 0)
                         return;
-                pump->lanes = grown;
-                if (lane_new(&watch, pump->event, pump->metrics, &pump->in_turn, pump_receive,
-                             &grown[pump->n_lanes]) < 0)
-                        return;
-                grown[pump->n_lanes]->owner = pump;
-                grown[pump->n_lanes]->may_send = pump_may_send;
-                grown[pump->n_lanes]->filled = INBOX_MOST;
-                pump->n_lanes++;
         }
-        sockets_set_stream_io(pump->epoll_fd, stream_gate_io(pump->gate));
+        for (size_t i = 0; i < pump->n_lanes; i++) {
+                struct lane *lane = pump->lanes[i];
+
+                for (size_t k = 1; k < pump->n; k++)
+                        lane->tags[k] = sockets_tag(lane->watch.fd, pump->shard[k].epoll_fd);
+                lane->divided = pump->n > 1 && lane->tags[pump->n - 1];
+                lane->on_send = lane->divided ? pump_on_send : NULL;
+        }
+        sockets_set_stream_io(pump->shard[0].epoll_fd, stream_gate_io(pump->gate));
         pump->generation = sockets_generation();
 }
 
-/* A walk that also sent notifications, or was interrupted, is no measure: the figure rises slowly. */
-static void pump_measure_walk(struct pump *pump)
-{
-        uint64_t walk = clock_now_ns() - pump->ended;
+/* ---------------------------------------------------------------- what begins a turn */
 
-        if (walk > pump->walk)
-                walk = (pump->walk * 15 + MIN(walk, 2 * pump->walk + USEC(20))) / 16;
-        pump->walk = walk;
+/* Whether there is something left to do, that no event of the kernel's will tell of. */
+static void pump_come_back(struct pump *pump, bool again)
+{
+        if (pump->coming_back == again)
+                return;
+        if (sd_event_source_set_enabled(pump->soon, again ? SD_EVENT_ON : SD_EVENT_OFF) < 0)
+                log_error("no more turns of the loop: notifications wait for the next datagram");
+        else
+                pump->coming_back = again;
+}
+
+static void pump_begin(struct pump *pump)
+{
+        pump_adopt(pump);
+        pump->in_turn = true;
+        pump->yield = false;
+}
+
+static void pump_end(struct pump *pump)
+{
+        turn_flush(pump);
+        pump->in_turn = false;
+        for (size_t i = 0; i < pump->n && pump->n_touched > 0; i++) {
+                if (!pump->shard[i].timer.touched)
+                        continue;
+                wake_timer_settle(&pump->shard[i].timer);
+                pump->n_touched--;
+        }
+        pump->n_touched = 0;
+        pump_come_back(pump, pump->n_due > 0 || pump->n_urgent > 0);
+        if (pump->guard)
+                pump->guard->turn_is_over(pump->guard->userdata);
+}
+
+/* One context's notifications. In which order is all the same, but none twice before all. */
+static void pump_act_urgent(struct pump *pump)
+{
+        while (pump->n_urgent > 0) {
+                struct shard *shard = &pump->shard[pump->next_urgent++ % pump->n];
+
+                if (!shard->urgent)
+                        continue;
+                turn_act(pump, shard);
+                return;
+        }
 }
 
 static void pump_turn(struct pump *pump)
 {
-        struct epoll_event ready[READY_MOST];
-        int n;
-
-        pump_adopt(pump);
-        n = epoll_wait(pump->epoll_fd, ready, READY_MOST, 0);
-        if (n <= 0)
-                return;
-        tape_begin(&pump->tape, pump->n_lanes > 0 ? pump->lanes[0]->watch.tag : NULL);
-        pump_write_tape(pump, ready, (size_t)n);
-        pump->in_turn = true;
-        pump->over = pump->yield = false;
-        pump->handled = pump->blind = 0;
-        pump->deadline = clock_now_ns() + MIN(MAX(WALKS_IN_A_TURN * pump->walk, TURN_LEAST), TURN_MOST);
-        /* Without a datagram endpoint there is nobody to go on: libcoap would take blanks for its timer. */
-        coap_io_do_epoll(pump->context, pump->tape.v, pump->n_lanes > 0 ? pump->tape.length : pump->tape.end);
-        if (pump->over)
-                pump_measure_walk(pump);
-        pump_flush(pump);
-        pump->in_turn = false;
-        wake_timer_settle(&pump->timer);
-        if (pump->guard)
-                pump->guard->turn_is_over(pump->guard->userdata);
+        pump_begin(pump);
+        if (turn_look(pump) || pump->n_due > 0 || pump->n_urgent > 0) {
+                turn_run(pump);
+                pump_act_urgent(pump);
+        }
+        pump_end(pump);
 }
 
 static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -328,34 +153,69 @@ static int pump_on_ready(sd_event_source *source, int fd, uint32_t events, void 
         return 0;
 }
 
+static int pump_on_soon(sd_event_source *source, void *userdata)
+{
+        (void)source;
+        pump_turn(userdata);
+        return 0;
+}
+
+static int pump_on_timer(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct shard *shard = userdata;
+        struct pump *pump = shard->pump;
+
+        (void)source, (void)fd, (void)events;
+        pump_begin(pump);
+        turn_run_timer(pump, shard);
+        pump_end(pump);
+        return 0;
+}
+
+static void pump_on_at_once(void *owner)
+{
+        struct shard *shard = owner;
+
+        pump_kick_soon(shard->pump, (size_t)(shard - shard->pump->shard));
+}
+
+/* ---------------------------------------------------------------- for others */
+
 void pump_set_guard(struct pump *pump, const struct pump_guard *guard)
 {
         pump->guard = guard;
 }
 
+void pump_kick_soon(struct pump *pump, size_t i)
+{
+        struct shard *shard = &pump->shard[i];
+
+        if (!shard->urgent)
+                pump->n_urgent++;
+        shard->urgent = true;
+        if (!pump->in_turn)
+                pump_come_back(pump, true);
+}
+
 void pump_kick(struct pump *pump)
 {
-        coap_tick_t now;
+        uint64_t now = clock_now_ns();
 
         if (pump->in_turn)
                 return;
-        pump_adopt(pump);
-        pump->in_turn = true;
-        coap_ticks(&now);
-        coap_io_prepare_epoll(pump->context, now);
-        pump_flush(pump);
-        pump->in_turn = false;
-        wake_timer_settle(&pump->timer);
+        pump_begin(pump);
+        for (size_t i = 0; i < pump->n; i++) {
+                struct shard *shard = &pump->shard[i];
+
+                if (shard->urgent || wake_timer_is_due(&shard->timer, now))
+                        turn_act(pump, shard);
+        }
+        pump_end(pump);
 }
 
 bool pump_more_waiting(const struct pump *pump)
 {
-        if (!pump->in_turn)
-                return false;
-        for (size_t i = 0; i < pump->n_lanes; i++)
-                if (!inbox_is_empty(pump->lanes[i]->inbox))
-                        return true;
-        return false;
+        return pump->in_turn && !pump->yield && pump->mailroom.n > 0;
 }
 
 void pump_yield(struct pump *pump)
@@ -363,34 +223,73 @@ void pump_yield(struct pump *pump)
         pump->yield = true;
 }
 
-int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metrics, struct pump **ret_pump)
+static int pump_add_shard(struct pump *pump, size_t i)
 {
-        int epoll_fd = coap_context_get_coap_fd(context);
-        struct pump *pump;
+        struct shard *shard = &pump->shard[i];
+        int epoll_fd = coap_context_get_coap_fd(pump->router.shards.v[i]);
         int r;
 
+        *shard = (struct shard){
+                .pump = pump,
+                .context = pump->router.shards.v[i],
+                .epoll_fd = epoll_fd,
+                .timer.fd = -1,
+        };
         if (epoll_fd < 0)
                 return -ENOTSUP;
-        pump = calloc(1, sizeof *pump);
+        fcntl(epoll_fd, F_SETFD, FD_CLOEXEC);
+        wake_timer_attach(&shard->timer, epoll_fd, &pump->in_turn, &pump->n_touched, pump_on_at_once, shard);
+        if (i == 0)
+                r = sd_event_add_io(pump->event, &shard->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
+        else /* There is nothing else in its epoll set. */
+                r = sd_event_add_io(pump->event, &shard->source, shard->timer.fd, EPOLLIN, pump_on_timer, shard);
+        return MIN(r, 0);
+}
+
+static int pump_init(struct pump *pump, struct shards shards)
+{
+        int r = stream_gate_new(pump->event, &pump->in_turn, &pump->gate);
+
+        if (r == 0)
+                r = mailroom_init(&pump->mailroom);
+        if (r < 0)
+                return r;
+        stream_gate_set_clearance(pump->gate, pump_may_send, pump);
+        router_init(&pump->router, shards);
+        pump->shard = calloc(shards.n, sizeof *pump->shard);
+        pump->due = calloc(shards.n, sizeof(struct shard *));
+        if (!pump->shard || !pump->due)
+                return -ENOMEM;
+        r = sd_event_add_defer(pump->event, &pump->soon, pump_on_soon, pump);
+        if (r < 0)
+                return r;
+        sd_event_source_set_enabled(pump->soon, SD_EVENT_OFF);
+        /* What others have put off to the end of this turn of the loop comes first. */
+        sd_event_source_set_priority(pump->soon, SD_EVENT_PRIORITY_NORMAL + 1);
+        for (r = 0; pump->n < shards.n && r == 0; pump->n++)
+                r = pump_add_shard(pump, pump->n);
+        return r;
+}
+
+int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, struct pump **ret_pump)
+{
+        struct pump *pump = calloc(1, sizeof *pump);
+        int r;
+
         if (!pump)
                 return -ENOMEM;
-        pump->context = context;
         pump->metrics = metrics ? metrics : &pump->uncounted;
         pump->event = sd_event_ref(event);
-        pump->epoll_fd = epoll_fd;
-        wake_timer_attach(&pump->timer, epoll_fd, &pump->in_turn);
-        fcntl(epoll_fd, F_SETFD, FD_CLOEXEC);
-        r = stream_gate_new(event, &pump->in_turn, &pump->gate);
-        if (r >= 0)
-                stream_gate_set_clearance(pump->gate, pump_may_send, pump);
-        if (r >= 0)
-                r = sd_event_add_io(event, &pump->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
+        r = pump_init(pump, shards);
         if (r < 0) {
                 pump_free(pump);
                 return r;
         }
         /* libcoap arms its timer at the end of a turn, so that there has to be a first one. */
-        pump_kick(pump);
+        pump_begin(pump);
+        for (size_t i = 0; i < pump->n; i++)
+                turn_act(pump, &pump->shard[i]);
+        pump_end(pump);
         *ret_pump = pump;
         return 0;
 }
@@ -400,7 +299,8 @@ void pump_drain(struct pump *pump)
         uint64_t end = clock_now_ns() + DRAIN_MOST;
         struct epoll_event ready;
 
-        while (clock_now_ns() < end && epoll_wait(pump->epoll_fd, &ready, 1, 0) > 0)
+        while (clock_now_ns() < end && (pump->n_due > 0 || pump->n_urgent > 0 ||
+                                        epoll_wait(pump->shard[0].epoll_fd, &ready, 1, 0) > 0))
                 pump_turn(pump);
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_flush_until(pump->lanes[i], end);
@@ -413,10 +313,18 @@ void pump_free(struct pump *pump)
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_free(pump->lanes[i]);
         free(pump->lanes);
-        sockets_set_stream_io(pump->epoll_fd, NULL);
+        if (pump->n > 0)
+                sockets_set_stream_io(pump->shard[0].epoll_fd, NULL);
         stream_gate_free(pump->gate);
-        wake_timer_detach(&pump->timer);
-        sd_event_source_disable_unref(pump->source);
+        for (size_t i = 0; i < pump->n; i++) {
+                wake_timer_detach(&pump->shard[i].timer);
+                sd_event_source_disable_unref(pump->shard[i].source);
+        }
+        free(pump->shard);
+        free(pump->due);
+        sd_event_source_disable_unref(pump->soon);
         sd_event_unref(pump->event);
+        mailroom_deinit(&pump->mailroom);
+        router_deinit(&pump->router);
         free(pump);
 }

@@ -12,16 +12,25 @@
 #include <systemd/sd-event.h>
 
 #include "base/metrics.h"
+#include "base/shards.h"
+#include "base/span.h"
 
 struct pump;
 
-/* `context`, and `metrics` unless NULL, must outlive the pump. Takes a reference of `event`. */
-int pump_attach(sd_event *event, coap_context_t *context, struct metrics *metrics, struct pump **ret_pump);
+/* The contexts, and `metrics` unless NULL, must outlive the pump. Takes a reference of `event`. */
+int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, struct pump **ret_pump);
 
 /* Who stands between the network and libcoap. */
 struct pump_guard {
         /* Whether libcoap is to see a datagram, as recvmsg() gave it; else it is as if it had never come. */
         bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n);
+        /*
+         * A request that registers an observation has been read, for a context that is not the first. Whether
+         * prepare() is to be called before libcoap sees it. From within libcoap, also where it holds its lock:
+         * nothing of libcoap may be called. NULL: never.
+         */
+        bool (*wants_preparing)(void *userdata, size_t shard, struct span request);
+        void (*prepare)(void *userdata, size_t shard, struct span request); /* outside of libcoap */
         /*
          * Answers are about to leave. On false all that waits is discarded instead, as if the network had lost
          * it: confirmable requests come again.
@@ -37,9 +46,12 @@ void pump_set_guard(struct pump *pump, const struct pump_guard *guard);
 
 /*
  * Lets libcoap act now, for a caller outside of its callbacks: pending notifications leave, for example after
- * coap_resource_notify_observers(). Inside of them it is not needed, and does nothing.
+ * coap_resource_notify_observers(). Inside of them it does nothing.
  */
 void pump_kick(struct pump *pump);
+
+/* Lets one context act soon, and others and requests in between: a round of notifications is one for each context. */
+void pump_kick_soon(struct pump *pump, size_t shard);
 
 /* Whether more requests have been read already and are handed to libcoap before any answer leaves. */
 bool pump_more_waiting(const struct pump *pump);

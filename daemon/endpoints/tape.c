@@ -10,17 +10,24 @@ static void blank(struct tape *tape, unsigned from, unsigned to)
                 tape->v[i] = (struct epoll_event){ .events = 0, .data.ptr = tape->blank };
 }
 
-void tape_begin(struct tape *tape, void *tag)
+void tape_begin(struct tape *tape, void *tag, unsigned least)
 {
         /* A blank costs libcoap two nanoseconds, a call that ends too early a walk over its sessions. */
-        if (tape->end > tape->length / 2)
-                tape->length = MIN(tape->length * 2, TAPE_MOST);
-        else if (tape->end < tape->length / 8)
-                tape->length = tape->length / 2;
-        tape->length = MAX(tape->length, TAPE_LEAST);
-        tape->at = tape->end = 0;
+        if (tape->used > tape->open / 2)
+                tape->open = MIN(tape->open * 2, TAPE_MOST);
+        else if (tape->used < tape->open / 8)
+                tape->open = tape->open / 2;
+        tape->open = MAX(tape->open, TAPE_LEAST);
+        tape->length = MIN(MAX(tape->open, least), TAPE_MOST);
+        tape->at = tape->end = tape->used = 0;
         tape->blank = tag;
         blank(tape, 0, tape->length);
+}
+
+void tape_begin_closed(struct tape *tape)
+{
+        tape->at = tape->end = 0;
+        tape->length = TAPE_MOST;
 }
 
 void tape_pass(struct tape *tape, const void *tag)
@@ -45,4 +52,6 @@ unsigned tape_room(const struct tape *tape)
 void tape_write(struct tape *tape, struct epoll_event event)
 {
         tape->v[tape->end++] = event;
+        if (tape->end > tape->used)
+                tape->used = tape->end;
 }

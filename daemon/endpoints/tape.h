@@ -19,10 +19,15 @@ struct tape {
         unsigned length; /* of this call */
         unsigned at;     /* libcoap comes to this one next */
         unsigned end;    /* behind the last one written */
+        unsigned open;   /* the length of a call that can go on */
+        unsigned used;   /* of the last one of these */
 };
 
-/* All blank. The length follows what the calls before have used. */
-void tape_begin(struct tape *tape, void *blank);
+/* All blank, for a call that can go on. The length follows what such calls before have used, at least `least`. */
+void tape_begin(struct tape *tape, void *blank, unsigned least);
+
+/* Nothing on it, for a call that ends with what is written now: at tape->end. */
+void tape_begin_closed(struct tape *tape);
 
 /* libcoap has come to an event of `tag`. */
 void tape_pass(struct tape *tape, const void *tag);

@@ -12,11 +12,19 @@ static int on_set_time(void *userdata, const struct itimerspec *value)
 {
         struct wake_timer *timer = userdata;
 
+        /* Observers wait for their notifications: coap_update_epoll_timer(). */
+        if (value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 1) {
+                timer->at_once(timer->owner);
+                return 0;
+        }
         if (!*timer->holding) {
-                timer->due = 0;
+                uint64_t delay = clock_ns_of(&value->it_value);
+
+                timer->due = delay ? clock_now_ns() + delay : 0;
                 return sockets_raw_settime(timer->fd, value);
         }
         timer->wanted = *value;
+        *timer->n_touched += !timer->touched;
         timer->touched = true;
         return 0;
 }
@@ -36,12 +44,21 @@ void wake_timer_settle(struct wake_timer *timer)
                 timer->due = due;
 }
 
-void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding)
+bool wake_timer_is_due(const struct wake_timer *timer, uint64_t now)
+{
+        return timer->due != 0 && timer->due <= now + MSEC(1);
+}
+
+void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding,
+                       size_t *n_touched, void (*at_once)(void *owner), void *owner)
 {
         *timer = (struct wake_timer){
                 .fd = sockets_timer_of(epoll_fd),
                 .io = { .set_time = on_set_time, .userdata = timer },
                 .holding = holding,
+                .n_touched = n_touched,
+                .at_once = at_once,
+                .owner = owner,
         };
         sockets_set_io(timer->fd, &timer->io);
         /* libcoap opens it without: it is not for what an `exec` resource starts. */

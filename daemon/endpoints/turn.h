@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The pump's own structs and what a turn is made of, for pump.c and turn.c alone. */
+#ifndef COAPD_ENDPOINTS_TURN_H
+#define COAPD_ENDPOINTS_TURN_H
+
+#include "endpoints/lane.h"
+#include "endpoints/mail.h"
+#include "endpoints/pump.h"
+#include "endpoints/route.h"
+#include "endpoints/stream_gate.h"
+#include "endpoints/tape.h"
+#include "endpoints/wake_timer.h"
+
+enum { READY_MOST = 48 }; /* events taken from the kernel at a time */
+
+/* One of libcoap's contexts. */
+struct shard {
+        struct pump *pump;
+        coap_context_t *context;
+        int epoll_fd;            /* libcoap's */
+        sd_event_source *source; /* of the first: all of its epoll set; of the others: their timer */
+        struct wake_timer timer;
+        struct mail mail;
+        bool due;      /* it is on the list of those that have mail */
+        bool urgent;   /* libcoap has something to send */
+        uint64_t walk; /* nanoseconds that libcoap's walk takes, about */
+};
+
+struct pump {
+        sd_event *event;
+        struct metrics *metrics;
+        struct metrics uncounted; /* where there are none */
+        struct router router;
+        struct shard *shard;
+        size_t n;
+        struct lane **lanes;
+        size_t n_lanes;
+        unsigned generation; /* of the sockets that have lanes */
+        struct stream_gate *gate;
+        const struct pump_guard *guard; /* NULL: none */
+        struct mailroom mailroom;
+        struct shard **due; /* those that have mail, or events */
+        size_t n_due;
+        size_t n_urgent, next_urgent;
+        size_t n_touched;      /* timers that are to be set */
+        sd_event_source *soon; /* comes back to what is left */
+        bool coming_back;
+
+        bool in_turn;
+        bool yield;            /* somebody else waits for the end of this turn */
+        struct shard *current; /* libcoap is in it; NULL: in none */
+        bool over;             /* nothing more is read before libcoap's call ends */
+        unsigned handled;      /* datagrams in this call */
+        unsigned blind;        /* batches since the last question what is ready */
+        uint64_t deadline;     /* until then this call may go on */
+        uint64_t ended;        /* when it was over */
+        struct epoll_event others[READY_MOST]; /* of the first context, that are no datagrams */
+        size_t n_others;
+        struct tape tape;
+};
+
+struct lane *turn_lane_of(const struct pump *pump, const void *tag);
+
+/* Asks the kernel what is ready, and reads it. Whether there was anything. */
+bool turn_look(struct pump *pump);
+
+/* Hands everything that was read to libcoap, context by context, and goes on while there is more. */
+void turn_run(struct pump *pump);
+
+/* The timer of one context has come. */
+void turn_run_timer(struct pump *pump, struct shard *shard);
+
+/* One context does what it has to do without a datagram. */
+void turn_act(struct pump *pump, struct shard *shard);
+
+void turn_flush(struct pump *pump);
+
+/* libcoap's recvmsg(), for a lane. */
+ssize_t turn_receive(void *lane, struct msghdr *into);
+
+#endif
