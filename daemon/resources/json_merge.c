@@ -34,6 +34,52 @@ static int refuse_what_is_no_number(struct json_object *value, int flags, struct
                                                                      : JSON_C_VISIT_RETURN_CONTINUE;
 }
 
+/* Takes a character off the front; 0 when it is no well-formed UTF-8 (RFC 3629, 4). */
+static uint32_t take_character(struct span *text)
+{
+        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+        uint8_t first = text->p[0];
+        size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+        uint32_t character = n > 1 ? first & (0xffU >> (n + 1)) : first;
+
+        if (n == 0 || n > text->n)
+                return 0;
+        for (size_t i = 1; i < n; i++) {
+                if (text->p[i] >> 6 != 2)
+                        return 0;
+                character = character << 6 | (text->p[i] & 0x3f);
+        }
+        *text = span_skip(*text, n);
+        return character < least[n] || character > 0x10ffff || (character >= 0xd800 && character < 0xe000)
+                       ? 0
+                       : character;
+}
+
+/*
+ * Where it is strict, json-c 0.18 takes no character beyond ASCII, not even within a string (its issue 892). So
+ * they go in as escapes. False when the text is no JSON.
+ */
+static bool spell_in_ascii(struct span text, struct buf *out)
+{
+        bool escaped = false; /* by a backslash, which would escape that of ours, too */
+
+        while (text.n) {
+                uint32_t character = take_character(&text);
+
+                if (character == 0 || (character >= 0x80 && escaped))
+                        return false;
+                escaped = character == '\\' && !escaped;
+                if (character < 0x80)
+                        buf_append_byte(out, (uint8_t)character);
+                else if (character < 0x10000)
+                        buf_printf(out, "\\u%04x", character);
+                else
+                        buf_printf(out, "\\u%04x\\u%04x", 0xd800 + ((character - 0x10000) >> 10),
+                                   0xdc00 + (character & 0x3ff));
+        }
+        return true;
+}
+
 /*
  * 0, -EINVAL when it is no JSON text, or -ENOMEM. The value of `null` is NULL. A text with an escaped NUL is
  * refused, since json-c would cut a name there.
@@ -44,13 +90,14 @@ static int parse(struct span text, struct json_object **ret_value)
         CLEANUP(buf_deinit) struct buf copy = { 0 };
         struct json_object *value;
 
-        buf_append_span(&copy, text);
+        if (!spell_in_ascii(text, &copy))
+                return -EINVAL;
         buf_append_byte(&copy, '\0');
         if (!tokener || !buf_ok(&copy))
                 return -ENOMEM;
-        if (text.n >= INT_MAX || memchr(copy.p, '\0', text.n) || strstr((const char *)copy.p, "\\u0000"))
+        if (copy.n >= INT_MAX || strstr((const char *)copy.p, "\\u0000"))
                 return -EINVAL;
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
         /* The NUL goes in as well: it ends a number that stands alone. */
         value = json_tokener_parse_ex(tokener, (const char *)copy.p, (int)copy.n);
         if (json_tokener_get_error(tokener) != json_tokener_success ||

@@ -44,6 +44,22 @@ static void test_rfc7396_appendix_a(void **state)
         }
 }
 
+static void test_text_beyond_ascii(void **state)
+{
+        CLEANUP(buf_deinit) struct buf out = { 0 };
+
+        (void)state;
+        assert_int_equal(
+                merge("{\"\xc3\xa9\":\"\xe2\x82\xac\"}", "{\"a\":\"\xf0\x9f\x98\x80\\\\\xc3\xa9\"}", &out),
+                0);
+        assert_string_equal(buf_string(&out),
+                            "{\"\xc3\xa9\":\"\xe2\x82\xac\",\"a\":\"\xf0\x9f\x98\x80\\\\\xc3\xa9\"}");
+        assert_int_equal(merge("{\"a\":\"\\\xc3\xa9\"}", "{}", &out), JSON_MERGE_BAD_TARGET);
+        assert_int_equal(merge("{\"a\":\"\xed\xa0\x80\"}", "{}", &out), JSON_MERGE_BAD_TARGET);
+        assert_int_equal(merge("{\"a\":\"\xc0\x80\"}", "{}", &out), JSON_MERGE_BAD_TARGET);
+        assert_int_equal(merge("{\"a\":\"\xc3\"}", "{}", &out), JSON_MERGE_BAD_TARGET);
+}
+
 static void test_numbers_keep_their_spelling(void **state)
 {
         CLEANUP(buf_deinit) struct buf out = { 0 };
@@ -106,6 +122,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rfc7396_appendix_a),
+                cmocka_unit_test(test_text_beyond_ascii),
                 cmocka_unit_test(test_numbers_keep_their_spelling),
                 cmocka_unit_test(test_not_json),
                 cmocka_unit_test(test_depth_is_bounded),
