@@ -47,6 +47,7 @@ bool check_given(const struct check *check, const void *member, size_t size)
 
 struct twin {
         const char *name;
+        const char *host; /* a second name; "" for most */
         const void *member;
         size_t index;
 };
@@ -56,7 +57,24 @@ static int by_name(const void *a, const void *b)
         const struct twin *x = a, *y = b;
         int r = strcmp(x->name, y->name);
 
+        if (r == 0)
+                r = strcasecmp(x->host, y->host);
         return r ? r : x->index < y->index ? -1 : 1;
+}
+
+static void report_twins(struct check *check, struct twin *twins, size_t n)
+{
+        qsort(twins, n, sizeof(*twins), by_name);
+        for (size_t i = 1; i < n; i++) {
+                struct conf_origin at = config_origin(check->config, twins[i - 1].member);
+                const char *host = twins[i].host;
+
+                if (strcmp(twins[i].name, twins[i - 1].name) == 0 && strcasecmp(host, twins[i - 1].host) == 0)
+                        check_failed(check, twins[i].member, "",
+                                     "\"%s\"%s%s is taken, expected another one: %s:%u has it already",
+                                     LOG_ESCAPE(span_of_string(twins[i].name)), *host ? " at " : "", host, at.file,
+                                     at.line);
+        }
 }
 
 void check_twins(struct check *check, const struct conf_list *list, size_t size, size_t offset)
@@ -73,17 +91,9 @@ void check_twins(struct check *check, const struct conf_list *list, size_t size,
                 const char *name = *(char *const *)member;
 
                 if (name)
-                        twins[n++] = (struct twin){ name, member, i };
+                        twins[n++] = (struct twin){ name, "", member, i };
         }
-        qsort(twins, n, sizeof(*twins), by_name);
-        for (size_t i = 1; i < n; i++) {
-                struct conf_origin at = config_origin(check->config, twins[i - 1].member);
-
-                if (strcmp(twins[i].name, twins[i - 1].name) == 0)
-                        check_failed(check, twins[i].member, "",
-                                     "\"%s\" is taken, expected another one: %s:%u has it already",
-                                     LOG_ESCAPE(span_of_string(twins[i].name)), at.file, at.line);
-        }
+        report_twins(check, twins, n);
 }
 
 /* Whether two endpoints would be one socket to the kernel. */
@@ -178,12 +188,35 @@ static void check_variant(struct check *check, const struct conf_resource *resou
                 check_failed(check, member, "", "%s", wrong);
 }
 
+/* One path may be there once for each host, and once without. */
+static void check_paths(struct check *check, const struct conf_resource *resources, size_t n)
+{
+        CLEANUP(freep) struct twin *twins = NULL;
+        size_t n_twins = 0, at = 0;
+
+        for (size_t i = 0; i < n; i++)
+                n_twins += MAX(resources[i].host.n, 1UL);
+        twins = calloc(n_twins + 1, sizeof(*twins));
+        if (!twins) {
+                check->out_of_memory = true;
+                return;
+        }
+        for (size_t i = 0; i < n; i++) {
+                const struct conf_strings *hosts = &resources[i].host;
+
+                for (size_t j = 0; resources[i].path && j < MAX(hosts->n, 1UL); j++)
+                        twins[at++] = (struct twin){ resources[i].path, hosts->n ? hosts->v[j] : "",
+                                                     &resources[i].path, i };
+        }
+        report_twins(check, twins, at);
+}
+
 static void check_resources(struct check *check)
 {
         const struct conf_list *list = &check->config->resources;
         const struct conf_resource *resources = list->v;
 
-        check_twins(check, list, sizeof(*resources), offsetof(struct conf_resource, path));
+        check_paths(check, resources, list->n);
         for (size_t i = 0; i < list->n; i++)
                 check_variant(check, &resources[i]);
         for (size_t i = 0; i < list->n; i++)

@@ -42,6 +42,7 @@ struct conf_resource {
         struct conf_origin at;
         char *path; /* "sensors/1": no slash at either end, not percent-encoded */
         char *kind;
+        struct conf_strings host; /* "HOST" or "HOST:PORT"; none: for requests that name no host of the config */
         char *title;
         struct conf_strings resource_types; /* key `rt` */
         struct conf_strings interfaces;     /* key `if` */

@@ -71,6 +71,13 @@ static const struct conf_row resource_rows[] = {
                  "are written as they are, not percent-encoded." },
         { ROW(CONF_STRING, conf_resource, kind), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_KIND,
           .example = "\"time\"", .doc = "What the resource is." },
+        { ROW(CONF_STRINGS, conf_resource, host), .flags = CONF_RELOAD, .check = syntax_host, .max = 261,
+          .example = "( \"a.example.org\" )",
+          .doc = "Virtual hosts: the resource is there for requests whose Uri-Host is one of these names alone, or "
+                 "whose Uri-Host and Uri-Port are, for a name with a port such as \"a.example.org:5684\". "
+                 "Requests that name no host of the config find the resources without this key and those that "
+                 "clients create. Where no resource has a host Uri-Host is ignored. Rules of access are for a "
+                 "path at every host." },
         { ROW(CONF_STRING, conf_resource, title), .flags = CONF_RELOAD, .check = syntax_title, .max = 255,
           .example = "\"Clock\"", .doc = "A title for people, shown in /.well-known/core." },
         { .key = "rt",

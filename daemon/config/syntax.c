@@ -160,6 +160,29 @@ const char *syntax_server_name(const char *value)
         return label == 0 ? expected : NULL;
 }
 
+/* The port of an IPv6 address stands behind its bracket. */
+const char *syntax_host(const char *value)
+{
+        static const char expected[] = "a host such as a.example.org, with or without :PORT";
+        const char *closed = strchr(value, ']');
+        const char *colon = strchr(closed ? closed : value, ':');
+        size_t n = colon ? (size_t)(colon - value) : strlen(value);
+
+        for (size_t i = 0; i < n; i++)
+                if (!isalnum((unsigned char)value[i]) && !strchr(closed ? "[]:." : "-._~", value[i]))
+                        return expected;
+        if (n == 0 || n > 255 || (closed && (value[0] != '[' || closed != value + n - 1)))
+                return expected;
+        if (!colon)
+                return NULL;
+        for (const char *p = colon + 1; *p; p++)
+                if (!isdigit((unsigned char)*p))
+                        return expected;
+        return colon[1] != '0' && strlen(colon + 1) <= 5 && atoi(colon + 1) > 0 && atoi(colon + 1) <= UINT16_MAX
+                       ? NULL
+                       : expected;
+}
+
 const char *syntax_oscore_id(const char *value)
 {
         return hex_digits(value, OSCORE_ID_MAX) ? NULL : "0 to 7 bytes as pairs of hex digits";

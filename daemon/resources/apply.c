@@ -21,10 +21,37 @@ static void unplan(struct planned *plan, size_t n)
         for (size_t i = 0; i < n; i++) {
                 if (plan[i].self && plan[i].kind->destroy)
                         plan[i].kind->destroy(plan[i].self);
+                plan[i].resource->planned = false;
                 if (!plan[i].resource->handle)
                         resource_free(plan[i].resource);
         }
         free(plan);
+}
+
+/*
+ * The living resource that this config is of: at its path and one of its hosts. Others that stand there make way:
+ * the config comes first.
+ */
+static struct resource *find_living(struct registry *registry, const struct conf_resource *conf, struct span path)
+{
+        struct resource *next;
+
+        for (struct resource *r = registry_find_all(registry, path); r; r = next) {
+                next = r->next_host;
+                if (!hosts_overlap(resource_configured(r)->conf, conf))
+                        continue;
+                if (!r->parent && !resource_is_dynamic(r)) {
+                        if (!r->planned)
+                                return r;
+                        continue;
+                }
+                /* The stored row stays, for a config without this path. */
+                if (!r->parent && !r->gone)
+                        log_notice("resource %s: configured now, the one that a client created rests",
+                                   conf->path);
+                registry_remove(r);
+        }
+        return NULL;
 }
 
 static int plan_one(struct registry *registry, const struct conf_resource *conf, struct planned *ret_planned)
@@ -36,20 +63,12 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
         uri_path_encode(span_of_string(conf->path), &path);
         if (!kind || !buf_ok(&path))
                 return kind ? -ENOMEM : -EINVAL;
-        resource = registry_find(registry, buf_span(&path));
-        if (resource && resource->parent) {
-                registry_remove(registry, resource);
-                resource = NULL;
-        } else if (resource && (resource_is_dynamic(resource) || resource->gone)) {
-                /* The config comes first. The stored row stays, for a config without this path. */
-                log_notice("resource %s: configured now, the one that a client created rests", conf->path);
-                registry_remove(registry, resource);
-                resource = NULL;
-        }
+        resource = find_living(registry, conf, buf_span(&path));
         if (!resource)
                 resource = resource_new(registry, kind, buf_string(&path), conf);
         if (!resource)
                 return -ENOMEM;
+        resource->planned = true;
         *ret_planned = (struct planned){ .resource = resource, .kind = kind, .conf = conf };
         return kind->create(resource, conf, &ret_planned->self);
 }
@@ -79,7 +98,7 @@ static void swap_in(struct planned *planned)
         resource->kind = planned->kind;
         resource->conf = planned->conf;
         resource->self = planned->self;
-        coap_resource_set_get_observable(resource->handle, planned->conf->observable);
+        resource_set_observable(resource);
         coap_resource_set_mode(resource->handle, resource_notification_mode(resource));
         now = resource_etag(resource, path, none);
         if (only_format(resource) != format)
@@ -93,27 +112,29 @@ static void swap_in(struct planned *planned)
         below_move(resource);
 }
 
-static bool is_planned(const struct planned *plan, size_t n, const struct resource *resource)
+/* What lies below the one that serves it goes before that one. */
+static void remove_unplanned(struct registry *registry, bool below)
 {
-        for (size_t i = 0; i < n; i++)
-                if (plan[i].resource == resource)
-                        return true;
-        return false;
+        struct resource *next;
+
+        for (struct resource *resource = registry->first; resource; resource = next) {
+                next = resource->next;
+                if (!resource_is_dynamic(resource) && !resource_configured(resource)->planned &&
+                    (resource->parent != NULL) == below)
+                        registry_remove(resource);
+        }
 }
 
 static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 {
-        struct resource *next;
         int r = 0;
 
-        for (struct resource *resource = registry->first; resource; resource = next) {
-                next = resource->next;
-                if (!resource_is_dynamic(resource) && !is_planned(plan, n, resource_configured(resource)))
-                        registry_remove(registry, resource);
-        }
+        remove_unplanned(registry, true);
+        remove_unplanned(registry, false);
         for (size_t i = 0; i < n; i++) {
                 struct resource *resource = plan[i].resource;
 
+                resource->planned = false;
                 if (resource->handle) {
                         swap_in(&plan[i]);
                         continue;
@@ -144,6 +165,11 @@ int registry_apply(struct registry *registry, const struct config *config)
                         unplan(plan, plan[i].resource ? i + 1 : i);
                         return r;
                 }
+        }
+        r = hosts_set(&registry->hosts, config);
+        if (r < 0) {
+                unplan(plan, n);
+                return r;
         }
         registry->config = config;
         blockwise_set_bounds(registry->blockwise, (size_t)config->limits.transfers,

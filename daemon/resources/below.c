@@ -19,7 +19,7 @@ struct below_request {
         struct buf message;
 };
 
-struct resource *below_find_parent(const struct registry *registry, struct span path)
+struct resource *below_find_parent(const struct registry *registry, struct span path, const char *host)
 {
         struct span head = path;
 
@@ -30,7 +30,7 @@ struct resource *below_find_parent(const struct registry *registry, struct span 
                         head.n--;
                 if (head.n > 0)
                         head.n--;
-                resource = registry_find(registry, head);
+                resource = registry_find_at(registry, head, host);
                 if (resource && resource->kind->flags & KIND_SUBTREE && !resource->gone && !resource->parent)
                         return resource;
         }
@@ -174,13 +174,24 @@ struct span registry_whole_request(const struct registry *registry, const coap_s
         return (struct span){ 0 };
 }
 
+static void observe_at(struct registry *registry, struct span path, const char *host)
+{
+        struct resource *parent =
+                registry_find_at(registry, path, host) ? NULL : below_find_parent(registry, path, host);
+
+        if (parent)
+                below_add(registry, parent, path);
+}
+
+/* Which of its hosts it is for is not known here: it is made observable at each. */
 coap_resource_t *registry_observable(struct registry *registry, struct span path)
 {
-        struct resource *resource = registry_find(registry, path);
-        struct resource *parent = resource ? NULL : below_find_parent(registry, path);
+        struct resource *resource;
 
-        if (parent && below_add(registry, parent, path) == 0)
-                resource = registry_find(registry, path);
+        observe_at(registry, path, NULL);
+        for (size_t i = 0; i < registry->hosts.n; i++)
+                observe_at(registry, path, registry->hosts.names[i]);
+        resource = registry_find_all(registry, path);
         return resource ? resource->handle : NULL;
 }
 
@@ -213,7 +224,7 @@ void below_move(struct resource *parent)
                         continue;
                 if (!parent->kind->observe_below || !parent->conf->observable ||
                     parent->kind->observe_below(parent->self, below_rest(resource)) < 0)
-                        registry_remove(registry, resource);
+                        registry_remove(resource);
                 else if (is_another(resource))
                         resource_changed(resource);
                 else if (resource->observed)
@@ -230,8 +241,10 @@ static struct resource *find_below(const struct resource *parent, struct span re
         if (path.n > 0)
                 buf_append_byte(&path, '/');
         buf_append_span(&path, rest);
-        resource = buf_ok(&path) ? registry_find(parent->registry, buf_span(&path)) : NULL;
-        return resource && resource->parent == parent ? resource : NULL;
+        resource = buf_ok(&path) ? registry_find_all(parent->registry, buf_span(&path)) : NULL;
+        while (resource && resource->parent != parent)
+                resource = resource->next_host;
+        return resource;
 }
 
 bool resource_below_changed(struct resource *parent, struct span rest)
@@ -242,7 +255,7 @@ bool resource_below_changed(struct resource *parent, struct span rest)
                 return false;
         if (resource_changed(resource))
                 return true;
-        registry_remove(parent->registry, resource);
+        registry_remove(resource);
         return false;
 }
 
@@ -252,6 +265,6 @@ void resource_below_gone(struct resource *parent, struct span rest)
 
         if (!resource)
                 return;
-        registry_remove(parent->registry, resource);
+        registry_remove(resource);
         parent->registry->host.kick(parent->registry->host.user);
 }

@@ -221,6 +221,8 @@ static bool visible(struct discovery *discovery, const struct message *m, const 
 
         if (resource->gone || !resource->self || (resource->conf && resource->conf->hidden))
                 return false;
+        if (!hosts_include(resource->conf, m->host))
+                return false;
         return host->authorize(host->user, m->session, span_of_string(resource->path), OPERATION_GET) == 0;
 }
 
@@ -239,9 +241,12 @@ static struct representation *make_list(struct discovery *discovery, const struc
         return buf_ok(&list) ? representation_new(buf_span(&list), FORMAT_LINK) : NULL;
 }
 
-static void join_queries(const struct request *request, struct buf *out)
+static void join_queries(const struct message *m, struct buf *out)
 {
-        buf_reset(out);
+        const struct request *request = &m->request;
+
+        buf_append_string(out, m->host ? m->host : "");
+        buf_append_byte(out, '?');
         for (size_t i = 0; i < request->n_queries; i++) {
                 buf_append_span(out, request->queries[i]);
                 buf_append_byte(out, '&');
@@ -273,7 +278,7 @@ static struct representation *list_for(struct discovery *discovery, const struct
         struct remembered *slot;
         struct representation *list;
 
-        join_queries(&m->request, &query);
+        join_queries(m, &query);
         slot = find_remembered(discovery, m, buf_span(&query));
         if (slot && is_good_for(discovery, slot, m))
                 return representation_ref(slot->list);

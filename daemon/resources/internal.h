@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "resources/blockwise.h"
 #include "resources/duplicates.h"
+#include "resources/hosts.h"
 #include "resources/ratelimit.h"
 #include "resources/message.h"
 #include "resources/outgoing.h"
@@ -21,7 +22,8 @@ enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
 struct resource {
         struct registry *registry;
         struct resource *prev, *next;
-        coap_resource_t *handle; /* userdata points back here */
+        coap_resource_t *handle; /* of its path; userdata points to the first of those that share it */
+        struct resource *next_host; /* at this path, for other hosts */
         struct resource *parent; /* below.c: the KIND_SUBTREE that serves it; it has no `self` then */
         char *path;              /* libcoap's spelling */
         const struct kind *kind;
@@ -33,6 +35,7 @@ struct resource {
         struct etag before;              /* while a reload changes it */
         struct resource *next_to_bury;   /* in registry->to_bury, while `listed` */
         bool listed;
+        bool planned;  /* apply.c: the new config has it */
         bool reverted; /* to what the store has; observers are told at the end of this turn */
         bool gone;     /* deleted in this turn of the loop; libcoap still holds the handle */
         uint8_t evicting; /* the code that its observers are being told, which ends their observations; 0: none */
@@ -42,6 +45,7 @@ struct resource {
 struct registry {
         struct registry_host host;
         const struct config *config;
+        struct hosts hosts;
         struct resource *first, *last;
         struct blockwise *blockwise;
         struct duplicates *duplicates;
@@ -68,7 +72,17 @@ struct resource *resource_new(struct registry *registry, const struct kind *kind
                               const struct conf_resource *conf);
 int resource_publish(struct resource *resource);
 void resource_free(struct resource *resource);
+bool resource_is_observable(const struct resource *resource);
+/* Tells libcoap whether any of those that share the handle is. */
+void resource_set_observable(const struct resource *resource);
+/* The first of those at `path`, the others by ->next_host. */
+struct resource *registry_find_all(const struct registry *registry, struct span path);
+/* The one for `host`. */
+struct resource *registry_find_at(const struct registry *registry, struct span path, const char *host);
+/* The one for no host in particular. */
 struct resource *registry_find(const struct registry *registry, struct span path);
+/* Of `resource` and those by ->next_host, the one for `host`. */
+struct resource *resource_at(struct resource *resource, const char *host);
 /* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
 int registry_add(struct registry *registry, const struct kind *kind, const char *path,
                  const struct conf_resource *conf, struct resource **ret_resource);
@@ -79,7 +93,7 @@ void registry_bury_soon(struct resource *resource);
 void registry_remove_soon(struct resource *resource);
 /* It is not gone after all. */
 void resource_come_back(struct resource *resource);
-void registry_remove(struct registry *registry, struct resource *resource);
+void registry_remove(struct resource *resource);
 bool resource_is_dynamic(const struct resource *resource);
 
 /* The one that stands in the config, where it is not dynamic. */
@@ -109,7 +123,7 @@ void below_came_again(struct registry *registry, const coap_session_t *session, 
 /* For a session that ends; NULL: for all. */
 void below_forget(struct registry *registry, const coap_session_t *session);
 /* The nearest KIND_SUBTREE above a path. */
-struct resource *below_find_parent(const struct registry *registry, struct span path);
+struct resource *below_find_parent(const struct registry *registry, struct span path, const char *host);
 
 /* notifications.c */
 int resource_notification_mode(const struct resource *resource);

@@ -21,6 +21,7 @@ struct etag_list {
 
 struct message {
         struct request request;
+        const char *host; /* a name of the config that it is for; NULL: none of them. Set by serve.c */
         coap_session_t *session;
         const coap_pdu_t *pdu;
         coap_bin_const_t token;

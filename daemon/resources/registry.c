@@ -80,7 +80,7 @@ const char *resource_path(const struct resource *resource)
         return resource->path;
 }
 
-struct resource *registry_find(const struct registry *registry, struct span path)
+struct resource *registry_find_all(const struct registry *registry, struct span path)
 {
         coap_str_const_t key = { path.n, path.p };
         coap_resource_t *handle = coap_get_resource_from_uri_path(registry->host.context, &key);
@@ -88,6 +88,23 @@ struct resource *registry_find(const struct registry *registry, struct span path
 
         /* /.well-known/core is none of them: its handle leads to the registry. */
         return found == registry ? NULL : found;
+}
+
+struct resource *resource_at(struct resource *resource, const char *host)
+{
+        while (resource && !hosts_include(resource_configured(resource)->conf, host))
+                resource = resource->next_host;
+        return resource;
+}
+
+struct resource *registry_find_at(const struct registry *registry, struct span path, const char *host)
+{
+        return resource_at(registry_find_all(registry, path), host);
+}
+
+struct resource *registry_find(const struct registry *registry, struct span path)
+{
+        return registry_find_at(registry, path, NULL);
 }
 
 /* --- life and death of one resource --- */
@@ -123,6 +140,22 @@ struct resource *resource_new(struct registry *registry, const struct kind *kind
         return resource;
 }
 
+bool resource_is_observable(const struct resource *resource)
+{
+        const struct conf_resource *conf = resource_configured(resource)->conf;
+
+        return !conf || conf->observable;
+}
+
+void resource_set_observable(const struct resource *resource)
+{
+        bool observable = false;
+
+        for (const struct resource *r = coap_resource_get_userdata(resource->handle); r; r = r->next_host)
+                observable |= resource_is_observable(r);
+        coap_resource_set_get_observable(resource->handle, observable);
+}
+
 static void count(const struct resource *resource, int one)
 {
         struct registry *registry = resource->registry;
@@ -135,24 +168,61 @@ static void count(const struct resource *resource, int one)
         *counter += (size_t)one;
 }
 
-/* Hands the resource to libcoap, which can from now on find and observe it. */
-int resource_publish(struct resource *resource)
+/* A handle of its own, or that of the resources which other hosts have at this path. */
+static int take_handle(struct resource *resource)
 {
         struct registry *registry = resource->registry;
-        coap_resource_t *handle = coap_resource_init(coap_make_str_const(resource->path),
-                                                     resource_notification_mode(resource));
+        struct resource *other = registry_find_all(registry, span_of_string(resource->path));
+        coap_resource_t *handle;
 
+        if (other) {
+                resource->handle = other->handle;
+                resource->next_host = other->next_host;
+                other->next_host = resource;
+                resource_set_observable(resource);
+                return 0;
+        }
+        handle = coap_resource_init(coap_make_str_const(resource->path), resource_notification_mode(resource));
         if (!handle)
                 return -ENOMEM;
         for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
                 coap_register_request_handler(handle, (coap_request_t)method, serve);
-        coap_resource_set_get_observable(handle, !resource->conf || resource->conf->observable);
         coap_resource_set_userdata(handle, resource);
+        resource->handle = handle;
+        resource_set_observable(resource);
         coap_add_resource(registry->host.context, handle);
         if (registry->host.resource_added)
                 registry->host.resource_added(registry->host.user, handle);
+        return 0;
+}
 
-        resource->handle = handle;
+/* Gives the handle up: libcoap forgets it with the last one, and tells the observers 4.04 (RFC 7641, 4.2). */
+static void leave_handle(struct resource *resource)
+{
+        struct resource *first = coap_resource_get_userdata(resource->handle), **link = &first;
+
+        while (*link != resource)
+                link = &(*link)->next_host;
+        *link = resource->next_host;
+        coap_resource_set_userdata(resource->handle, first);
+        if (!first) {
+                coap_delete_resource(resource->registry->host.context, resource->handle);
+                return;
+        }
+        resource_set_observable(first);
+        /* Upon which serve.c says 4.04 to those who observed this one. */
+        coap_resource_notify_observers(resource->handle, NULL);
+        resource->registry->host.kick(resource->registry->host.user);
+}
+
+/* Hands the resource to libcoap, which can from now on find and observe it. */
+int resource_publish(struct resource *resource)
+{
+        struct registry *registry = resource->registry;
+        int r = take_handle(resource);
+
+        if (r < 0)
+                return r;
         resource->confirmed_us = notify_now(registry);
         resource->prev = registry->last;
         *(registry->last ? &registry->last->next : &registry->first) = resource;
@@ -219,12 +289,10 @@ static void resource_unlink(struct resource *resource)
         discovery_changed(registry->discovery);
 }
 
-void registry_remove(struct registry *registry, struct resource *resource)
+void registry_remove(struct resource *resource)
 {
         resource_unlink(resource);
-        coap_resource_set_userdata(resource->handle, NULL);
-        /* Tells the observers 4.04 (RFC 7641, 4.2). */
-        coap_delete_resource(registry->host.context, resource->handle);
+        leave_handle(resource);
         resource_free(resource);
 }
 
@@ -239,7 +307,7 @@ static int on_bury(sd_event_source *source, void *user)
 
                 bury_list_drop(resource);
                 if (resource->gone) {
-                        registry_remove(registry, resource);
+                        registry_remove(resource);
                         continue;
                 }
                 resource->evicting = 0;
@@ -441,6 +509,7 @@ void registry_free(struct registry *registry)
         ratelimit_free(registry->ratelimit);
         outgoing_free(registry->outgoing);
         below_forget(registry, NULL);
+        hosts_deinit(&registry->hosts);
         discovery_free(registry->discovery);
         free(registry);
 }

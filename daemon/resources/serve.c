@@ -141,6 +141,11 @@ static void note_observation(struct resource *resource, const struct message *m,
 
         if (!m->request.observe || response->code >> 5 != 2)
                 return;
+        /* libcoap was told otherwise: what another host has at this path is. */
+        if (!resource_is_observable(resource)) {
+                response_error(response, CODE_NOT_IMPLEMENTED, "it can not be observed");
+                return;
+        }
         /* libcoap has added it already; upon an error it takes it back. */
         if (registry->host.metrics->observations_kept > (uint64_t)registry->config->limits.observations) {
                 response_error(response, CODE_UNAVAILABLE, "the limit of observations is reached");
@@ -214,7 +219,7 @@ static bool comes_again(struct registry *registry, struct resource *parent, cons
 
 static void serve_nothing(struct registry *registry, struct message *m, struct response *response)
 {
-        bool may_create = dynamic_may_exist(registry, m->request.path);
+        bool may_create = !m->host && dynamic_may_exist(registry, m->request.path);
         enum method method = m->request.method;
         bool creates = method == METHOD_PUT || method == METHOD_POST;
 
@@ -325,32 +330,61 @@ static void end(struct registry *registry, coap_session_t *session, const coap_p
         registry->host.request_ends(registry->host.user);
 }
 
+static const char *host_of(const struct registry *registry, const coap_session_t *session,
+                           const coap_pdu_t *request)
+{
+        return hosts_of(&registry->hosts, registry->replaying ? NULL : session, request);
+}
+
+/* Of the resources at a path, the one of the request's host; else a subtree's, else nothing is there. */
+static void serve_one_of(struct resource *first, struct message *m, struct response *response)
+{
+        struct registry *registry = first->registry;
+        struct resource *resource = resource_at(first, m->host);
+        struct resource *parent = NULL;
+
+        if (!resource) {
+                parent = below_find_parent(registry, m->request.path, m->host);
+                if (parent && m->request.observe && below_add(registry, parent, m->request.path) == 0)
+                        resource = resource_at(first, m->host);
+        }
+        if (resource && resource->parent) {
+                parent = resource->parent;
+                below_came_again(registry, m->session, m->pdu);
+        }
+        if (parent) {
+                m->request.rest = below_rest_of(parent, m->request.path);
+                serve_resource(parent, m, response);
+                /* libcoap counts it among the observers of what another host has here. */
+                if (!resource && m->request.observe && response->code >> 5 == 2)
+                        response_error(response, CODE_UNAVAILABLE, "it can not be observed now");
+        } else if (!resource || resource->gone) {
+                serve_nothing(registry, m, response);
+        } else {
+                serve_resource(resource, m, response);
+        }
+}
+
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response_pdu)
 {
-        struct resource *resource = coap_resource_get_userdata(handle);
+        struct resource *first = coap_resource_get_userdata(handle);
         const coap_str_const_t *path = coap_resource_get_uri_path(handle);
         struct response response = { .max_age = -1 };
         struct registry *registry;
         struct message message;
 
         (void)query;
-        if (!resource) {
+        if (!first) {
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_NOT_FOUND);
                 return;
         }
-        registry = resource->registry;
+        registry = first->registry;
         if (begin(registry, session, request, response_pdu))
                 return;
         if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0) {
-                if (resource->parent) {
-                        message.request.rest = below_rest(resource);
-                        below_came_again(registry, session, request);
-                }
-                if (resource->gone)
-                        serve_nothing(registry, &message, &response);
-                else
-                        serve_resource(resource->parent ? resource->parent : resource, &message, &response);
+                message.host = host_of(registry, session, request);
+                serve_one_of(first, &message, &response);
         }
         finish(registry, &message, &response, response_pdu);
         end(registry, session, request, response_pdu);
@@ -364,7 +398,8 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
         struct message message;
 
         if (message_parse(session, request, path, &message, &response) == 0) {
-                resource = below_find_parent(registry, path);
+                message.host = host_of(registry, session, request);
+                resource = below_find_parent(registry, path, message.host);
                 if (resource && comes_again(registry, resource, &message, request))
                         return; /* with an empty acknowledgement */
                 if (resource) {
@@ -411,6 +446,7 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
             authorized(registry, &message, operations_of(&message), &response)) {
                 struct resource none = { .registry = registry };
 
+                message.host = host_of(registry, session, request);
                 discovery_get(registry->discovery, &message, &response);
                 settle_content(&none, &message, &response);
         }

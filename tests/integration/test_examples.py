@@ -71,3 +71,12 @@ def test_files(example):
         assert (daemon.folder / "srv/upload/device-1/report.json").read_bytes() == b"{}"
         assert client.get("upload/device-1/report.json").content_format == coap.JSON
         assert client.put("fw/image.bin", b"x").text in ("4.01", "4.03")
+
+
+def test_hosts(example):
+    daemon = example("hosts.conf")
+    with daemon.client() as client:
+        for host, content in (("a.example.org", b"for A"), ("localhost", b"for this machine"), ("b", b"for everybody")):
+            extra = [(coap.URI_HOST, host.encode())]
+            assert client.get("motd", extra=extra).payload == content
+            assert client.get("time", extra=extra).text == "2.05"

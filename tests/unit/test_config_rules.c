@@ -110,6 +110,19 @@ static const struct fixture_case state_cases[] = {
           "@/c:5: resources[2].path: \"a/b\" is taken, expected another one: @/c:3 has it already\n"
           "@/c:6: resources[3].path: \".well-known/core\" is the list of all resources, which coapd makes "
           "itself, expected another path\n" },
+        { ENDPOINT
+          "resources = (\n  { path = \"a\"; kind = \"time\"; },\n"
+          "  { path = \"a\"; kind = \"time\"; host = ( \"x.example\", \"y.example:5684\", \"[::1]:1\" ); },\n"
+          "  { path = \"a\"; kind = \"time\"; host = ( \"z.example\", \"X.example\" ); },\n"
+          "  { path = \"a\"; kind = \"time\"; host = \"y.example\"; }\n);\n",
+          "@/c:5: resources[2].path: \"a\" at X.example is taken, expected another one: @/c:4 has it already\n" },
+        { ENDPOINT "resources = ( { path = \"a\"; kind = \"time\"; host = ( \"a b\", \"a:0\", \"a:65536\", \"a:\", \"[::1\", \"a/b\" ); } );\n",
+          "@/c:2: resources[0].host[0]: \"a b\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
+          "@/c:2: resources[0].host[1]: \"a:0\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
+          "@/c:2: resources[0].host[2]: \"a:65536\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
+          "@/c:2: resources[0].host[3]: \"a:\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
+          "@/c:2: resources[0].host[4]: \"[::1\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
+          "@/c:2: resources[0].host[5]: \"a/b\" is not valid, expected a host such as a.example.org, with or without :PORT\n" },
         { ENDPOINT "dynamic: { max_size = 1000; max_total_size = 999; };\n",
           "@/c:2: dynamic.max_size: one body may be larger (1000) than all together (999), expected max_size "
           "to be at most max_total_size\n" },
