@@ -97,6 +97,8 @@ static void turn_is_over(void *user)
 {
         struct server *server = user;
 
+        /* Where nobody wanted an answer, nothing has asked for it yet: the store must not wait for the next one. */
+        may_send(server);
         security_tidy(server->security);
 }
 

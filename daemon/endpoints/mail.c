@@ -33,7 +33,7 @@ bool mailroom_fits(const struct mailroom *room, unsigned n)
 
 struct parcel *mailroom_open(struct mailroom *room, struct iovec *piece, struct msghdr *ret_message)
 {
-        struct parcel *parcel = (struct parcel *)(room->arena + room->used);
+        struct parcel *parcel = (void *)(room->arena + room->used);
 
         *parcel = (struct parcel){ .next = NULL };
         *piece = (struct iovec){ parcel->bytes, MESSAGE_MOST };
