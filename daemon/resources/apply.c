@@ -14,6 +14,7 @@ struct planned {
         const struct kind *kind;
         const struct conf_resource *conf;
         void *self;
+        bool stays; /* the old state, with a new config */
 };
 
 static void unplan(struct planned *plan, size_t n)
@@ -70,6 +71,10 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
                 return -ENOMEM;
         resource->planned = true;
         *ret_planned = (struct planned){ .resource = resource, .kind = kind, .conf = conf };
+        if (resource->handle && resource->kind == kind && kind->reconfigure) {
+                ret_planned->stays = true;
+                return 0;
+        }
         return kind->create(resource, conf, &ret_planned->self);
 }
 
@@ -80,6 +85,27 @@ static int only_format(const struct resource *resource)
                 resource->kind->formats ? resource->kind->formats(resource->self, formats, MAX_FORMATS) : 0;
 
         return n == 1 ? formats[0] : -1;
+}
+
+/* What of the config is the registry's. */
+static void adopt(struct planned *planned)
+{
+        struct resource *resource = planned->resource;
+
+        resource->kind = planned->kind;
+        resource->conf = planned->conf;
+        resource_set_observable(resource);
+        coap_resource_set_mode(resource->handle, resource_notification_mode(resource));
+}
+
+static void reconfigure(struct planned *planned)
+{
+        struct resource *resource = planned->resource;
+
+        adopt(planned);
+        resource->kind->reconfigure(resource->self, resource->conf);
+        if (resource->observed)
+                resource_repeat(resource);
 }
 
 /* The new state takes the place of the old one under the same handle, so that the observations stay. */
@@ -95,11 +121,8 @@ static void swap_in(struct planned *planned)
         if (resource->kind->destroy)
                 resource->kind->destroy(resource->self);
         sd_event_source_disable_unref(TAKE(resource->timer));
-        resource->kind = planned->kind;
-        resource->conf = planned->conf;
+        adopt(planned);
         resource->self = planned->self;
-        resource_set_observable(resource);
-        coap_resource_set_mode(resource->handle, resource_notification_mode(resource));
         now = resource_etag(resource, path, none);
         if (only_format(resource) != format)
                 resource_changed_format(resource);
@@ -135,10 +158,12 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
                 struct resource *resource = plan[i].resource;
 
                 resource->planned = false;
-                if (resource->handle) {
+                if (plan[i].stays)
+                        reconfigure(&plan[i]);
+                else if (resource->handle)
                         swap_in(&plan[i]);
+                if (resource->handle)
                         continue;
-                }
                 resource->self = plan[i].self;
                 r = resource_publish(resource);
                 if (r < 0)

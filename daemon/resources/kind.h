@@ -117,14 +117,22 @@ struct kind {
 
         /* `conf->fields` is the kind's own struct. 0, or -errno after one line in the log. */
         int (*create)(struct resource *resource, const struct conf_resource *conf, void **ret_self);
-        /* A changed config for a living resource; on error the old state goes on. NULL: cannot change. */
-        int (*reconfigure)(void *self, const struct conf_resource *conf);
+        /*
+         * At a reload, for a state that outlives it: `conf` takes the place of the config before, which is gone
+         * afterwards. It can not be refused, and observers are told by the kind. NULL: a reload creates a new state.
+         */
+        void (*reconfigure)(void *self, const struct conf_resource *conf);
         void (*destroy)(void *self);
 
         /* A method without a function is answered 4.05. */
         void (*handle[METHOD_COUNT + 1])(void *self, const struct request *request,
                                          struct response *response);
 
+        /*
+         * Whether there is something to tell observers; until then resource_changed() does nothing, such as after a
+         * restart, when an error would end their observations. The kind calls it once there is. NULL: always.
+         */
+        bool (*ready)(void *self);
         /* Somebody observes now, nobody did before. */
         void (*observed)(void *self);
         /* The time asked for by resource_wake_at() has come. */

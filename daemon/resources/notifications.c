@@ -58,6 +58,8 @@ bool resource_changed(struct resource *resource)
 
         if (!resource->handle)
                 return false;
+        if (resource->kind->ready && !resource->parent && !resource->kind->ready(resource->self))
+                return false;
         resource->observed = coap_resource_notify_observers(resource->handle, NULL);
         if (!resource->observed)
                 return false;

@@ -3,6 +3,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import coap
@@ -55,6 +56,17 @@ def test_status(example):
         assert json.loads(six.get("status", accept=coap.JSON).payload)["resources_configured"] == 2
         assert client.observe("status").first.observe is not None
         assert client.get("time").text == "2.05"
+
+
+def test_exec(example):
+    daemon = example("exec.conf")
+    with daemon.client() as client:
+        for path, form in (("load", rb"\d+\.\d\d\n"), ("disk", rb"Use%\n *\d+%\n")):
+            end = time.monotonic() + 30
+            while (answer := client.get(path)).text == "5.03" and time.monotonic() < end:
+                time.sleep(0.05)
+            assert re.fullmatch(form, answer.payload), answer
+        assert client.observe("load").first.observe is not None
 
 
 def test_files(example):
