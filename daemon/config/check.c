@@ -255,6 +255,36 @@ static char *real_file(const char *path)
         return asprintf(&file, "%s/%s", real, slash ? slash + 1 : path) < 0 ? NULL : file;
 }
 
+static bool holds_other_state(const struct check *check, const char *folder)
+{
+        const struct conf_persist *persist = &check->config->persist;
+        const char *const paths[] = { persist->dynamic_resources, persist->observers,
+                                      persist->observe_counters };
+        size_t n = strlen(folder);
+
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                CLEANUP(freep) char *other = paths[i] ? real_file(paths[i]) : NULL;
+
+                if (other && strncmp(other, folder, n) == 0 && other[n] == '/')
+                        return true;
+        }
+        return false;
+}
+
+/* What is there already. A folder is set aside when coapd starts, like any bad file, unless it is in use. */
+static void check_present(struct check *check, char *const *path, const char *file, mode_t mode)
+{
+        const char *shown = LOG_ESCAPE(span_of_string(*path));
+
+        if (!S_ISREG(mode) && !S_ISDIR(mode))
+                check_failed(check, path, "", "\"%s\" is not a regular file, expected one or none yet",
+                             shown);
+        else if (S_ISDIR(mode) && holds_other_state(check, file))
+                check_failed(check, path, "",
+                             "\"%s\" is a folder, and another file of the state is in it, expected a file",
+                             shown);
+}
+
 static void check_state_file(struct check *check, char *const *path)
 {
         CLEANUP(freep) char *file = real_file(*path);
@@ -268,9 +298,8 @@ static void check_state_file(struct check *check, char *const *path)
                              shown);
         else if (folder && (stat(folder, &status) < 0 || !S_ISDIR(status.st_mode)))
                 check_failed(check, path, "", "\"%s\" is not in a folder, expected one", shown);
-        else if (stat(file, &status) == 0 && !S_ISREG(status.st_mode))
-                check_failed(check, path, "", "\"%s\" is not a regular file, expected one or none yet",
-                             shown);
+        else if (stat(file, &status) == 0)
+                check_present(check, path, file, status.st_mode);
 }
 
 static bool same_file(const char *a, const char *b)

@@ -29,7 +29,7 @@ int persist_file_kind(const char *path, enum persist_file_kind *ret_kind)
                 return 0;
         }
         if (!S_ISREG(st.st_mode)) {
-                *ret_kind = PERSIST_FILE_SPECIAL;
+                *ret_kind = S_ISDIR(st.st_mode) ? PERSIST_FILE_FOLDER : PERSIST_FILE_SPECIAL;
                 return 0;
         }
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

@@ -13,7 +13,8 @@ enum persist_file_kind {
         PERSIST_FILE_EMPTY,
         PERSIST_FILE_SQLITE,
         PERSIST_FILE_REGULAR, /* anything else that can be read */
-        PERSIST_FILE_SPECIAL, /* a folder, a device, a socket */
+        PERSIST_FILE_FOLDER,
+        PERSIST_FILE_SPECIAL, /* a device, a socket */
 };
 
 /* -errno when it can not be looked at. */

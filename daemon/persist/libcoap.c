@@ -62,6 +62,9 @@ static int check_file(const struct conf_persist *conf, const char *path)
                 what = "is a store of the engine sqlite";
                 tag = "sqlite";
                 break;
+        case PERSIST_FILE_FOLDER:
+                what = "is a folder";
+                break;
         case PERSIST_FILE_SPECIAL:
                 what = "is no regular file";
                 break;

@@ -183,6 +183,9 @@ int store_judge(const char *path, const struct store_schema *schema, char *reaso
         case PERSIST_FILE_EMPTY:
                 snprintf(reason, size, "is empty");
                 return STORE_BAD;
+        case PERSIST_FILE_FOLDER:
+                snprintf(reason, size, "is a folder");
+                return STORE_BAD;
         case PERSIST_FILE_SPECIAL:
                 snprintf(reason, size, "is no regular file");
                 return STORE_BAD;

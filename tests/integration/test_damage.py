@@ -212,8 +212,8 @@ class Rig:
         try:
             self.daemon.wait_ready()
         except AssertionError:
-            # What is no regular file is taken for a mistake in the config, whatever bad_file says.
-            assert refuse or (certain and bad is None and (self.folder / name).exists()), "it did not start"
+            # A device or a FIFO is taken for a mistake in the config, whatever bad_file says.
+            assert refuse or (self.folder / name).is_fifo(), "it did not start"
             assert self.daemon.wait() == 1
             assert self.complaints(name), "it refused to start and did not say why"
             assert bad is None or (self.folder / name).read_bytes() == bad, "it changed what it refused"

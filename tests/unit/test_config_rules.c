@@ -132,13 +132,16 @@ static const struct fixture_case state_cases[] = {
         { ENDPOINT "persist: { observers = \"@/good.key\"; dynamic_resources = \"@/hard.key\"; };\n",
           "@/c:2: persist.observers: \"@/good.key\" is the file of another key, expected one of its own: "
           "@/c:2 has it already\n" },
-        { ENDPOINT "persist: { observers = \"@/nowhere/x\"; dynamic_resources = \"@/folder\";\n"
+        { ENDPOINT "persist: { observers = \"@/nowhere/x\"; dynamic_resources = \"/dev/null\";\n"
                    "  observe_counters = \"@/good.key/x\"; };\n",
-          "@/c:2: persist.dynamic_resources: \"@/folder\" is not a regular file, expected one or none yet\n"
+          "@/c:2: persist.dynamic_resources: \"/dev/null\" is not a regular file, expected one or none yet\n"
           "@/c:2: persist.observers: the folder of \"@/nowhere/x\" does not exist, expected one that coapd "
           "can write to\n"
           "@/c:3: persist.observe_counters: the folder of \"@/good.key/x\" does not exist, expected one that "
           "coapd can write to\n" },
+        { ENDPOINT "persist: { observers = \"@/folder/x\"; dynamic_resources = \"@/folder\"; };\n",
+          "@/c:2: persist.dynamic_resources: \"@/folder\" is a folder, and another file of the state is in it, "
+          "expected a file\n" },
         { ENDPOINT "persist: { engine = \"libcoap\"; observers = \"@/o\"; dynamic_resources = \"@/d\"; };\n",
           "@/c:2: persist.dynamic_resources: engine = \"libcoap\" can not keep this alone, expected both "
           "dynamic_resources and observe_counters, or neither\n" },

@@ -213,7 +213,7 @@ static const struct {
 } bad_files[] = {
         { make_empty, ": is empty; set aside as " },
         { make_garbage, ": is no store of " },
-        { make_folder, ": is no regular file; set aside as " },
+        { make_folder, ": is a folder; set aside as " },
         { make_foreign, ": is a database of another application (id 0x0f055111); set aside as " },
         { make_newer, ": has the schema version 7, and this coapd knows versions up to 1; set aside as " },
         { cut_off, ": is cut off: " },
