@@ -100,11 +100,12 @@ static int on_observe_added(coap_session_t *session, coap_subscription_t *subscr
         struct sqlite_engine *engine = user;
         const struct persist_host *host = engine->host;
         struct span message = span_of(request->s, request->length);
-        struct span whole = host->whole_request ? host->whole_request(host->user, session, message) :
-                                                  (struct span){ 0 };
+        struct span whole =
+                host->whole_request ? host->whole_request(host->user, session, message) : (struct span){ 0 };
 
         if (proto == COAP_PROTO_UDP)
-                store_observers_added(&engine->observers, subscription, listen, addresses, whole.n ? whole : message,
+                store_observers_added(&engine->observers, subscription, listen, addresses,
+                                      whole.n ? whole : message,
                                       oscore ? span_of(oscore->s, oscore->length) : (struct span){ 0 });
         count_observers(engine);
         return 1;
@@ -270,6 +271,7 @@ static void sqlite_resource_added(void *self, coap_resource_t *resource)
 static int sqlite_reload(void *self, const struct conf_persist *conf)
 {
         struct sqlite_engine *engine = self;
+        bool rarer = conf->save_frequency > engine->conf->save_frequency;
         int r = 0;
 
         /* The paths stay as they were opened: a change of them asks for a restart. */
@@ -280,6 +282,8 @@ static int sqlite_reload(void *self, const struct conf_persist *conf)
                 store_configure(engine->observers.store, conf);
         if (engine->counters.store)
                 store_configure(engine->counters.store, conf);
+        if (engine->counters.store && rarer)
+                store_counters_reserve_more(&engine->counters);
         track(engine);
         if (engine->resources.store)
                 r = store_resources_retry(&engine->resources, engine->host);

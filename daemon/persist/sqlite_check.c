@@ -15,7 +15,7 @@
 #include "persist/sqlite_store.h"
 
 /* Above this size quick_check would delay the start too long; checksums of the rows are always looked at. */
-enum { CHECK_LIMIT = 64 << 20 };
+enum { CHECK_LIMIT = 64 << 20, BUSY_MS = 2000 };
 
 /* The first 100 bytes of a database: https://www.sqlite.org/fileformat2.html#the_database_header */
 enum {
@@ -117,6 +117,8 @@ static int judge_content(const char *path, const struct store_schema *schema, ch
 
         r = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
         if (r == SQLITE_OK)
+                r = sqlite3_busy_timeout(db, BUSY_MS);
+        if (r == SQLITE_OK)
                 r = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         if (r == SQLITE_OK)
                 r = sqlite3_exec(db, "PRAGMA cell_size_check=1; PRAGMA trusted_schema=0", NULL, NULL, NULL);
@@ -202,7 +204,12 @@ int store_judge(const char *path, const struct store_schema *schema, char *reaso
                 break;
         }
         r = judge_header(path, schema, reason, size);
-        return r == STORE_GOOD ? judge_content(path, schema, reason, size) : r;
+        if (r != STORE_GOOD)
+                return r;
+        /* SQLite would leave a log and an index with the rights of the file, and they would stand in the way later. */
+        if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0)
+                return -errno;
+        return judge_content(path, schema, reason, size);
 }
 
 int store_create(const char *name, const struct store_schema *schema)

@@ -3,6 +3,7 @@
 #include "persist/sqlite_counters.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -17,6 +18,9 @@ enum {
          * left in that time, and one may skip as many, eight times in the 128 s that RFC 7641 looks back.
          */
         POWER_CUT_JUMP = 1 << 20,
+        /* So long after a deletion nobody compares with its numbers any more: 128 s, and then some. */
+        FORGET_US = 300 * 1000000,
+        SWEEP_LEAST = 1024,
 };
 
 const struct store_schema store_schema_counters = {
@@ -49,11 +53,57 @@ static struct counter *find(const struct store_counters *self, struct span path)
         return spanmap_get(&self->places, path, &i) ? &self->counters[i] : NULL;
 }
 
+static bool forgotten(const struct counter *c, int64_t now)
+{
+        /* Either way: clocks are set. */
+        return c->deleted_us && llabs(now - c->deleted_us) > FORGET_US;
+}
+
+static int prune(struct store_counters *self, int64_t now)
+{
+        sqlite3_bind_int64(self->prune, 1, now);
+        sqlite3_bind_int64(self->prune, 2, FORGET_US);
+        return store_write(self->store, self->prune);
+}
+
+/* Clients who make and delete resources all day shall not cost memory for each. */
+static void sweep(struct store_counters *self)
+{
+        struct spanmap places = { 0 };
+        int64_t now = store_now_us();
+        size_t n = 0;
+        int r = prune(self, now);
+
+        for (size_t i = 0; i < self->n_counters && r == 0; i++)
+                if (!forgotten(&self->counters[i], now))
+                        r = spanmap_put(&places, self->counters[i].path, (int64_t)n++);
+        if (r < 0) {
+                spanmap_deinit(&places);
+                return;
+        }
+        n = 0;
+        for (size_t i = 0; i < self->n_counters; i++) {
+                if (forgotten(&self->counters[i], now))
+                        free((void *)self->counters[i].path.p);
+                else
+                        self->counters[n++] = self->counters[i];
+        }
+        self->n_counters = n;
+        spanmap_deinit(&self->places);
+        self->places = places;
+}
+
 static struct counter *add(struct store_counters *self, int64_t id, struct span path)
 {
-        struct counter *grown = reallocarray(self->counters, self->n_counters + 1, sizeof *grown);
-        uint8_t *copy = malloc(path.n + 1);
+        struct counter *grown;
+        uint8_t *copy;
 
+        if (self->n_counters >= self->sweep_at) {
+                sweep(self);
+                self->sweep_at = MAX((size_t)SWEEP_LEAST, 2 * self->n_counters);
+        }
+        grown = reallocarray(self->counters, self->n_counters + 1, sizeof *grown);
+        copy = malloc(path.n + 1);
         if (grown)
                 self->counters = grown;
         if (!grown || !copy || spanmap_put(&self->places, path, (int64_t)self->n_counters) < 0) {
@@ -153,7 +203,7 @@ static int prepare_all(struct store_counters *self)
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                   &self->put },
                 { "SELECT id, " COUNTER_COLUMNS " FROM observe_counters ORDER BY id", &self->all },
-                { "DELETE FROM observe_counters WHERE deleted_us < ?1", &self->prune },
+                { "DELETE FROM observe_counters WHERE abs(?1 - deleted_us) > ?2", &self->prune },
                 { "INSERT OR REPLACE INTO sequences(" SEQUENCE_COLUMNS ", id) VALUES(?1, ?2, ?3, ?4, ?5)",
                   &self->sequence_put },
                 { "SELECT id, " SEQUENCE_COLUMNS " FROM sequences ORDER BY id", &self->sequence_all },
@@ -171,22 +221,23 @@ int store_counters_init(struct store_counters *self, struct store *store)
 {
         int code, r;
 
-        *self = (struct store_counters){ .store = store, .next_id = 1, .next_sequence_id = 1 };
+        *self = (struct store_counters){
+                .store = store, .next_id = 1, .next_sequence_id = 1, .sweep_at = SIZE_MAX
+        };
         r = prepare_all(self);
         if (r < 0) {
                 store_counters_deinit(self, false);
                 return r;
         }
         look_for_power_cut(self);
-        if (!store->refusing) {
-                sqlite3_bind_int64(self->prune, 1, store_now_us() - store->conf->observer_max_age * 1000000);
-                store_write(store, self->prune);
-        }
+        if (!store->refusing)
+                prune(self, store_now_us());
         while ((code = sqlite3_step(self->all)) == SQLITE_ROW)
                 read_row(self, self->power_cut ? POWER_CUT_JUMP : 0);
         sqlite3_reset(self->all);
         if (code != SQLITE_DONE)
                 log_error("%s: reading stopped: %s", store->path, sqlite3_errmsg(store->db));
+        self->sweep_at = MAX((size_t)SWEEP_LEAST, 2 * self->n_counters);
         return store_sequences_read(self);
 }
 
@@ -234,6 +285,23 @@ void store_counters_restore(struct store_counters *self, coap_context_t *context
                 if (!resource)
                         continue;
                 coap_persist_set_observe_num(resource, c->reserved);
+                reserve(self, c, c->reserved);
+                write_counter(self, c);
+        }
+        if (together && store_commit(self->store) < 0)
+                for (size_t i = 0; i < self->n_counters; i++)
+                        self->unsaved = self->counters[i].unsaved = true;
+}
+
+void store_counters_reserve_more(struct store_counters *self)
+{
+        bool together = store_begin(self->store) == 0;
+
+        for (size_t i = 0; i < self->n_counters; i++) {
+                struct counter *c = &self->counters[i];
+
+                if (c->deleted_us)
+                        continue;
                 reserve(self, c, c->reserved);
                 write_counter(self, c);
         }

@@ -27,6 +27,7 @@ struct store_counters {
         sqlite3_stmt *boot_get;
         struct counter *counters;
         size_t n_counters;
+        size_t sweep_at; /* so many, and those of resources long deleted go */
         struct spanmap places; /* path to place in `counters` */
         int64_t next_id, next_sequence_id;
         struct sequence *sequences;
@@ -50,6 +51,9 @@ void store_counters_track(struct store_counters *self, struct span path, uint32_
 void store_counters_deleted(struct store_counters *self, struct span path);
 
 bool store_counters_flush(struct store_counters *self);
+
+/* More notifications than before may leave between two calls of store_counters_track(). */
+void store_counters_reserve_more(struct store_counters *self);
 
 /* As persist_engine.sequence_load and _save. */
 int store_sequences_load(struct store_counters *self, const char *name, uint64_t *ret_number);

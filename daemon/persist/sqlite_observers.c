@@ -66,7 +66,9 @@ static int prepare_all(struct store_observers *self)
                 { "SELECT coalesce(max(id), 0) FROM observers", &self->last_id },
                 { "INSERT OR IGNORE INTO kept(since_us, checked, id) VALUES(?1, ?2, ?3)", &self->keep },
                 { "DELETE FROM kept WHERE id = ?1", &self->unkeep },
-                { "DELETE FROM observers WHERE id IN (SELECT id FROM kept WHERE since_us < ?1)",
+                /* A clock that was set since may say that it waits for longer than it is here. */
+                { "DELETE FROM observers WHERE id IN (SELECT id FROM kept WHERE since_us < ?1)"
+                  " AND registered_us < ?1",
                   &self->prune },
                 { "DELETE FROM kept WHERE id NOT IN (SELECT id FROM observers)", &self->prune_kept },
         };

@@ -13,8 +13,11 @@
 #include "persist/files.h"
 #include "persist/import.h"
 
-/* Pages of the log before SQLite folds it in by itself. */
-enum { CHECKPOINT_PAGES = 2000, BUSY_MS = 500 };
+enum {
+        CHECKPOINT_PAGES = 2000,  /* in the log before it is folded in */
+        LONG_LOG_PAGES = 20000,   /* worth a word to the operator */
+        LOG_SIZE_LIMIT = 16 << 20 /* what stays of a log that was longer */
+};
 
 int64_t store_now_us(void)
 {
@@ -90,6 +93,9 @@ void store_close(struct store *store)
         if (!store)
                 return;
         finalize_all(store);
+        /* While another process reads, closing does not fold the log in. */
+        if (store->db && store->dirty)
+                store_sync(store);
         if (store->db && sqlite3_close(store->db) != SQLITE_OK)
                 log_warning("%s: %s", store->path, sqlite3_errmsg(store->db));
         closep(&store->wal_fd);
@@ -103,8 +109,26 @@ static void store_closep(struct store **store)
         store_close(*store);
 }
 
+/*
+ * As sqlite3_wal_autocheckpoint(), and tells when it is in vain: somebody who reads for hours in one go keeps the
+ * log from being folded in, and it grows.
+ */
+static int on_commit(void *user, sqlite3 *db, const char *name, int pages)
+{
+        struct store *store = user;
+
+        if (pages >= CHECKPOINT_PAGES)
+                sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        if (pages >= LONG_LOG_PAGES && !store->log_is_long)
+                log_warning("%s: its log has grown to %d pages: another process that reads the store without "
+                            "end keeps it from being folded in",
+                            store->path, pages);
+        store->log_is_long = pages >= LONG_LOG_PAGES;
+        return SQLITE_OK;
+}
+
 /* Opens `name` with the settings that the config asks for. */
-static int open_database(const struct store *store, const char *name, sqlite3 **ret_db)
+static int open_database(struct store *store, const char *name, sqlite3 **ret_db)
 {
         bool always = store->conf->sync == CONF_SYNC_ALWAYS;
         sqlite3 *db = NULL;
@@ -112,18 +136,21 @@ static int open_database(const struct store *store, const char *name, sqlite3 **
         int r;
 
         r = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL);
-        if (r == SQLITE_OK && sqlite3_db_readonly(db, "main") == 1)
-                r = SQLITE_READONLY;
+        if (r == SQLITE_OK && sqlite3_db_readonly(db, "main") == 1) {
+                r = access(name, W_OK) < 0 ? -errno : -EROFS;
+                sqlite3_close(db);
+                return r;
+        }
         if (r == SQLITE_OK) {
                 sqlite3_extended_result_codes(db, 1);
-                sqlite3_busy_timeout(db, BUSY_MS);
+                sqlite3_busy_timeout(db, STORE_BUSY_MS);
                 sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
                 sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         }
         sql = sqlite3_mprintf(
                 "PRAGMA cell_size_check=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000;"
-                "PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=%d; SELECT count(*) FROM damaged",
-                always ? "FULL" : "NORMAL", CHECKPOINT_PAGES);
+                "PRAGMA synchronous=%s; PRAGMA journal_size_limit=%d; SELECT count(*) FROM damaged",
+                always ? "FULL" : "NORMAL", LOG_SIZE_LIMIT);
         if (r == SQLITE_OK)
                 r = sql ? sqlite3_exec(db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
         sqlite3_free(sql);
@@ -132,6 +159,7 @@ static int open_database(const struct store *store, const char *name, sqlite3 **
                 sqlite3_close(db);
                 return r;
         }
+        sqlite3_wal_hook(db, on_commit, store);
         *ret_db = db;
         return 0;
 }
@@ -302,6 +330,9 @@ int store_open(const char *path, const struct store_schema *schema, const struct
 void store_configure(struct store *store, const struct conf_persist *conf)
 {
         store->conf = conf;
+        /* What was to be synced later is not to wait for the next change. */
+        if (conf->sync == CONF_SYNC_ALWAYS && store->dirty)
+                store_sync(store);
         sqlite3_exec(store->db,
                      conf->sync == CONF_SYNC_ALWAYS ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
                      NULL, NULL, NULL);

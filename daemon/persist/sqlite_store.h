@@ -16,7 +16,11 @@
 #include "config/config.h"
 #include "persist/sqlite_row.h"
 
-enum { STORE_TABLES = 3, STORE_STATEMENTS = 24 };
+enum {
+        STORE_TABLES = 3,
+        STORE_STATEMENTS = 24,
+        STORE_BUSY_MS = 500, /* how long a write waits for another process; not again while writes fail */
+};
 
 /* `columns` without the `id INTEGER PRIMARY KEY` that every table has; the last is the row's checksum. */
 struct store_table {
@@ -51,6 +55,8 @@ struct store {
         bool lost;        /* what was there at open was bad and is set aside: rows may be missing */
         bool dirty;       /* written since the last sync */
         bool failing;     /* the last write was refused, and logged */
+        bool sync_failed; /* the same of the last sync */
+        bool log_is_long; /* and that was logged */
         uint64_t refused; /* since then */
         int changes_at_begin;
         int64_t retry_us;

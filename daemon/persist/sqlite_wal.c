@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -52,68 +51,85 @@ static bool fits(struct sum s, const uint8_t *p)
         return s.a == word(p, true) && s.b == word(p + 4, true);
 }
 
-/* Frames of this log that no checksum chain leads to any more; the last one may be half written. */
-static size_t count_lost(struct span wal, bool *ret_header)
+/* What was found in a log. */
+struct findings {
+        size_t lost; /* frames that no checksum chain leads to any more; the last one may be half written */
+        bool bad_header;
+        bool unreadable;
+};
+
+/*
+ * By pread() and not through a mapping: on a bad sector one of them fails, the other ends the process. `frame` has room
+ * for the largest.
+ */
+static struct findings read_frames(int fd, size_t size, uint8_t *frame, const uint8_t header[WAL_HEADER])
 {
-        static const uint32_t magic = 0x377f0682;
-        struct sum sum = { 0 };
-        size_t frame, lost = 0;
-        bool big, chained = true;
-
-        *ret_header = false;
-        if (wal.n < WAL_HEADER)
-                return 1;
-        big = word(wal.p, true) & 1;
-        frame = word(wal.p + WAL_PAGE_SIZE, true);
-        sum = add(sum, wal.p, WAL_SUM, big);
-        if ((word(wal.p, true) & ~1U) != magic || frame < 512 || frame > 65536 ||
-            !fits(sum, wal.p + WAL_SUM)) {
-                *ret_header = true;
-                return (wal.n - WAL_HEADER) / (FRAME_HEADER + 512);
-        }
-        frame += FRAME_HEADER;
+        bool big = word(header, true) & 1, chained = true;
+        size_t n = FRAME_HEADER + word(header + WAL_PAGE_SIZE, true);
+        struct sum sum = add((struct sum){ 0 }, header, WAL_SUM, big);
         /* What is left over at the end is the beginning of a frame. */
-        lost = (wal.n - WAL_HEADER) % frame != 0;
-        for (size_t at = WAL_HEADER; at + frame <= wal.n; at += frame) {
-                const uint8_t *p = wal.p + at;
-                bool ours = memcmp(p + FRAME_SALT, wal.p + WAL_SALT, SALT_SIZE) == 0;
+        struct findings found = { .lost = (size - WAL_HEADER) % n != 0 };
 
-                if (chained && ours) {
-                        sum = add(sum, p, SUMMED_OF_FRAME, big);
-                        sum = add(sum, p + FRAME_HEADER, frame - FRAME_HEADER, big);
+        for (size_t at = WAL_HEADER; at + n <= size; at += n) {
+                bool ours;
+
+                if (pread(fd, frame, n, (off_t)at) != (ssize_t)n) {
+                        found.unreadable = true;
+                        found.lost += (size - at) / n;
+                        break;
                 }
-                chained = chained && ours && fits(sum, p + FRAME_SUM);
-                lost += ours && !chained;
+                ours = memcmp(frame + FRAME_SALT, header + WAL_SALT, SALT_SIZE) == 0;
+                if (chained && ours) {
+                        sum = add(sum, frame, SUMMED_OF_FRAME, big);
+                        sum = add(sum, frame + FRAME_HEADER, n - FRAME_HEADER, big);
+                }
+                chained = chained && ours && fits(sum, frame + FRAME_SUM);
+                found.lost += ours && !chained;
         }
-        return lost;
+        return found;
+}
+
+static struct findings look(int fd, size_t size)
+{
+        enum { MAGIC = 0x377f0682, LEAST_PAGE = 512, LARGEST_PAGE = 65536 };
+        CLEANUP(freep) uint8_t *frame = malloc(FRAME_HEADER + LARGEST_PAGE);
+        uint8_t header[WAL_HEADER];
+        uint32_t page;
+
+        if (size < WAL_HEADER)
+                return (struct findings){ .lost = 1 };
+        if (!frame || pread(fd, header, sizeof header, 0) != sizeof header)
+                return (struct findings){ .unreadable = true };
+        page = word(header + WAL_PAGE_SIZE, true);
+        if ((word(header, true) & ~1U) != MAGIC || page < LEAST_PAGE || page > LARGEST_PAGE ||
+            !fits(add((struct sum){ 0 }, header, WAL_SUM, word(header, true) & 1), header + WAL_SUM))
+                return (struct findings){ .bad_header = true,
+                                          .lost = (size - WAL_HEADER) / (FRAME_HEADER + LEAST_PAGE) };
+        return read_frames(fd, size, frame, header);
 }
 
 void store_check_log(const char *path)
 {
         CLEANUP(freep) char *name = NULL;
         CLEANUP(closep) int fd = -1;
+        struct findings found;
         struct stat st;
-        size_t lost;
-        bool header;
-        void *p;
 
         if (asprintf(&name, "%s-wal", path) < 0)
                 return;
-        fd = open(name, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fstat(fd, &st) < 0 || st.st_size == 0)
+        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
                 return;
-        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-                return;
-        lost = count_lost(span_of(p, (size_t)st.st_size), &header);
-        munmap(p, (size_t)st.st_size);
-        if (header && lost)
-                log_error("%s: its header is damaged; up to %zu changes in it are lost", name, lost);
-        else if (lost > 1)
+        found = look(fd, (size_t)st.st_size);
+        if (found.unreadable)
+                log_error("%s: cannot be read to its end; the latest changes in it may be lost", name);
+        else if (found.bad_header && found.lost)
+                log_error("%s: its header is damaged; up to %zu changes in it are lost", name, found.lost);
+        else if (found.lost > 1)
                 log_warning(
                         "%s: is damaged, or the power failed: %zu pages of the latest changes in it are lost",
-                        name, lost);
-        else if (lost == 1)
+                        name, found.lost);
+        else if (found.lost == 1)
                 log_notice("%s: the last page in it is not whole; coapd died while it wrote it, or it is "
                            "damaged",
                            name);

@@ -24,7 +24,12 @@ static int note_result(struct store *store, int error)
                                     &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS,
                                                           .file = store->path },
                                     "%s: cannot be written: %s; changes of %s are refused until it can",
-                                    store->path, strerror(-error), store->schema->what);
+                                    store->path,
+                                    error == -EAGAIN ? "another process has it locked" : strerror(-error),
+                                    store->schema->what);
+                /* One change may wait for the lock; all that follow would keep everyone waiting. */
+                if (!store->failing)
+                        sqlite3_busy_timeout(store->db, 0);
                 store->failing = true;
                 store->refused++;
                 if (store->on_change)
@@ -36,6 +41,8 @@ static int note_result(struct store *store, int error)
                                                           .file = store->path },
                                     "%s: is written again, after %llu refused changes", store->path,
                                     (unsigned long long)store->refused);
+                if (store->failing)
+                        sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
                 store->failing = false;
                 store->refused = 0;
         }
@@ -103,14 +110,10 @@ int store_commit(struct store *store)
         return note_result(store, r);
 }
 
-int store_sync(struct store *store)
+static int sync_log(struct store *store)
 {
         CLEANUP(freep) char *wal = NULL;
 
-        if (store->refusing)
-                return store->refusing;
-        if (!store->dirty)
-                return 0;
         if (store->wal_fd < 0) {
                 if (asprintf(&wal, "%s-wal", store->path) < 0)
                         return -ENOMEM;
@@ -121,10 +124,43 @@ int store_sync(struct store *store)
                         return -errno;
                 persist_folder_sync(store->path);
         }
-        if (fdatasync(store->wal_fd) < 0)
-                return note_result(store, -errno);
-        store->dirty = false;
-        return 0;
+        return fdatasync(store->wal_fd) < 0 ? -errno : 0;
+}
+
+/*
+ * A failed fdatasync() leaves pages that are not on the disk and count as written: the next one has nothing to do and
+ * says that all is well. So everything is written a second time, to the database, and the log begins anew.
+ */
+static int write_again(struct store *store)
+{
+        return store_errno(store->db,
+                           sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL));
+}
+
+int store_sync(struct store *store)
+{
+        int r;
+
+        if (store->refusing)
+                return store->refusing;
+        if (!store->dirty)
+                return 0;
+        r = store->sync_failed ? write_again(store) : sync_log(store);
+        if (r < 0 && store->metrics)
+                store->metrics->store_errors++;
+        if (r < 0 && !store->sync_failed)
+                log_message(LOG_ERR,
+                            &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = store->path },
+                            "%s: cannot be forced to the disk: %s; until it can, a power cut may lose "
+                            "changes of %s",
+                            store->path, strerror(-r), store->schema->what);
+        if (r == 0 && store->sync_failed)
+                log_message(LOG_NOTICE,
+                            &(struct log_fields){ .message_id = MESSAGE_STORE_WORKS, .file = store->path },
+                            "%s: is on the disk again", store->path);
+        store->sync_failed = r < 0;
+        store->dirty = r < 0;
+        return r;
 }
 
 void store_quarantine(struct store *store, const struct store_table *table, int64_t id)

@@ -65,6 +65,8 @@ static void refuse_store(struct response *response, int error)
 
         if (error == -ENOSPC || error == -EDQUOT)
                 response_error(response, CODE_UNAVAILABLE, "the store is full; nothing was changed");
+        else if (error == -EAGAIN)
+                response_error(response, CODE_UNAVAILABLE, "the store is locked; nothing was changed");
         else
                 response_error(response, CODE_INTERNAL_ERROR, "the store failed; nothing was changed");
         response->max_age = response->code == CODE_UNAVAILABLE ? RETRY_AFTER_S : -1;

@@ -100,8 +100,12 @@ def put_until_taken(client, path, body):
         client.nothing(0.2)
 
 
+def complaints_of(daemon, file):
+    return [line for line in daemon.stderr.splitlines() if f"{file}: cannot be" in line]
+
+
 def complaints(daemon, disk, name="dynamic_resources"):
-    return [line for line in daemon.stderr.splitlines() if f"{disk.folder / name}: cannot be" in line]
+    return complaints_of(daemon, disk.folder / name)
 
 
 def wait_written_again(daemon, disk, name):
@@ -190,7 +194,7 @@ def test_start_on_a_full_disk(coapd, disk):
 
 @pytest.mark.parametrize("how", ("stop", "kill"))
 def test_read_only_disk(coapd, disk, how):
-    """Linux remounts nothing read-only that is open for writing, so coapd meets such a disk at its start."""
+    """Nobody can remount read-only what is open for writing, so coapd meets such a disk at its start."""
     daemon = start_on(coapd, disk)
     with daemon.client() as client, daemon.client() as watcher:
         assert client.put("a", b"old", content_format=TEXT).text == "2.01"
