@@ -52,22 +52,22 @@ static void fill(struct rig *rig)
 {
         uint8_t body[BODY_SIZE];
         char name[16], token[8];
-        int client = rig_client(rig, "127.0.0.1");
+        int clients[4];
 
         for (size_t i = 0; i < BODIES; i++) {
                 snprintf(name, sizeof name, "r%zu", i);
                 make_body(i, body);
                 assert_int_equal(put(rig, name, span_of(body, sizeof body)), 0);
         }
-        for (int i = 0; i < 4; i++) {
-                int other = rig_client(rig, "127.0.0.1");
-
-                snprintf(token, sizeof token, "t%d", i);
-                assert_in_range(rig_observe(rig, other, i % 2 ? "a" : "b", token), 0, 0xffffff);
-                close(other);
+        for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+                clients[i] = rig_client(rig, "127.0.0.1");
+                snprintf(token, sizeof token, "t%zu", i);
+                assert_in_range(rig_observe(rig, clients[i], i % 2 ? "a" : "b", token), 0, 0xffffff);
         }
         assert_int_equal(rig->engine->sequence_save(rig->self, "sender", 64), 0);
-        close(client);
+        /* Not before: the next one could get the same port. */
+        for (size_t i = 0; i < ARRAY_LEN(clients); i++)
+                close(clients[i]);
 }
 
 static void start_and_fill(struct rig *rig, void *user)
