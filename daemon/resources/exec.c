@@ -1,165 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kind `exec`: an operator's own program as the source of a resource. It runs at the start and then at every
- * interval, one run at a time, and what it wrote to its standard output is the representation. Here the keys, the
- * schedule and the answers; a run itself is in exec_run.c.
+ * interval, one run at a time, and what it wrote to its standard output is the representation. Here the
+ * schedule and the answers; the keys are in exec_keys.c, a run itself in exec_run.c.
  *
  * A run that fails tells nobody: an error would end the observations (RFC 7641, 4.2), and the next run may be a good
  * one. Who asks is told 5.03, and observers hear of it when the Max-Age of what they have is over.
  */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/content_format.h"
 #include "base/log.h"
+#include "resources/exec.h"
 #include "resources/exec_run.h"
 #include "resources/kind.h"
 
 enum { US_PER_S = 1000000, MS_PER_S = 1000, MAX_LINES = 20, LINES_INTERVAL_S = 60 };
-
-struct exec_conf {
-        struct conf_strings command;
-        long long interval;
-        long long timeout;
-        long long max_size;
-        long long keep;
-        char *content_format;
-        char *directory;
-        struct conf_strings environment;
-};
-
-static const char *check_content_format(const char *value)
-{
-        return content_format_by_name(span_of_string(value)) >= 0 ? NULL
-                                                                  : "a content format such as \"text/plain\"";
-}
-
-static const char *check_variable(const char *value)
-{
-        const char *equals = strchr(value, '=');
-
-        return equals && equals != value ? NULL : "a variable such as \"UNIT=celsius\"";
-}
-
-static const char *check_directory(const char *value)
-{
-        struct stat status;
-
-        return stat(value, &status) == 0 && S_ISDIR(status.st_mode) ? NULL : "a folder that is there";
-}
-
-static const struct conf_row rows[] = {
-        {
-                .key = "command",
-                .type = CONF_STRINGS,
-                .offset = offsetof(struct exec_conf, command),
-                .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK,
-                .doc = "The program, by its absolute path, and its arguments, each a string of its own. "
-                       "There is no "
-                       "shell: nothing is expanded or split.",
-                .example = "( \"/usr/local/lib/coapd/temperature\", \"--unit\", \"celsius\" )",
-        },
-        {
-                .key = "interval",
-                .type = CONF_INT,
-                .offset = offsetof(struct exec_conf, interval),
-                .fallback = "60",
-                .min = 1,
-                .max = 31536000,
-                .unit = "seconds",
-                .flags = CONF_RELOAD,
-                .doc = "How often it runs, counted from beginning to beginning. While one run goes on the "
-                       "next waits.",
-        },
-        {
-                .key = "timeout",
-                .type = CONF_INT,
-                .offset = offsetof(struct exec_conf, timeout),
-                .fallback = "10",
-                .min = 1,
-                .max = 86400,
-                .unit = "seconds",
-                .flags = CONF_RELOAD,
-                .doc = "How long a run may take. Then it and all that it started is sent SIGTERM, and "
-                       "SIGKILL two "
-                       "seconds later.",
-        },
-        {
-                .key = "content_format",
-                .type = CONF_STRING,
-                .offset = offsetof(struct exec_conf, content_format),
-                .fallback = "\"text/plain\"",
-                .flags = CONF_RELOAD,
-                .check = check_content_format,
-                .doc = "What it writes, by the name or the number that IANA registered.",
-        },
-        {
-                .key = "max_size",
-                .type = CONF_INT,
-                .offset = offsetof(struct exec_conf, max_size),
-                .fallback = "65536",
-                .min = 1,
-                .max = 16777216,
-                .unit = "bytes",
-                .flags = CONF_RELOAD,
-                .doc = "How much it may write. A run that writes more is ended and has failed.",
-        },
-        {
-                .key = "keep",
-                .type = CONF_INT,
-                .offset = offsetof(struct exec_conf, keep),
-                .fallback = "0",
-                .min = 0,
-                .max = 31536000,
-                .unit = "seconds",
-                .flags = CONF_RELOAD,
-                .doc = "How old the output of a good run may be and still be returned when later ones fail.",
-        },
-        {
-                .key = "directory",
-                .type = CONF_STRING,
-                .offset = offsetof(struct exec_conf, directory),
-                .fallback = "\"/\"",
-                .flags = CONF_RELOAD | CONF_PATH,
-                .check = check_directory,
-                .doc = "The folder in which it runs.",
-        },
-        {
-                .key = "environment",
-                .type = CONF_STRINGS,
-                .offset = offsetof(struct exec_conf, environment),
-                .flags = CONF_RELOAD,
-                .check = check_variable,
-                .doc = "Variables of its environment, which else holds nothing but PATH, LANG and "
-                       "COAPD_PATH, the "
-                       "path of the resource.",
-                .example = "( \"UNIT=celsius\", \"TZ=Europe/Oslo\" )",
-        },
-};
-
-static const char *exec_check(const void *fields, const void **ret_member)
-{
-        const struct exec_conf *own = fields;
-        const char *program = own->command.n ? own->command.v[0] : NULL;
-        struct stat status;
-
-        *ret_member = &own->command;
-        if (!program)
-                return NULL;
-        if (program[0] != '/')
-                return "does not begin with an absolute path, expected one such as \"/usr/bin/uptime\"";
-        if (stat(program, &status) < 0)
-                return errno == ENOENT ? "names a program that does not exist, expected one that does"
-                                       : "names a program that can not be reached, expected one that can";
-        if (!S_ISREG(status.st_mode))
-                return "names something that is not a file, expected a program";
-        return access(program, X_OK) < 0 ? "names a file that may not be executed by this user, expected a "
-                                           "program that coapd can run"
-                                         : NULL;
-}
 
 /* --- the state --- */
 
@@ -391,27 +250,11 @@ static int exec_create(struct resource *resource, const struct conf_resource *co
         return 0;
 }
 
-static bool strings_equal(const struct conf_strings *a, const struct conf_strings *b)
-{
-        bool equal = a->n == b->n;
-
-        for (size_t i = 0; equal && i < a->n; i++)
-                equal = strcmp(a->v[i], b->v[i]) == 0;
-        return equal;
-}
-
-static bool runs_the_same(const struct exec_conf *a, const struct exec_conf *b)
-{
-        return strings_equal(&a->command, &b->command) && strings_equal(&a->environment, &b->environment) &&
-               strcmp(a->directory, b->directory) == 0 && strcmp(a->content_format, b->content_format) == 0 &&
-               a->max_size == b->max_size && a->timeout == b->timeout;
-}
-
 /* What was read stays until the new program has written something, so that observers stay, too. */
 static void exec_reconfigure(void *self, const struct conf_resource *conf)
 {
         struct exec *exec = self;
-        bool same = runs_the_same(exec->conf, conf->fields);
+        bool same = exec_runs_the_same(exec->conf, conf->fields);
 
         if (exec_use(exec, conf->fields) < 0) {
                 log_error("resource %s: out of memory, its program does not run any more", conf->path);
@@ -492,8 +335,8 @@ const struct kind kind_exec = {
                "well "
                "again, and observers hear nothing meanwhile. What it writes to its standard error is logged. "
                "A reload that changes how it runs ends the run that goes on and begins another one.",
-        .rows = rows,
-        .n_rows = ARRAY_LEN(rows),
+        .rows = exec_rows,
+        .n_rows = EXEC_ROWS,
         .conf_size = sizeof(struct exec_conf),
         .flags = KIND_FLEETING,
         .check = exec_check,
