@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "resources/internal.h"
+#include "resources/uri_path.h"
 
 enum { FORMAT_LINK = 40, REMEMBERED = 8 };
 
@@ -178,21 +179,28 @@ static bool matches_word(struct span words, struct span pattern)
         return false;
 }
 
+/* Spelled as in the link, or as a client's URI parser leaves it, which decodes a query before it is an option. */
+static bool matches_path(struct span path, struct span pattern)
+{
+        CLEANUP(buf_deinit) struct buf encoded = { 0 };
+
+        if (pattern.n > 0 && pattern.p[0] == '/')
+                pattern = span_skip(pattern, 1);
+        uri_path_encode(pattern, &encoded);
+        return matches(path, pattern) || matches(path, buf_span(&encoded));
+}
+
 static bool passes_one(const struct link *link, struct span name, struct span pattern, bool has_pattern)
 {
-        if (span_equal_string(name, "href")) {
-                struct span path = span_of_string(link->resource->path);
-
-                if (pattern.n > 0 && pattern.p[0] == '/')
-                        pattern = span_skip(pattern, 1);
-                return matches(path, pattern);
-        }
+        if (span_equal_string(name, "href"))
+                return matches_path(span_of_string(link->resource->path), pattern);
         for (int i = 0; i < ATTRIBUTES; i++) {
                 const struct attribute *a = &link->attributes[i];
 
                 if (!span_equal_string(name, a->name))
                         continue;
-                if (a->flag || !has_pattern)
+                /* Without the attribute not even "*" matches. */
+                if (a->flag || !has_pattern || a->value.n == 0)
                         return a->flag || a->value.n > 0;
                 return i == TITLE ? matches(buf_span(&a->value), pattern)
                                   : matches_word(buf_span(&a->value), pattern);

@@ -272,11 +272,25 @@ static void count_response(struct metrics *metrics, const struct message *m, uin
                 metrics->responses_server_error++;
 }
 
+/* RFC 7252, 8.2.1: who has nothing to tell does not answer a request to a group. libcoap drops errors by itself. */
+static bool is_silent(const struct message *m, const struct response *response, const coap_pdu_t *pdu)
+{
+        return response->code == CODE_CONTENT && response->content && response->content->size == 0 &&
+               coap_pdu_get_type(pdu) == COAP_MESSAGE_NON && coap_is_mcast(coap_session_get_addr_local(m->session));
+}
+
 static void finish(struct registry *registry, const struct message *m, struct response *response,
                    coap_pdu_t *pdu)
 {
-        uint8_t code = message_respond(m, response, pdu);
+        uint8_t code;
 
+        /* A NON response with the code 0.00 is not sent. */
+        if (is_silent(m, response, pdu)) {
+                registry->host.metrics->requests++;
+                representation_unref(response->content);
+                return;
+        }
+        code = message_respond(m, response, pdu);
         count_response(registry->host.metrics, m, code, pdu);
         representation_unref(response->content);
 }

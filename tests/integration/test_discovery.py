@@ -6,6 +6,7 @@ import re
 import coap
 import pytest
 from clients import aiocoap_request
+from test_endpoints import ask_group
 
 RESOURCES = [
     {"path": "time", "kind": "time", "title": "Clock"},
@@ -69,6 +70,18 @@ def test_attributes(client):
         ("href=/time", ["/time"]),
         ("href=/sensors/*", ["/sensors/temp", "/sensors/light"]),
         ("href=/sensors", []),
+        ("href=sensors/*", ["/sensors/temp", "/sensors/light"]),
+        ("href=*", ["/time", "/sensors/temp", "/sensors/light", "/a%20b"]),
+        ("href=/a%20b", ["/a%20b"]),
+        ("href=/a b", ["/a%20b"]),
+        ("href=/a *", ["/a%20b"]),
+        ("ct=5*", ["/sensors/light"]),
+        ("ct=60", []),
+        ("title=*", ["/time", "/sensors/temp"]),
+        ("sz=20", []),
+        ("if", ["/sensors/temp", "/sensors/light"]),
+        ("rt=temperature-c outdoor", []),
+        ("rt=\xe9", []),
         ("nosuch=thing", []),
         ("rt=", []),
         (["rt=light-lux", "if=sensor"], ["/sensors/light"]),
@@ -79,6 +92,40 @@ def test_filters(client, query, expected):
     response = client.get(".well-known/core", query=query)
     assert response.text == "2.05"
     assert list(links(response.payload)) == expected
+
+
+def test_several_formats(coapd):
+    daemon = coapd(resources=[*RESOURCES, {"path": "status", "kind": "status"}])
+    with daemon.client() as client:
+        assert links(client.get(".well-known/core", query="href=/status").payload)["/status"]["ct"] == '"0 50 60"'
+        assert list(links(client.get(".well-known/core", query="ct=60").payload)) == ["/status"]
+        assert list(links(client.get(".well-known/core", query="ct=50").payload)) == ["/sensors/light", "/status"]
+        assert list(links(client.get(".well-known/core", query="ct=6").payload)) == []
+
+
+def test_hidden(client):
+    assert client.get("secret").payload == b"x"
+    for query in ("href=/secret", "href=/sec*", "ct=0", "sz=1"):
+        assert "/secret" not in links(client.get(".well-known/core", query=query).payload)
+
+
+def test_multicast_without_a_match(coapd, network):
+    """RFC 7252, 8.2.1: nothing to tell is no answer to a group, and an empty list to one client."""
+    daemon = coapd(endpoints=[{"uri": "coap://0.0.0.0:{port}", "multicast": ["224.0.1.187%net0"]}],
+                   resources=RESOURCES, prefix=network.prefix())
+    with ask_group(network, "224.0.1.187", daemon.port, ".well-known/core", b"none", query="rt=nothing") as one:
+        # The leisure is at most 5 s (RFC 7252, 4.8).
+        one.settimeout(6)
+        with pytest.raises(TimeoutError):
+            print(coap.Message.decode(one.recv(2048)))
+    with ask_group(network, "224.0.1.187", daemon.port, ".well-known/core", b"some", query="rt=out*") as one:
+        answer = coap.Message.decode(one.recv(2048))
+    assert (answer.token, list(links(answer.payload))) == (b"some", ["/sensors/temp"])
+    with network.inside():
+        client = daemon.client()
+    with client:
+        answer = client.get(".well-known/core", query="rt=nothing")
+        assert (answer.text, answer.payload) == ("2.05", b"")
 
 
 def test_etag(client):

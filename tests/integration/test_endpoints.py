@@ -168,14 +168,15 @@ def test_secure_websocket_frame_too_large(coapd, certificates):
 # --- multicast ---
 
 
-def ask_group(network, group, port, path, token=b"all"):
+def ask_group(network, group, port, path, token=b"all", **options):
     """A socket that has sent a NON GET to the group on net0."""
     six = ":" in group
     with network.inside():
         one = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
         index = socket.if_nametoindex("net0")
     one.settimeout(20)
-    request = coap.Message(coap.GET, type=coap.NON, token=token, options=coap.request_options(path)).encode()
+    request = coap.Message(coap.GET, type=coap.NON, token=token, options=coap.request_options(path, **options))
+    request = request.encode()
     if six:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
     else:

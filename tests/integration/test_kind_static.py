@@ -83,3 +83,19 @@ def test_check_size(coapd, tmp_path):
     daemon = coapd(start=False, resources=resource(file=tmp_path / "huge"))
     result = subprocess.run(daemon.command("--check"), capture_output=True, text=True, timeout=20, check=False)
     assert result.returncode == 1 and "too large" in result.stdout + result.stderr
+
+
+def test_registered_formats(coapd):
+    """The names and numbers are those of another implementation's table, too."""
+    from aiocoap.numbers.contentformat import ContentFormat
+
+    # A temporary registration, and content codings other than none: they go by their numbers.
+    by_number = (836, 11050, 11060)
+    known = [f for f in map(ContentFormat, range(65536)) if f.is_known() and f not in by_number]
+    assert len(known) > 50
+    daemon = coapd(resources=[
+        {"path": f"f{int(f)}", "kind": "static", "content": "x", "content_format": f.media_type} for f in known
+    ] + [{"path": f"f{n}", "kind": "static", "content": "x", "content_format": str(n)} for n in by_number])
+    with daemon.client() as client:
+        for number in [*map(int, known), *by_number]:
+            assert client.get(f"f{number}").content_format == number
