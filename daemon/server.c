@@ -33,14 +33,19 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
         if (event == COAP_EVENT_DTLS_CONNECTED)
                 websocket_tls_guard(session);
         if (event == COAP_EVENT_SERVER_SESSION_NEW)
-                server->metrics.sessions_opened++;
+                wire_session_new(server, session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL)
-                server->metrics.sessions_closed++;
-        if (event == COAP_EVENT_SERVER_SESSION_DEL)
-                security_session_gone(server->security, session);
-        if (event == COAP_EVENT_SERVER_SESSION_DEL && server->registry)
-                registry_session_gone(server->registry, session);
+                wire_session_gone(server, session);
         return 0;
+}
+
+static void on_nack(coap_session_t *session, const coap_pdu_t *sent, coap_nack_reason_t reason,
+                    coap_mid_t mid)
+{
+        struct server *server = coap_get_app_data(coap_session_get_context(session));
+
+        if (server->registry)
+                registry_nacked(server->registry, session, sent, reason, mid);
 }
 
 /* --- reload --- */
@@ -153,9 +158,8 @@ static int start_loop(struct server *server)
 
 static int start_context(struct server *server)
 {
-        /* RFC 8974. Every observer keeps its token, so not all of the 65804 bytes that there could be. */
-        enum { TOKEN_MAX = 256 };
         const struct conf_server *conf = &server->config->server;
+        const struct conf_limits *limits = &server->config->limits;
 
         server->context = coap_new_context(NULL);
         if (!server->context) {
@@ -164,8 +168,10 @@ static int start_context(struct server *server)
         }
         coap_set_app_data(server->context, server);
         coap_register_event_handler(server->context, on_coap_event);
+        coap_register_nack_handler(server->context, on_nack);
         coap_context_set_session_timeout(server->context, (unsigned)conf->session_timeout);
-        coap_context_set_max_token_size(server->context, TOKEN_MAX);
+        coap_context_set_max_token_size(server->context, (size_t)limits->token_length);
+        coap_context_set_csm_max_message_size(server->context, (uint32_t)limits->message_size);
         coap_context_set_max_idle_sessions(server->context, (unsigned)conf->max_sessions);
         return security_attach(server->security, server->context);
 }

@@ -90,6 +90,7 @@ static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
 {
         struct server *server = user;
 
+        registry_datagram(server->registry, message->msg_iov[0].iov_base, n);
         return security_admit(server->security, fd, message, n);
 }
 
@@ -99,7 +100,8 @@ static void turn_is_over(void *user)
 
         /* Where nobody wanted an answer, nothing has asked for it yet: the store must not wait for the next one. */
         may_send(server);
-        security_tidy(server->security);
+        server->metrics.handshakes_ended += security_tidy(server->security);
+        registry_tidy(server->registry);
 }
 
 static void kick(void *user)
@@ -233,6 +235,37 @@ static void describe(void *user, struct daemon_state *state)
                              file_bytes(persist->observe_counters);
 }
 
+/* --- sessions --- */
+
+void wire_session_new(struct server *server, coap_session_t *session)
+{
+        server->metrics.sessions_opened++;
+        if (server->registry)
+                registry_session_new(server->registry, session);
+}
+
+void wire_session_gone(struct server *server, coap_session_t *session)
+{
+        server->metrics.sessions_closed++;
+        security_session_gone(server->security, session);
+        if (server->registry)
+                registry_session_gone(server->registry, session);
+}
+
+/*
+ * libcoap frees the session of a stream, and of DTLS, when it finds it disconnected. One of UDP has no such state, and
+ * libcoap frees none before its time; but it does with a client's, when nobody holds it any more.
+ */
+static void end_session(void *user, coap_session_t *session)
+{
+        coap_session_disconnected(session, COAP_NACK_NOT_DELIVERABLE);
+        if (coap_session_get_proto(session) != COAP_PROTO_UDP)
+                return;
+        wire_session_gone(user, session);
+        if (coap_session_set_type_client(session))
+                coap_session_release(session);
+}
+
 /* --- the bundles --- */
 
 int wire_registry(struct server *server)
@@ -249,6 +282,7 @@ int wire_registry(struct server *server)
                 .store_del = store_del,
                 .resource_added = resource_added,
                 .kick = kick,
+                .end_session = end_session,
                 .describe = describe,
                 .yield = yield,
         };

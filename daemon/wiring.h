@@ -36,6 +36,10 @@ struct server {
         size_t observers_restored;
 };
 
+/* A session begins, or ends: all that have something to do with it are told. */
+void wire_session_new(struct server *server, coap_session_t *session);
+void wire_session_gone(struct server *server, coap_session_t *session);
+
 /* The registry with the server's functions; it has no resources yet. 0 or -errno. */
 int wire_registry(struct server *server);
 

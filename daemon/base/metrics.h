@@ -11,12 +11,17 @@
 #define METRICS(X)                                                                                           \
         X(sessions_opened, "sessions of clients that began")                                                 \
         X(sessions_closed, "sessions of clients that ended")                                                 \
+        X(sessions_evicted, "idle sessions that made room for new ones")                                     \
+        X(sessions_refused, "sessions that there was no room for")                                           \
+        X(handshakes_ended, "handshakes that made room for others")                                          \
         X(requests, "requests handled")                                                                      \
         X(responses_success, "2.xx responses")                                                               \
         X(responses_client_error, "4.xx responses")                                                          \
         X(responses_server_error, "5.xx responses")                                                          \
-        X(notifications, "notifications built, and answers to NON registrations")                            \
-        X(observations, "observations registered by CON requests")                                           \
+        X(notifications, "notifications built")                                                              \
+        X(observations, "observations registered")                                                           \
+        X(observations_now, "observations there are now")                                                    \
+        X(observations_refused, "observations beyond a limit")                                               \
         X(observations_kept, "observations kept in the store now")                                           \
         X(transfers_refused, "block-wise bodies refused")                                                    \
         X(requests_denied, "requests denied by an access rule")                                              \

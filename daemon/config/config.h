@@ -55,7 +55,13 @@ struct conf_resource {
 };
 
 struct conf_limits {
-        long long observations;        /* of all clients together */
+        long long sessions_per_address; /* 0: any number */
+        long long handshakes;           /* of DTLS and TLS, on their way */
+        long long observations;         /* of all clients together */
+        long long observations_per_resource;
+        long long observations_per_session;
+        long long token_length;
+        long long message_size;        /* over streams */
         long long transfers;           /* request bodies on their way in, block by block */
         long long transfer_bytes;      /* of all of them together */
         long long requests_per_second; /* from one address; 0: no limit */

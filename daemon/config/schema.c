@@ -25,8 +25,10 @@ static const struct conf_row server_rows[] = {
                  "is never idle." },
         { ROW(CONF_INT, conf_server, max_sessions), .fallback = "100000", .min = 1, .max = 10000000,
           .unit = "sessions",
-          .doc = "How many idle sessions are kept at most on each endpoint. The oldest one makes room for a "
-                 "new one." },
+          .doc = "How many idle sessions are kept at most on each datagram endpoint, and how many sessions "
+                 "on "
+                 "all stream endpoints together, which descriptors limit as well (LimitNOFILE= of the unit). "
+                 "The one that was idle for the longest makes room for a new one." },
         { ROW(CONF_INT, conf_server, observer_check), .fallback = "86400", .min = 2, .max = 86400,
           .unit = "seconds", .flags = CONF_RELOAD,
           .doc = "Every observer is sent a confirmable notification at least this often, whether something "
@@ -200,10 +202,34 @@ static const struct conf_group persist_group = {
 };
 
 static const struct conf_row limit_rows[] = {
+        { ROW(CONF_INT, conf_limits, sessions_per_address), .flags = CONF_RELOAD, .fallback = "10000",
+          .min = 0, .max = 10000000, .unit = "sessions",
+          .doc = "How many sessions one IPv4 address or one IPv6 /64 may have. With one more, its session "
+                 "that "
+                 "was idle for the longest ends; when all of them observe, the new one is answered 5.03. 0 "
+                 "is "
+                 "no limit." },
+        { ROW(CONF_INT, conf_limits, handshakes), .flags = CONF_RELOAD, .fallback = "1000", .min = 10,
+          .max = 1000000, .unit = "handshakes",
+          .doc = "How many handshakes of DTLS and TLS may be on their way, about 10 kB each. With more, old "
+                 "ones of the addresses that have the most of them end." },
         { ROW(CONF_INT, conf_limits, observations), .flags = CONF_RELOAD, .fallback = "1000000", .min = 1,
           .max = 100000000, .unit = "observations",
-          .doc = "How many observations over UDP are kept at most. One more is answered 5.03. Counted by the "
-                 "engine \"sqlite\" while it keeps observers." },
+          .doc = "How many observations there may be, about 1.3 kB each. One more is answered 5.03." },
+        { ROW(CONF_INT, conf_limits, observations_per_resource), .flags = CONF_RELOAD, .fallback = "100000",
+          .min = 1, .max = 100000000, .unit = "observations",
+          .doc = "How many of them one resource may have." },
+        { ROW(CONF_INT, conf_limits, observations_per_session), .flags = CONF_RELOAD, .fallback = "1000",
+          .min = 1, .max = 100000000, .unit = "observations",
+          .doc = "How many of them one session of a client may have." },
+        { ROW(CONF_INT, conf_limits, token_length), .fallback = "256", .min = 8, .max = 65804,
+          .unit = "bytes",
+          .doc = "How long the token of a request may be (RFC 8974). Every observation keeps its token." },
+        { ROW(CONF_INT, conf_limits, message_size), .fallback = "131072", .min = 1152, .max = 8 << 20,
+          .unit = "bytes",
+          .doc = "How long a message over TCP, TLS or WebSocket may be; clients are told so (RFC 8323, "
+                 "5.3.1), "
+                 "and send what is larger block by block. The session of one that does not ends." },
         { ROW(CONF_INT, conf_limits, transfers), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
           .max = 1000000, .unit = "transfers",
           .doc = "How many request bodies may be on their way in at a time, block by block. The one that was "

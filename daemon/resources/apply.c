@@ -4,6 +4,7 @@
  * failed do they take the places of the old ones, under the same handles, so that observations stay.
  */
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "resources/internal.h"
@@ -173,6 +174,29 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
         return r;
 }
 
+/* Each stream session is a descriptor, and some are needed for all else. */
+static size_t most_streams(const struct config *config)
+{
+        enum { OTHERS = 256 };
+        struct rlimit descriptors = { .rlim_cur = RLIM_INFINITY };
+        size_t most = (size_t)config->server.max_sessions;
+
+        getrlimit(RLIMIT_NOFILE, &descriptors);
+        return MIN(most,
+                   (size_t)(descriptors.rlim_cur > 2 * OTHERS ? descriptors.rlim_cur - OTHERS : OTHERS));
+}
+
+static void set_bounds(struct registry *registry, const struct config *config)
+{
+        const struct conf_limits *limits = &config->limits;
+
+        blockwise_set_bounds(registry->blockwise, (size_t)limits->transfers, (size_t)limits->transfer_bytes);
+        clients_set_bounds(registry->clients, &(struct clients_bounds){
+                                                      .per_address = (size_t)limits->sessions_per_address,
+                                                      .streams = most_streams(config),
+                                              });
+}
+
 int registry_apply(struct registry *registry, const struct config *config)
 {
         const struct conf_resource *confs = config->resources.v;
@@ -197,8 +221,7 @@ int registry_apply(struct registry *registry, const struct config *config)
                 return r;
         }
         registry->config = config;
-        blockwise_set_bounds(registry->blockwise, (size_t)config->limits.transfers,
-                             (size_t)config->limits.transfer_bytes);
+        set_bounds(registry, config);
         r = carry_out(registry, plan, n);
         free(plan);
         return r < 0 ? r : notify_apply(registry);

@@ -10,10 +10,12 @@
 
 #include "base/buf.h"
 #include "resources/blockwise.h"
+#include "resources/clients.h"
 #include "resources/duplicates.h"
 #include "resources/hosts.h"
 #include "resources/ratelimit.h"
 #include "resources/message.h"
+#include "resources/observations.h"
 #include "resources/outgoing.h"
 #include "resources/registry.h"
 
@@ -29,6 +31,7 @@ struct resource {
         const struct kind *kind;
         void *self;
         const struct conf_resource *conf; /* NULL: dynamic */
+        struct observed *observers;       /* of the handle: shared by all hosts that have one at this path */
         sd_event_source *timer;
         sd_event_source *repeat;         /* conf->notify_interval, while it is observed */
         uint64_t confirmed_us;           /* when a round of its notifications was confirmable last, or it was made */
@@ -47,6 +50,8 @@ struct registry {
         const struct config *config;
         struct hosts hosts;
         struct resource *first, *last;
+        struct clients *clients;
+        struct observations *observations;
         struct blockwise *blockwise;
         struct duplicates *duplicates;
         struct ratelimit *ratelimit;
@@ -62,6 +67,9 @@ struct registry {
         struct below_request *below_requests;
         size_t n_below; /* resources that have a parent */
         bool replaying;
+        uint8_t datagram[4]; /* the head of the one that was read last */
+        bool is_request;     /* what is being served; else it is a notification */
+        bool open;           /* to clients: sessions of before are those of the last run, restored */
         struct registry_counts counts;
 };
 
@@ -134,6 +142,15 @@ void resource_repeat(struct resource *resource);
 uint64_t notify_now(const struct registry *registry);
 /* The config has another time for confirmable notifications, or the first. 0 or -errno. */
 int notify_apply(struct registry *registry);
+
+/*
+ * gate.c: false: it is answered already, as it was before, or with no; else gate_leave() is to follow, and in between
+ * it is known whose request this is.
+ */
+bool gate_enter(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                coap_pdu_t *response_pdu);
+void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                const coap_pdu_t *response_pdu);
 
 /* serve.c */
 /* The present ETag of a path, by a GET of our own; none when there is nothing to get. */

@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "resources/kind.h"
 
+struct observed;
+
 enum { MAX_ETAGS = 8 };
 
 struct etag_list {
@@ -25,6 +27,7 @@ struct message {
         coap_session_t *session;
         const coap_pdu_t *pdu;
         coap_bin_const_t token;
+        struct observed *observers; /* of the resource; NULL: they are not counted */
         struct etag_list etags;
         struct etag_list if_match;
         bool if_none_match;

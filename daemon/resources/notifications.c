@@ -160,6 +160,7 @@ static int walk(struct registry *registry, bool due_only)
 
 int registry_refresh_restored(struct registry *registry)
 {
+        registry->open = true;
         return walk(registry, false);
 }
 

@@ -3,13 +3,12 @@
 #include "resources/ratelimit.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "base/util.h"
+#include "resources/clients.h"
 
 enum { SETS = 4096, WAYS = 4, BURST_SECONDS = 2, NS_PER_MS = 1000000 };
 
@@ -51,28 +50,6 @@ static int64_t now_ms(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
 }
 
-/* Never 0 for an address. libcoap's addresses are not aligned for what they are cast to. */
-static uint64_t address_of(const coap_address_t *peer)
-{
-        uint64_t address = 0;
-        struct sockaddr_in6 six;
-        struct sockaddr_in four;
-
-        if (peer->addr.sa.sa_family == AF_INET) {
-                memcpy(&four, &peer->addr, sizeof four);
-                return (uint64_t)four.sin_addr.s_addr << 16 | 1;
-        }
-        if (peer->addr.sa.sa_family != AF_INET6)
-                return 0;
-        memcpy(&six, &peer->addr, sizeof six);
-        if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) {
-                memcpy(&four.sin_addr, six.sin6_addr.s6_addr + 12, sizeof four.sin_addr);
-                return (uint64_t)four.sin_addr.s_addr << 16 | 1;
-        }
-        memcpy(&address, six.sin6_addr.s6_addr, sizeof address);
-        return address ? address : 2;
-}
-
 static struct bucket *bucket_of(struct ratelimit *r, uint64_t address, int64_t now, int64_t full)
 {
         uint64_t hash = (address ^ r->seed) * 0x9e3779b97f4a7c15U;
@@ -93,7 +70,7 @@ bool ratelimit_pass(struct ratelimit *r, const coap_address_t *peer, long long p
 {
         enum { ONE = 1000 };
         int64_t full = per_second * BURST_SECONDS * ONE;
-        uint64_t address = peer && per_second ? address_of(peer) : 0;
+        uint64_t address = peer && per_second ? client_address(peer) : 0;
         struct bucket *bucket;
         int64_t now;
 

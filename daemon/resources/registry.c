@@ -177,14 +177,18 @@ static int take_handle(struct resource *resource)
 
         if (other) {
                 resource->handle = other->handle;
+                resource->observers = other->observers;
                 resource->next_host = other->next_host;
                 other->next_host = resource;
                 resource_set_observable(resource);
                 return 0;
         }
         handle = coap_resource_init(coap_make_str_const(resource->path), resource_notification_mode(resource));
-        if (!handle)
-                return -ENOMEM;
+        resource->observers = calloc(1, sizeof *resource->observers);
+        if (!handle || !resource->observers) {
+                free(TAKE(resource->observers));
+                return -ENOMEM; /* at most a handle is lost, which nobody knows */
+        }
         for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
                 coap_register_request_handler(handle, (coap_request_t)method, serve);
         coap_resource_set_userdata(handle, resource);
@@ -206,6 +210,8 @@ static void leave_handle(struct resource *resource)
         *link = resource->next_host;
         coap_resource_set_userdata(resource->handle, first);
         if (!first) {
+                observations_forget_resource(resource->registry->observations, resource->observers);
+                free(resource->observers);
                 coap_delete_resource(resource->registry->host.context, resource->handle);
                 return;
         }
@@ -409,12 +415,34 @@ void registry_set_replaying(struct registry *registry, bool on)
         registry->replaying = on;
 }
 
-void registry_session_gone(struct registry *registry, const coap_session_t *session)
+void registry_session_new(struct registry *registry, coap_session_t *session)
 {
+        clients_add(registry->clients, session, !registry->open);
+}
+
+void registry_session_gone(struct registry *registry, coap_session_t *session)
+{
+        observations_forget_client(registry->observations, client_of(session));
+        clients_remove(registry->clients, session);
         blockwise_forget(registry->blockwise, session);
         outgoing_forget_session(registry->outgoing, session);
         discovery_forget(registry->discovery, session);
         below_forget(registry, session);
+}
+
+void registry_nacked(struct registry *registry, const coap_session_t *session, const coap_pdu_t *sent,
+                     coap_nack_reason_t reason, coap_mid_t mid)
+{
+        if (reason == COAP_NACK_RST || reason == COAP_NACK_TOO_MANY_RETRIES)
+                observations_nacked(registry->observations, client_of(session), sent, mid);
+}
+
+void registry_tidy(struct registry *registry)
+{
+        coap_session_t *session;
+
+        while ((session = clients_next_to_end(registry->clients)))
+                registry->host.end_session(registry->host.user, session);
 }
 
 void registry_forget_answers(struct registry *registry)
@@ -449,6 +477,12 @@ static int registry_init(struct registry *registry)
         /* coapd cuts and joins blocks itself: blockwise.h, message.h. */
         coap_context_set_block_mode(registry->host.context, 0);
         r = blockwise_new(0, 0, &registry->blockwise); /* bounded by registry_apply() */
+        if (r < 0)
+                return r;
+        r = clients_new(registry->host.metrics, &registry->clients);
+        if (r < 0)
+                return r;
+        r = observations_new(registry->clients, registry->host.metrics, &registry->observations);
         if (r < 0)
                 return r;
         r = ratelimit_new(&registry->ratelimit);
@@ -497,9 +531,18 @@ void registry_free(struct registry *registry)
                 return;
         for (struct resource *resource = registry->first; resource; resource = next) {
                 next = resource->next;
+                if (coap_resource_get_userdata(resource->handle) == resource) {
+                        observations_forget_resource(registry->observations, resource->observers);
+                        free(resource->observers);
+                }
+        }
+        for (struct resource *resource = registry->first; resource; resource = next) {
+                next = resource->next;
                 coap_resource_set_userdata(resource->handle, NULL);
                 resource_free(resource);
         }
+        observations_free(registry->observations);
+        clients_free(registry->clients);
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
         sd_event_source_disable_unref(registry->checkup);

@@ -48,6 +48,8 @@ struct registry_host {
         void (*resource_added)(void *user, coap_resource_t *handle);
         /* Notifications wait in libcoap: let it send them. */
         void (*kick)(void *user);
+        /* Ends a session, with a registry_session_gone() at once or later. Called by registry_tidy(). */
+        void (*end_session)(void *user, coap_session_t *session);
         /* Fills in what the registry does not know of itself. */
         void (*describe)(void *user, struct daemon_state *state);
         /* From a handler: an event source of the registry's waits, serve no more requests before. */
@@ -104,8 +106,19 @@ coap_resource_t *registry_observable(struct registry *registry, struct span path
 struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
                                    struct span headless);
 
-/* A session ends. */
-void registry_session_gone(struct registry *registry, const coap_session_t *session);
+/* A datagram is about to be handed to libcoap. */
+void registry_datagram(struct registry *registry, const void *bytes, size_t n);
+
+/* A session begins, and ends. */
+void registry_session_new(struct registry *registry, coap_session_t *session);
+void registry_session_gone(struct registry *registry, coap_session_t *session);
+
+/* As libcoap's coap_nack_handler_t. */
+void registry_nacked(struct registry *registry, const coap_session_t *session, const coap_pdu_t *sent,
+                     coap_nack_reason_t reason, coap_mid_t mid);
+
+/* Sessions that have to make room for others end. At the end of a turn, not from within libcoap. */
+void registry_tidy(struct registry *registry);
 
 struct registry_counts {
         size_t configured;

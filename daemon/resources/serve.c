@@ -135,10 +135,30 @@ static void settle_content(const struct resource *resource, const struct message
                 response->code = CODE_VALID;
 }
 
+/* libcoap has added it already; upon an error it takes it back. */
+static bool may_observe(struct registry *registry, const struct message *m, struct response *response)
+{
+        enum { RETRY_AFTER_S = 60 };
+        const struct conf_limits *limits = &registry->config->limits;
+        const struct observations_bounds bounds = {
+                .all = (size_t)limits->observations,
+                .of_resource = (size_t)limits->observations_per_resource,
+                .of_client = (size_t)limits->observations_per_session,
+        };
+        const char *refused = m->observers ? observations_refuse(registry->observations, &bounds,
+                                                                 client_of(m->session), m->observers, m->pdu)
+                                           : NULL;
+
+        if (!refused)
+                return true;
+        registry->host.metrics->observations_refused++;
+        response_error(response, CODE_UNAVAILABLE, "%s", refused);
+        response->max_age = RETRY_AFTER_S;
+        return false;
+}
+
 static void note_observation(struct resource *resource, const struct message *m, struct response *response)
 {
-        const struct registry *registry = resource->registry;
-
         if (!m->request.observe || response->code >> 5 != 2)
                 return;
         /* libcoap was told otherwise: what another host has at this path is. */
@@ -146,12 +166,7 @@ static void note_observation(struct resource *resource, const struct message *m,
                 response_error(response, CODE_NOT_IMPLEMENTED, "it can not be observed");
                 return;
         }
-        /* libcoap has added it already; upon an error it takes it back. */
-        if (registry->host.metrics->observations_kept > (uint64_t)registry->config->limits.observations) {
-                response_error(response, CODE_UNAVAILABLE, "the limit of observations is reached");
-                return;
-        }
-        if (resource->observed || m->request.rest.n)
+        if (!may_observe(resource->registry, m, response) || resource->observed || m->request.rest.n)
                 return;
         resource->observed = true;
         resource_repeat(resource);
@@ -242,22 +257,11 @@ static void serve_nothing(struct registry *registry, struct message *m, struct r
                 dynamic_create(registry, &m->request, response);
 }
 
-/*
- * libcoap calls for requests and for notifications alike, and only requests count against a limit. A piggybacked
- * answer is to a request; so is one to a NON message that registers nothing.
- */
-static bool is_request(const coap_pdu_t *request, const coap_pdu_t *response_pdu)
+static void count_response(const struct registry *registry, const struct message *m, uint8_t code)
 {
-        coap_opt_iterator_t iterator;
+        struct metrics *metrics = registry->host.metrics;
 
-        return coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
-               !coap_check_option(request, COAP_OPTION_OBSERVE, &iterator);
-}
-
-static void count_response(struct metrics *metrics, const struct message *m, uint8_t code,
-                           const coap_pdu_t *response_pdu)
-{
-        if (!is_request(m->pdu, response_pdu)) {
+        if (!registry->is_request) {
                 metrics->notifications++;
                 return;
         }
@@ -291,57 +295,8 @@ static void finish(struct registry *registry, const struct message *m, struct re
                 return;
         }
         code = message_respond(m, response, pdu);
-        count_response(registry->host.metrics, m, code, pdu);
+        count_response(registry, m, code);
         representation_unref(response->content);
-}
-
-static bool is_unsafe(const coap_pdu_t *request)
-{
-        coap_pdu_code_t code = coap_pdu_get_code(request);
-
-        return code != COAP_REQUEST_CODE_GET && code != COAP_REQUEST_CODE_FETCH;
-}
-
-/* RFC 8516: 4.29 with the seconds to wait in Max-Age. */
-static bool too_many(struct registry *registry, const coap_session_t *session, const coap_pdu_t *request,
-                     coap_pdu_t *response_pdu)
-{
-        long long limit = registry->config->limits.requests_per_second;
-        uint8_t one_second = 1;
-
-        if (limit == 0 || !is_request(request, response_pdu) ||
-            ratelimit_pass(registry->ratelimit, coap_session_get_addr_remote(session), limit))
-                return false;
-        registry->host.metrics->requests_too_many++;
-        coap_pdu_set_code(response_pdu, (coap_pdu_code_t)CODE_TOO_MANY_REQUESTS);
-        coap_add_option(response_pdu, COAP_OPTION_MAXAGE, sizeof one_second, &one_second);
-        return true;
-}
-
-/* Whether it is answered already: as it was before, or with too many; else says whose request this is. */
-static bool begin(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
-                  coap_pdu_t *response_pdu)
-{
-        if (registry->replaying)
-                return false;
-        if (is_unsafe(request) && duplicates_answer(registry->duplicates, session, request, response_pdu)) {
-                registry->host.metrics->duplicates++;
-                return true;
-        }
-        if (too_many(registry, session, request, response_pdu))
-                return true;
-        registry->host.request_begins(registry->host.user, session, request);
-        return false;
-}
-
-static void end(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
-                const coap_pdu_t *response_pdu)
-{
-        if (registry->replaying)
-                return;
-        if (is_unsafe(request))
-                duplicates_remember(registry->duplicates, session, request, response_pdu);
-        registry->host.request_ends(registry->host.user);
 }
 
 static const char *host_of(const struct registry *registry, const coap_session_t *session,
@@ -379,14 +334,27 @@ static void serve_one_of(struct resource *first, struct message *m, struct respo
         }
 }
 
+static void serve_found(struct resource *first, coap_session_t *session, const coap_pdu_t *request,
+                        struct span path, coap_pdu_t *response_pdu)
+{
+        struct registry *registry = first->registry;
+        struct response response = { .max_age = -1 };
+        struct message message;
+
+        if (message_parse(session, request, path, &message, &response) == 0) {
+                message.host = host_of(registry, session, request);
+                message.observers = first->observers;
+                serve_one_of(first, &message, &response);
+        }
+        finish(registry, &message, &response, response_pdu);
+}
+
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response_pdu)
 {
         struct resource *first = coap_resource_get_userdata(handle);
         const coap_str_const_t *path = coap_resource_get_uri_path(handle);
-        struct response response = { .max_age = -1 };
         struct registry *registry;
-        struct message message;
 
         (void)query;
         if (!first) {
@@ -394,14 +362,12 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
                 return;
         }
         registry = first->registry;
-        if (begin(registry, session, request, response_pdu))
-                return;
-        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0) {
-                message.host = host_of(registry, session, request);
-                serve_one_of(first, &message, &response);
+        if (gate_enter(registry, session, request, response_pdu)) {
+                serve_found(first, session, request, span_of(path->s, path->length), response_pdu);
+                gate_leave(registry, session, request, response_pdu);
         }
-        finish(registry, &message, &response, response_pdu);
-        end(registry, session, request, response_pdu);
+        observations_note(registry->observations, client_of(session), first->observers, request, response_pdu,
+                          !registry->is_request);
 }
 
 static void serve_path(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
@@ -433,7 +399,7 @@ void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_
         coap_string_t *path;
 
         (void)query;
-        if (begin(registry, session, request, response_pdu))
+        if (!gate_enter(registry, session, request, response_pdu))
                 return;
         path = coap_get_uri_path(request);
         if (!path) {
@@ -442,7 +408,7 @@ void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_
         }
         serve_path(registry, session, request, span_of(path->s, path->length), response_pdu);
         coap_delete_string(path);
-        end(registry, session, request, response_pdu);
+        gate_leave(registry, session, request, response_pdu);
 }
 
 void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
@@ -454,7 +420,7 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
         struct message message;
 
         (void)query;
-        if (begin(registry, session, request, response_pdu))
+        if (!gate_enter(registry, session, request, response_pdu))
                 return;
         if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0 &&
             authorized(registry, &message, operations_of(&message), &response)) {
@@ -465,5 +431,5 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
                 settle_content(&none, &message, &response);
         }
         finish(registry, &message, &response, response_pdu);
-        end(registry, session, request, response_pdu);
+        gate_leave(registry, session, request, response_pdu);
 }

@@ -177,12 +177,12 @@ void peers_end_stale(struct peers *peers)
         }
 }
 
-void peers_make_room(struct peers *peers, size_t most)
+size_t peers_make_room(struct peers *peers, size_t most)
 {
-        size_t counts[COUNTERS] = { 0 }, addresses = 0, share;
+        size_t counts[COUNTERS] = { 0 }, addresses = 0, share, ended = 0;
 
         if (peers->n_half_open <= most)
-                return;
+                return 0;
         for (struct peer *peer = peers->half_open, *next; peer; peer = next) {
                 next = peer->next;
                 if (!peer_is_up(peer))
@@ -196,5 +196,7 @@ void peers_make_room(struct peers *peers, size_t most)
                         continue;
                 counts[counter_of(peer)]--;
                 coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
+                ended++;
         }
+        return ended;
 }

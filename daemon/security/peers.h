@@ -69,8 +69,8 @@ void peers_end_stale(struct peers *peers);
 /*
  * With more than `most` handshakes on their way, ends old ones of the addresses that have more than their
  * share: so a flood from few addresses ends its own, and of one from many whoever comes new has the time of
- * `most` others to finish. Not to be called from within libcoap.
+ * `most` others to finish. Returns how many it ended. Not to be called from within libcoap.
  */
-void peers_make_room(struct peers *peers, size_t most);
+size_t peers_make_room(struct peers *peers, size_t most);
 
 #endif

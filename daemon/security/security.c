@@ -21,6 +21,7 @@ struct security {
         struct hello *hello;
         struct keys *keys;
         struct tls *tls; /* NULL: not attached */
+        size_t most_handshakes;
         struct oscore *oscore;
         coap_context_t *context;
 };
@@ -54,6 +55,7 @@ int security_load(const struct config *config, FILE *errors, struct security **r
                 return -ENOMEM;
         if (note_dtls_ports(security, config) < 0 || hello_new(&security->hello) < 0)
                 return -ENOMEM;
+        security->most_handshakes = (size_t)config->limits.handshakes;
         r = keys_load(config, tls_give_key, tls_verify, &report, &security->keys);
         if (r == -ENOMEM)
                 return r;
@@ -86,6 +88,7 @@ size_t security_replace(struct security *security, struct security *fresh)
         free(security->dtls_ports);
         security->dtls_ports = TAKE(fresh->dtls_ports);
         security->n_dtls_ports = fresh->n_dtls_ports;
+        security->most_handshakes = fresh->most_handshakes;
         security_free(fresh);
         return closed;
 }
@@ -162,10 +165,9 @@ bool security_admit(struct security *security, int fd, const struct msghdr *mess
         }
 }
 
-void security_tidy(struct security *security)
+size_t security_tidy(struct security *security)
 {
-        if (security->tls)
-                tls_tidy(security->tls);
+        return security->tls ? tls_tidy(security->tls, security->most_handshakes) : 0;
 }
 
 void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request)

@@ -73,7 +73,7 @@ bool security_has_oscore(const struct security *security);
 bool security_admit(struct security *security, int fd, const struct msghdr *message, size_t n);
 
 /* To be called once in a while, and not from within libcoap: makes room among unfinished handshakes. */
-void security_tidy(struct security *security);
+size_t security_tidy(struct security *security);
 
 /*
  * To be called first thing in every handler of requests that libcoap calls: says whose message is at hand.

@@ -13,7 +13,7 @@
 #include "security/peers.h"
 
 #define DAY_S (24 * 3600L)
-#define MAX_HALF_OPEN 1000 /* handshakes on their way; about 10 kB each */
+#define LIBCOAP_MOST 1000000 /* handshakes on their way that libcoap takes: our own bound is below */
 
 struct tls {
         coap_context_t *context;
@@ -206,7 +206,7 @@ int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls)
         if (!tls)
                 return -ENOMEM;
         /* libcoap's own bound turns newcomers away; ours makes room for them before. */
-        coap_context_set_max_handshake_sessions(context, 3 * MAX_HALF_OPEN);
+        coap_context_set_max_handshake_sessions(context, 3 * LIBCOAP_MOST);
         tls->context = context;
         tls->keys = keys_ref(keys);
         tls->next_warning = time(NULL) + DAY_S;
@@ -384,10 +384,10 @@ void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct sp
         tls->peers.n_stale++;
 }
 
-void tls_tidy(struct tls *tls)
+size_t tls_tidy(struct tls *tls, size_t most_handshakes)
 {
         peers_end_stale(&tls->peers);
-        peers_make_room(&tls->peers, MAX_HALF_OPEN);
+        return peers_make_room(&tls->peers, most_handshakes);
 }
 
 void tls_detach(struct tls *tls)

@@ -35,8 +35,11 @@ void tls_identify(const coap_session_t *session, struct identity *who);
 /* A ClientHello whose sender is where it says has come from `at`, and goes to libcoap now. */
 void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct span random);
 
-/* Ends handshakes that take the room of others. Not from within libcoap. */
-void tls_tidy(struct tls *tls);
+/*
+ * With more handshakes on their way than that, ends some that take the room of others, and returns how many. Not from
+ * within libcoap.
+ */
+size_t tls_tidy(struct tls *tls, size_t most_handshakes);
 
 /* Once the context is freed, and with it every session. Accepts NULL. */
 void tls_detach(struct tls *tls);

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Clients by address; see clients.h. */
+#include "resources/clients.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+enum { BUCKETS_LEAST = 64 };
+
+/* The idle ones of some clients. */
+struct idle {
+        struct client_link *newest, *oldest;
+};
+
+struct address {
+        uint64_t key;
+        struct address *next; /* in its bucket */
+        size_t n;             /* its sessions, but for those that are ending */
+        size_t users;         /* and with them */
+        struct idle idle;
+};
+
+struct clients {
+        uint64_t seed; /* so that nobody can choose addresses that share a bucket */
+        struct address **buckets;
+        size_t n_buckets, n_addresses;
+        struct idle idle_streams;
+        size_t n_streams;
+        struct client *all, *to_end;
+        struct clients_bounds bounds;
+        struct metrics *metrics;
+        struct log_gate gate;
+};
+
+int clients_new(struct metrics *metrics, struct clients **ret_clients)
+{
+        struct clients *clients = calloc(1, sizeof *clients);
+
+        if (!clients)
+                return -ENOMEM;
+        clients->metrics = metrics;
+        clients->gate = (struct log_gate){ .burst = 3, .interval_s = 60 };
+        clients->n_buckets = BUCKETS_LEAST;
+        clients->buckets = calloc(BUCKETS_LEAST, sizeof(struct address *));
+        if (!clients->buckets || getrandom(&clients->seed, sizeof clients->seed, 0) != sizeof clients->seed) {
+                clients_free(clients);
+                return -ENOMEM;
+        }
+        *ret_clients = clients;
+        return 0;
+}
+
+/* The sessions are libcoap's, which is about to end them all. */
+void clients_free(struct clients *clients)
+{
+        struct address *next;
+
+        if (!clients)
+                return;
+        while (clients->all) {
+                struct client *client = clients->all;
+
+                clients->all = client->next;
+                coap_session_set_app_data(client->session, NULL);
+                free(client);
+        }
+        for (size_t i = 0; clients->buckets && i < clients->n_buckets; i++)
+                for (struct address *address = clients->buckets[i]; address; address = next) {
+                        next = address->next;
+                        free(address);
+                }
+        free(clients->buckets);
+        free(clients);
+}
+
+void clients_set_bounds(struct clients *clients, const struct clients_bounds *bounds)
+{
+        clients->bounds = *bounds;
+}
+
+/* libcoap's addresses are not aligned for what they are cast to. */
+uint64_t client_address(const coap_address_t *peer)
+{
+        uint64_t address = 0;
+        struct sockaddr_in6 six;
+        struct sockaddr_in four;
+
+        if (peer->addr.sa.sa_family == AF_INET) {
+                memcpy(&four, &peer->addr, sizeof four);
+                return (uint64_t)four.sin_addr.s_addr << 16 | 1;
+        }
+        if (peer->addr.sa.sa_family != AF_INET6)
+                return 0;
+        memcpy(&six, &peer->addr, sizeof six);
+        if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) {
+                memcpy(&four.sin_addr, six.sin6_addr.s6_addr + 12, sizeof four.sin_addr);
+                return (uint64_t)four.sin_addr.s_addr << 16 | 1;
+        }
+        memcpy(&address, six.sin6_addr.s6_addr, sizeof address);
+        return address ? address : 2;
+}
+
+struct client *client_of(const coap_session_t *session)
+{
+        return coap_session_get_app_data(session);
+}
+
+/* --- addresses --- */
+
+static struct address **bucket_of(const struct clients *clients, uint64_t key)
+{
+        uint64_t hash = (key ^ clients->seed) * 0x9e3779b97f4a7c15U;
+
+        return &clients->buckets[(hash ^ hash >> 32) & (clients->n_buckets - 1)];
+}
+
+/* Without memory for more the chains grow longer instead. */
+static void grow(struct clients *clients)
+{
+        struct address **old = clients->buckets, *next;
+        size_t n_old = clients->n_buckets;
+        struct address **grown = calloc(2 * n_old, sizeof(struct address *));
+
+        if (!grown)
+                return;
+        clients->buckets = grown;
+        clients->n_buckets = 2 * n_old;
+        for (size_t i = 0; i < n_old; i++)
+                for (struct address *address = old[i]; address; address = next) {
+                        struct address **bucket = bucket_of(clients, address->key);
+
+                        next = address->next;
+                        address->next = *bucket;
+                        *bucket = address;
+                }
+        free(old);
+}
+
+static struct address *join_address(struct clients *clients, uint64_t key)
+{
+        struct address **bucket = bucket_of(clients, key);
+        struct address *address = *bucket;
+
+        while (address && address->key != key)
+                address = address->next;
+        if (!address) {
+                address = calloc(1, sizeof *address);
+                if (!address)
+                        return NULL;
+                address->key = key;
+                address->next = *bucket;
+                *bucket = address;
+                if (++clients->n_addresses > clients->n_buckets)
+                        grow(clients);
+        }
+        address->n++;
+        address->users++;
+        return address;
+}
+
+static void leave_address(struct clients *clients, struct address *address)
+{
+        struct address **link;
+
+        if (--address->users > 0)
+                return;
+        link = bucket_of(clients, address->key);
+        while (*link != address)
+                link = &(*link)->next;
+        *link = address->next;
+        clients->n_addresses--;
+        free(address);
+}
+
+/* --- who is idle --- */
+
+static bool is_listed(const struct idle *idle, const struct client_link *link)
+{
+        return link->newer || idle->newest == link;
+}
+
+static void unlist(struct idle *idle, struct client_link *link)
+{
+        if (!is_listed(idle, link))
+                return;
+        *(link->newer ? &link->newer->older : &idle->newest) = link->older;
+        *(link->older ? &link->older->newer : &idle->oldest) = link->newer;
+        link->newer = link->older = NULL;
+}
+
+static void list_newest(struct idle *idle, struct client_link *link)
+{
+        unlist(idle, link);
+        link->older = idle->newest;
+        *(idle->newest ? &idle->newest->newer : &idle->oldest) = link;
+        idle->newest = link;
+}
+
+void clients_settle(struct clients *clients, struct client *client)
+{
+        if (client->ending)
+                return;
+        if (client->n_observations > 0) {
+                unlist(&client->address->idle, &client->of_address);
+                unlist(&clients->idle_streams, &client->of_streams);
+                return;
+        }
+        list_newest(&client->address->idle, &client->of_address);
+        if (client->stream)
+                list_newest(&clients->idle_streams, &client->of_streams);
+}
+
+/* --- too many --- */
+
+static void end_soon(struct clients *clients, struct client *client)
+{
+        if (client->ending)
+                return;
+        unlist(&client->address->idle, &client->of_address);
+        unlist(&clients->idle_streams, &client->of_streams);
+        client->ending = true;
+        client->address->n--;
+        clients->n_streams -= client->stream;
+        client->next_to_end = clients->to_end;
+        clients->to_end = client;
+}
+
+coap_session_t *clients_next_to_end(struct clients *clients)
+{
+        struct client *client = clients->to_end;
+
+        if (!client)
+                return NULL;
+        clients->to_end = TAKE(client->next_to_end);
+        return client->session;
+}
+
+static void tell(struct clients *clients, const struct client *client, const char *key, bool refused)
+{
+        char address[80];
+        unsigned before;
+        size_t n;
+
+        if (!log_gate_pass(&clients->gate, &before))
+                return;
+        n = coap_print_addr(coap_session_get_addr_remote(client->session), (uint8_t *)address,
+                            sizeof address - 1);
+        address[MIN(n, sizeof address - 1)] = '\0';
+        log_message(LOG_NOTICE, &(struct log_fields){ .peer = address },
+                    "%s: %s is reached: %s (and %u times before)", address, key,
+                    refused ? "its new session is refused, as all others observe"
+                            : "the session that was idle for the longest makes room",
+                    before);
+}
+
+/* The oldest idle one goes. Where that is one that was refused, there was no room, and there is none now. */
+static void make_room(struct clients *clients, const struct idle *idle, struct client *client,
+                      const char *key)
+{
+        struct client *oldest = idle->oldest ? idle->oldest->client : NULL;
+
+        client->refused = !oldest || oldest == client || oldest->refused;
+        if (client->refused)
+                clients->metrics->sessions_refused++;
+        else
+                clients->metrics->sessions_evicted++;
+        tell(clients, client, key, client->refused);
+        if (oldest && oldest != client)
+                end_soon(clients, oldest);
+}
+
+bool clients_touch(struct clients *clients, struct client *client)
+{
+        if (!client)
+                return true;
+        if (!client->refused) {
+                if (client->n_observations == 0)
+                        clients_settle(clients, client);
+                return true;
+        }
+        end_soon(clients, client);
+        return false;
+}
+
+/* --- sessions --- */
+
+void clients_add(struct clients *clients, coap_session_t *session, bool known)
+{
+        const coap_address_t *peer = coap_session_get_addr_remote(session);
+        struct client *client = calloc(1, sizeof *client);
+
+        if (client)
+                client->address = join_address(clients, client_address(peer));
+        if (!client || !client->address) {
+                free(client);
+                return;
+        }
+        client->session = session;
+        client->stream = COAP_PROTO_RELIABLE(coap_session_get_proto(session));
+        client->of_address.client = client->of_streams.client = client;
+        client->proved = known || coap_session_get_proto(session) != COAP_PROTO_UDP;
+        clients->n_streams += client->stream;
+        client->next = clients->all;
+        client->of_all = &clients->all;
+        if (client->next)
+                client->next->of_all = &client->next;
+        clients->all = client;
+        coap_session_set_app_data(session, client);
+        clients_settle(clients, client);
+        if (clients->bounds.per_address && client->address->n > clients->bounds.per_address)
+                make_room(clients, &client->address->idle, client, "limits.sessions_per_address");
+        if (client->stream && clients->n_streams > clients->bounds.streams)
+                make_room(clients, &clients->idle_streams, client, "server.max_sessions");
+}
+
+void clients_remove(struct clients *clients, coap_session_t *session)
+{
+        struct client *client = client_of(session);
+        struct client **link = &clients->to_end;
+
+        if (!client)
+                return;
+        end_soon(clients, client);
+        while (*link && *link != client)
+                link = &(*link)->next_to_end;
+        if (*link)
+                *link = client->next_to_end;
+        *client->of_all = client->next;
+        if (client->next)
+                client->next->of_all = client->of_all;
+        leave_address(clients, client->address);
+        coap_session_set_app_data(session, NULL);
+        free(client);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who has a session here, and what each uses up: sessions by address, so that none takes more than its share, and
+ * observations (observations.h). libcoap's session points to its struct client.
+ *
+ * Where there are too many, the one that was idle for the longest makes room: the oldest without an observation. When
+ * all of them observe, the new one is refused.
+ */
+#ifndef COAPD_RESOURCES_CLIENTS_H
+#define COAPD_RESOURCES_CLIENTS_H
+
+#include <coap3/coap.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/metrics.h"
+
+struct observation;
+struct address;
+
+struct client {
+        coap_session_t *session;
+        struct address *address;
+        /* In the lists of the address and, if it is a stream, of all streams: while it is idle. */
+        struct client_link {
+                struct client_link *newer, *older;
+                struct client *client;
+        } of_address, of_streams;
+        struct client *next, **of_all;
+        struct client *next_to_end;
+        struct observation *observations;
+        size_t n_observations;
+        bool stream;
+        bool refused; /* there was no room: it is told so, and ends */
+        bool ending;
+        bool proved; /* that it receives what is sent to its address: see echo.h */
+};
+
+struct clients;
+
+struct clients_bounds {
+        size_t per_address; /* 0: any number */
+        size_t streams;
+};
+
+int clients_new(struct metrics *metrics, struct clients **ret_clients);
+void clients_free(struct clients *clients);
+void clients_set_bounds(struct clients *clients, const struct clients_bounds *bounds);
+
+/*
+ * A session begins. Without memory it has no struct client, and is served all the same. `known`: of before the restart,
+ * its address is proved.
+ */
+void clients_add(struct clients *clients, coap_session_t *session, bool known);
+/* A session ends. */
+void clients_remove(struct clients *clients, coap_session_t *session);
+
+/* NULL: libcoap's dummy, or there was no memory. */
+struct client *client_of(const coap_session_t *session);
+
+/* A request has come. False: it is to be refused. */
+bool clients_touch(struct clients *clients, struct client *client);
+/* The number of its observations has changed between none and one. */
+void clients_settle(struct clients *clients, struct client *client);
+
+/*
+ * The next session that is to end, to make room; NULL: none. For the end of a turn: not from within libcoap. The caller
+ * ends it.
+ */
+coap_session_t *clients_next_to_end(struct clients *clients);
+
+/* Of an IPv4 address, or an IPv6 /64, which one host has to itself: never 0, but for what is neither. */
+uint64_t client_address(const coap_address_t *peer);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What stands before every request, whatever it is for: was it answered before, and may this client ask at all? */
+#include "resources/internal.h"
+
+enum { NO_ROOM_RETRY_S = 60 };
+
+void registry_datagram(struct registry *registry, const void *bytes, size_t n)
+{
+        if (n >= sizeof registry->datagram)
+                memcpy(registry->datagram, bytes, sizeof registry->datagram);
+}
+
+/*
+ * libcoap calls for requests and for notifications alike, with the request that began the observation. A piggybacked
+ * answer is to a request. To a NON message that registers it looks like a notification, but for its message id, which
+ * is the client's: that of the datagram that was read last. Under DTLS that can not be told.
+ */
+static bool is_request(struct registry *registry, const coap_pdu_t *request, const coap_pdu_t *response_pdu)
+{
+        const uint8_t *head = registry->datagram;
+        coap_mid_t mid = coap_pdu_get_mid(response_pdu);
+        coap_opt_iterator_t iterator;
+
+        if (coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
+            !coap_check_option(request, COAP_OPTION_OBSERVE, &iterator))
+                return true;
+        if ((head[0] >> 4 & 3) != COAP_MESSAGE_NON || (head[2] << 8 | head[3]) != mid)
+                return false;
+        memset(registry->datagram, 0, sizeof registry->datagram);
+        return true;
+}
+
+static bool is_unsafe(const coap_pdu_t *request)
+{
+        coap_pdu_code_t code = coap_pdu_get_code(request);
+
+        return code != COAP_REQUEST_CODE_GET && code != COAP_REQUEST_CODE_FETCH;
+}
+
+static void refuse(coap_pdu_t *response_pdu, uint8_t code, uint8_t retry_after_s)
+{
+        coap_pdu_set_code(response_pdu, (coap_pdu_code_t)code);
+        coap_add_option(response_pdu, COAP_OPTION_MAXAGE, sizeof retry_after_s, &retry_after_s);
+}
+
+/* RFC 8516: 4.29 with the seconds to wait in Max-Age. */
+static bool too_many(struct registry *registry, const coap_session_t *session, coap_pdu_t *response_pdu)
+{
+        long long limit = registry->config->limits.requests_per_second;
+
+        if (limit == 0 || !registry->is_request ||
+            ratelimit_pass(registry->ratelimit, coap_session_get_addr_remote(session), limit))
+                return false;
+        registry->host.metrics->requests_too_many++;
+        refuse(response_pdu, CODE_TOO_MANY_REQUESTS, 1);
+        return true;
+}
+
+bool gate_enter(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                coap_pdu_t *response_pdu)
+{
+        registry->is_request = is_request(registry, request, response_pdu);
+        if (registry->replaying)
+                return true;
+        if (is_unsafe(request) && duplicates_answer(registry->duplicates, session, request, response_pdu)) {
+                registry->host.metrics->duplicates++;
+                return false;
+        }
+        if (!clients_touch(registry->clients, client_of(session))) {
+                refuse(response_pdu, CODE_UNAVAILABLE, NO_ROOM_RETRY_S);
+                return false;
+        }
+        if (too_many(registry, session, response_pdu))
+                return false;
+        registry->host.request_begins(registry->host.user, session, request);
+        return true;
+}
+
+void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                const coap_pdu_t *response_pdu)
+{
+        if (registry->replaying)
+                return;
+        if (is_unsafe(request))
+                duplicates_remember(registry->duplicates, session, request, response_pdu);
+        registry->host.request_ends(registry->host.user);
+}
