@@ -3,27 +3,52 @@
 
 import json
 import re
+import socket
 import time
 from pathlib import Path
 
 import coap
 import pytest
+from clients import coap_client, tls_psk_context
+from daemon import free_port
+from test_endpoints import ask_group
 
-EXAMPLES = Path(__file__).parents[2] / "conf/examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "conf/examples"
+
+
+def test_every_example_is_used():
+    """Here, or in the conformance tests."""
+    users = [Path(__file__), *(ROOT / "tests/conformance").glob("*.py")]
+    text = "".join(user.read_text() for user in users)
+    assert [file.name for file in EXAMPLES.glob("*.conf") if f"{file.name}\"" not in text] == []
+
+
+def test_every_key_is_in_an_example():
+    """Each key of coapd.conf(5), and each kind."""
+    manual = (ROOT / "packaging/man/coapd.conf.5").read_text()
+    text = "".join(file.read_text() for file in EXAMPLES.glob("*.conf"))
+    keys = set(re.findall(r"^\.It Cm (\w+) No =", manual, re.M))
+    kinds = set(re.findall(r"^\.Ss resources of kind (\w+)$", manual, re.M))
+    assert len(keys) > 50 and len(kinds) >= 5
+    assert [key for key in sorted(keys) if not re.search(rf"^(?!\s*//).*\b{key}\s*[=:]", text, re.M)] == []
+    assert [kind for kind in sorted(kinds) if f'kind = "{kind}"' not in text] == []
 
 
 @pytest.fixture
 def example(coapd):
     """example(NAME, OLD=NEW...) runs coapd with that file, but for its ports, its state, and what is replaced."""
 
-    def run(name, replace=(), prepare=lambda folder: None):
-        daemon = coapd(start=False)
-        text = (EXAMPLES / name).read_text().replace(":5683\"", f":{daemon.port}\"")
+    def run(name, replace=(), prepare=lambda folder: None, prefix=()):
+        daemon = coapd(start=False, prefix=prefix)
+        daemon.secure_port = free_port()
+        text = (EXAMPLES / name).read_text()
+        for standard in sorted(set(re.findall(r":(568\d)\"", text))):
+            text = text.replace(f":{standard}\"", f":{daemon.port if standard == '5683' else daemon.secure_port}\"")
         text = text.replace("/var/lib/coapd", str(daemon.folder))
         for old, new in replace:
             assert old in text
             text = text.replace(old, str(new))
-        assert not re.search(r":568\d\"", text)
         daemon.file.write_text(text)
         prepare(daemon.folder)
         return daemon.start()
@@ -92,3 +117,113 @@ def test_hosts(example):
             extra = [(coap.URI_HOST, host.encode())]
             assert client.get("motd", extra=extra).payload == content
             assert client.get("time", extra=extra).text == "2.05"
+
+
+def test_demo(example):
+    daemon = example("demo.conf")
+    with daemon.client() as client:
+        assert client.get("motd").payload == b"Hello from coapd\n"
+        assert client.observe("time").first.observe is not None
+        assert client.put("room/temperature", b"21.5").text == "2.01"
+
+
+def test_secure(example):
+    def prepare(folder):
+        for name in ("sensor-1", "dashboard"):
+            (folder / f"{name}.key").write_text(f"key of {name}\n")
+            (folder / f"{name}.key").chmod(0o600)
+
+    daemon = example("secure.conf", [("/etc/coapd/", "")], prepare)
+    sensor, dashboard = (["-u", name, "-k", f"key of {name}"] for name in ("sensor-1", "dashboard"))
+    uri = daemon.uri("sensors/1", "coaps", port=daemon.secure_port)
+    assert coap_client(*sensor, "-m", "put", "-e", "21.5", uri).stdout == ""
+    assert coap_client(*dashboard, uri).stdout.strip() == "21.5"
+    assert coap_client(*dashboard, uri.replace("coaps", "coaps+tcp")).stdout.strip() == "21.5"
+    denied = coap_client(*dashboard, "-m", "put", "-e", "0", uri)
+    assert "4.03" in denied.stdout + denied.stderr
+    assert "21.5" not in coap_client("-u", "sensor-1", "-k", "wrong", uri, wait=3).stdout
+
+
+def test_certificates(example, certificates):
+    def prepare(folder):
+        certificates.client_named("revoked")
+        certificates.revocations("revoked")
+        for name, source in (("server.crt", "server.crt"), ("server.key", "server.key"), ("ca.crt", "ca.crt"),
+                             ("ca.crl", "ca.crl"), ("doors.crt", "server.crt"), ("doors.key", "server.key"),
+                             ("server-rpk.key", "server.key")):
+            (folder / name).write_bytes(certificates[source].read_bytes())
+            (folder / name).chmod(0o600)
+        (folder / "door-1.key").write_text("key of door-1\n")
+        (folder / "door-1.key").chmod(0o600)
+
+    daemon = example("certificates.conf", [("/etc/coapd/", "")], prepare)
+
+    def get(path, *arguments, scheme="coaps"):
+        done = coap_client(*arguments, daemon.uri(path, scheme, port=daemon.secure_port), wait=5)
+        return (done.stdout + done.stderr).strip()
+
+    ops = certificates.pki_arguments()
+    for scheme in ("coaps", "coaps+tcp"):
+        assert re.fullmatch(r"\w{3} \d\d \d\d:\d\d:\d\d", get("time", *ops, scheme=scheme))
+    assert get("motd", *certificates.pki_arguments("revoked")) != "hello"
+    assert get("motd", *certificates.pki_arguments("other-client")) != "hello"
+    # By name another server, with keys.
+    for identity, key in (("door-1", "key of door-1"), ("door-2", "correct horse battery staple"),
+                          ("door-3", bytes.fromhex("00112233445566778899aabbccddeeff"))):
+        for name, known in (("doors.example.net", True), ("a.doors.example.net", True), ("coap.example.net", False)):
+            assert shakes_hands(daemon.secure_port, name, identity, key) == known
+
+
+def shakes_hands(port, name, identity, key):
+    context = tls_psk_context(identity, "")
+    context.set_psk_client_callback(lambda hint: (identity, key if isinstance(key, bytes) else key.encode()))
+    with socket.create_connection(("127.0.0.1", port), 20) as plain:
+        try:
+            return bool(context.wrap_socket(plain, server_hostname=name).version())
+        except OSError:
+            return False
+
+
+def test_oscore(example):
+    secret = "000102030405060708090a0b0c0d0e0f"
+
+    def client_file(folder, own, secret):
+        file = folder / f"client-{own}.oscore"
+        file.write_text(f'master_secret,hex,"{secret}"\nmaster_salt,hex,"9e7ca92223786340"\n'
+                        f'sender_id,hex,"{own}"\nrecipient_id,hex,"01"\n')
+        return file
+
+    def prepare(folder):
+        (folder / "device-2.secret").write_text(f"{secret}\n")
+        (folder / "device-3.oscore").write_text(f'master_secret,hex,"{secret[::-1]}"\n'
+                                                'master_salt,hex,"9e7ca92223786340"\n'
+                                                'sender_id,hex,"01"\nrecipient_id,hex,"03"\n')
+        for name in ("device-2.secret", "device-3.oscore"):
+            (folder / name).chmod(0o600)
+
+    daemon = example("oscore.conf", [("/etc/coapd/", "")], prepare)
+    for own, key in (("02", secret), ("03", secret[::-1])):
+        file = client_file(daemon.folder, own, key)
+        done = coap_client("-E", f"{file},{daemon.folder}/sequence-{own}", daemon.uri("time"))
+        assert re.search(r"\d\d:\d\d:\d\d", done.stdout), done
+    with daemon.client() as client:
+        assert client.get("time").text == "4.01"
+        assert client.get("motd").payload == b"hello"
+
+
+def test_multicast(example, network):
+    daemon = example("multicast.conf", [("%eth0", "%net0")], prefix=network.prefix())
+    for group in ("224.0.1.187", "ff02::fd"):
+        with ask_group(network, group, daemon.port, ".well-known/core", query="rt=clock") as one:
+            assert coap.Message.decode(one.recv(2048)).payload.startswith(b"</time>;rt=\"clock\";if=\"sensor\"")
+
+
+def test_tuned(example):
+    daemon = example("tuned.conf")
+    with daemon.client() as client:
+        assert client.observe("config").first.max_age == 3600
+        assert client.put("devices/1", b"x" * 64).text == "2.01"
+        assert client.get("devices/1").text == "2.05"
+    daemon.restart("kill")
+    with daemon.client() as client:
+        assert client.get("devices/1").payload == b"x" * 64
