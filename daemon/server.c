@@ -67,12 +67,12 @@ static void log_diff(const struct config *old, const struct config *new)
                         log_notice("changed: %s", line);
 }
 
-static void show_status(const struct server *server)
+static void show_status(struct server *server)
 {
-        struct registry_counts counts = registry_count(server->registry);
+        struct status_numbers numbers;
 
-        notify_status("Serving %zu endpoints, %zu configured and %zu dynamic resources",
-                      endpoints_count(server->endpoints), counts.configured, counts.dynamic);
+        wire_status(server, &numbers);
+        status_line_tell(server->status_line, &numbers);
 }
 
 /* All or nothing: what can fail comes first, and fails before anything has changed. */
@@ -247,6 +247,7 @@ static void stop(struct server *server)
         /* Before the context goes: else libcoap takes every observer and every resource for deleted. */
         if (server->engine_self)
                 server->engine->stop(server->engine_self);
+        status_line_free(TAKE(server->status_line));
         registry_free(server->registry);
         server->registry = NULL;
         pump_free(server->pump);
@@ -263,8 +264,12 @@ static void stop(struct server *server)
 static int serve_until_told(struct server *server)
 {
         struct registry_counts counts = registry_count(server->registry);
-        int r;
+        int r = status_line_new(server->event, &server->status_line);
 
+        if (r < 0) {
+                log_error("event loop: %s", strerror(-r));
+                return r;
+        }
         log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_STARTED },
                     "serving %zu configured and %zu dynamic resources, %zu observers restored",
                     counts.configured, counts.dynamic, server->observers_restored);
@@ -302,6 +307,7 @@ int server_open(const char *file, struct server **ret_server)
                 return -ENOMEM;
         server->file = file;
         server->started_ns = clock_now_ns();
+        server->denials = (struct log_gate){ .burst = 10, .interval_s = 60 };
         server->config = TAKE(settings.config);
         server->security = TAKE(settings.security);
         server->access = TAKE(settings.access);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/message_ids.h"
 #include "config/config.h"
 #include "endpoints/endpoints.h"
 #include "systemd/notify.h"
@@ -31,6 +32,33 @@ static uint8_t authorize(void *user, const coap_session_t *session, struct span 
         default:
                 return COAP_RESPONSE_CODE_FORBIDDEN;
         }
+}
+
+/* What the access rules refuse: a peer may try as often as it likes, and the log tells a few of them. */
+static void denied(void *user, const coap_session_t *session, struct span path, unsigned operations,
+                   uint8_t code)
+{
+        struct server *server = user;
+        char peer[80], name[80], resource[160], what[80];
+        unsigned others;
+        struct identity who;
+
+        if (!log_enabled(LOG_INFO) || !log_gate_pass(&server->denials, &others))
+                return;
+        security_identify(server->security, session, &who);
+        identity_describe(&who, name, sizeof name);
+        peer[MIN(coap_print_addr(coap_session_get_addr_remote(session), (uint8_t *)peer, sizeof peer - 1),
+                 sizeof peer - 1)] = '\0';
+        log_message(LOG_INFO,
+                    &(struct log_fields){
+                            .message_id = MESSAGE_DENIED,
+                            .peer = peer,
+                            .identity = name,
+                            .resource = log_escape(path, resource, sizeof resource),
+                            .code = (code >> 5) * 100 + (code & 0x1f),
+                    },
+                    "denied with %u.%02u: %s on /%s to %s at %s (and %u before)", code >> 5, code & 0x1fU,
+                    access_method_names(operations, what, sizeof what), resource, name, peer, others);
 }
 
 static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
@@ -68,6 +96,11 @@ static int store_del(void *user, struct span path)
         return server->engine->del ? server->engine->del(server->engine_self, path, more_waiting(server)) : 0;
 }
 
+static bool store_works(const struct server *server)
+{
+        return !server->engine->works || server->engine->works(server->engine_self);
+}
+
 /* The engine has logged why. Answers kept for duplicates may be to changes that are undone. */
 static bool may_send(void *user)
 {
@@ -94,14 +127,33 @@ static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
         return security_admit(server->security, fd, message, n);
 }
 
+void wire_status(struct server *server, struct status_numbers *ret_numbers)
+{
+        struct registry_counts counts = registry_count(server->registry);
+
+        *ret_numbers = (struct status_numbers){
+                .endpoints = endpoints_count(server->endpoints),
+                .sessions = server->metrics.sessions_opened - server->metrics.sessions_closed,
+                .observers = server->metrics.observations_kept,
+                .configured = counts.configured,
+                .dynamic = counts.dynamic,
+                .store_refuses = !store_works(server),
+        };
+}
+
 static void turn_is_over(void *user)
 {
         struct server *server = user;
+        struct status_numbers numbers;
 
         /* Where nobody wanted an answer, nothing has asked for it yet: the store must not wait for the next one. */
         may_send(server);
         server->metrics.handshakes_ended += security_tidy(server->security);
         registry_tidy(server->registry);
+        if (!server->status_line)
+                return;
+        wire_status(server, &numbers);
+        status_line_touch(server->status_line, &numbers);
 }
 
 static void kick(void *user)
@@ -230,7 +282,7 @@ static void describe(void *user, struct daemon_state *state)
         state->endpoints = endpoints_count(server->endpoints);
         state->observers_restored = server->observers_restored;
         state->store_engine = engine->name;
-        state->store_writable = !engine->works || engine->works(server->engine_self);
+        state->store_writable = store_works(server);
         state->store_bytes = file_bytes(persist->dynamic_resources) + file_bytes(persist->observers) +
                              file_bytes(persist->observe_counters);
 }
@@ -278,6 +330,7 @@ int wire_registry(struct server *server)
                 .request_begins = request_begins,
                 .request_ends = request_ends,
                 .authorize = authorize,
+                .denied = denied,
                 .store_put = store_put,
                 .store_del = store_del,
                 .resource_added = resource_added,

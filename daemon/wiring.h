@@ -9,12 +9,14 @@
 #include <coap3/coap.h>
 #include <systemd/sd-event.h>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "endpoints/pump.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
 #include "security/access.h"
 #include "security/security.h"
+#include "systemd/status_line.h"
 
 struct server {
         const char *file;
@@ -34,6 +36,8 @@ struct server {
         const struct persist_engine *engine;
         void *engine_self;
         size_t observers_restored;
+        struct log_gate denials;
+        struct status_line *status_line; /* NULL: not serving yet */
 };
 
 /* A session begins, or ends: all that have something to do with it are told. */
@@ -45,6 +49,9 @@ int wire_registry(struct server *server);
 
 /* The engine that the config names, and what it needs. -EINVAL: there is no such engine. */
 int wire_store(struct server *server);
+
+/* What `systemctl status` shows. */
+void wire_status(struct server *server, struct status_numbers *ret_numbers);
 
 /* Between the network and libcoap: who is let in, and when answers may leave. */
 void wire_pump(struct server *server);

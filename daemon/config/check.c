@@ -8,8 +8,10 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "coapd_version.h"
 #include "config/memory.h"
 #include "config/syntax.h"
 #include "config/tables.h"
@@ -285,6 +287,15 @@ static void check_present(struct check *check, char *const *path, const char *fi
                              shown);
 }
 
+/* Before the first start it is not there: the unit's StateDirectory= makes it. */
+static bool is_in_state_folder(const char *path)
+{
+        size_t n = strlen(COAPD_STATEDIR);
+
+        return strncmp(path, COAPD_STATEDIR, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/') &&
+               access(COAPD_STATEDIR, F_OK) < 0 && errno == ENOENT;
+}
+
 static void check_state_file(struct check *check, char *const *path)
 {
         CLEANUP(freep) char *file = real_file(*path);
@@ -292,6 +303,8 @@ static void check_state_file(struct check *check, char *const *path)
         const char *shown = LOG_ESCAPE(span_of_string(*path));
         struct stat status;
 
+        if (!file && is_in_state_folder(*path))
+                return;
         if (!file)
                 check_failed(check, path, "",
                              "the folder of \"%s\" does not exist, expected one that coapd can write to",

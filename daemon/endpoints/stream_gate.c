@@ -107,7 +107,13 @@ static void add_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, 
         }
         if (r < 0) {
                 /* A stream with a hole in it is of no use to anybody. */
-                log_warning("A stream session ends: what it should get can not be kept: %s", strerror(-r));
+                static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
+                unsigned before;
+
+                if (log_gate_pass(&log_gate, &before))
+                        log_warning("A stream session ends: what it should get can not be kept: %s (and %u "
+                                    "before)",
+                                    strerror(-r), before);
                 shutdown(fd, SHUT_RDWR);
                 free(backlog);
                 return;

@@ -297,6 +297,7 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                 .conf = conf,
                 .metrics = metrics,
                 .path = strdup(path),
+                .told_failing = { .burst = 5, .interval_s = 60 },
                 .lock_fd = -1,
                 .wal_fd = -1,
         };
@@ -314,7 +315,7 @@ int store_open(const char *path, const struct store_schema *schema, const struct
         }
         if (r < 0) {
                 store->refusing = r;
-                store->failing = true;
+                store->failing = store->told = true;
                 r = open_copy(store);
                 log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
                             "%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",

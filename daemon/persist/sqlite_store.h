@@ -12,6 +12,7 @@
 
 #include <sqlite3.h>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "persist/sqlite_row.h"
@@ -54,7 +55,9 @@ struct store {
         bool complete;    /* the copy holds all that the file holds, so that the file may take over later */
         bool lost;        /* what was there at open was bad and is set aside: rows may be missing */
         bool dirty;       /* written since the last sync */
-        bool failing;     /* the last write was refused, and logged */
+        bool failing;     /* the last write was refused, */
+        bool told;        /* and logged */
+        struct log_gate told_failing;
         bool sync_failed; /* the same of the last sync */
         bool log_is_long; /* and that was logged */
         uint64_t refused; /* since then */

@@ -14,12 +14,16 @@
 #include "persist/files.h"
 #include "persist/sqlite_store.h"
 
+/* On a disk that is nearly full, peers make the two alternate: a large change fails, a small one fits. */
 static int note_result(struct store *store, int error)
 {
+        unsigned before;
+
         if (error < 0) {
                 if (store->metrics)
                         store->metrics->store_errors++;
-                if (!store->failing)
+                if (!store->failing && log_gate_pass(&store->told_failing, &before)) {
+                        store->told = true;
                         log_message(LOG_ERR,
                                     &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS,
                                                           .file = store->path },
@@ -27,6 +31,7 @@ static int note_result(struct store *store, int error)
                                     store->path,
                                     error == -EAGAIN ? "another process has it locked" : strerror(-error),
                                     store->schema->what);
+                }
                 /* One change may wait for the lock; all that follow would keep everyone waiting. */
                 if (!store->failing)
                         sqlite3_busy_timeout(store->db, 0);
@@ -35,7 +40,7 @@ static int note_result(struct store *store, int error)
                 if (store->on_change)
                         store->on_change(store->user);
         } else {
-                if (store->failing)
+                if (store->failing && store->told)
                         log_message(LOG_NOTICE,
                                     &(struct log_fields){ .message_id = MESSAGE_STORE_WORKS,
                                                           .file = store->path },
@@ -43,7 +48,7 @@ static int note_result(struct store *store, int error)
                                     (unsigned long long)store->refused);
                 if (store->failing)
                         sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
-                store->failing = false;
+                store->failing = store->told = false;
                 store->refused = 0;
         }
         return error;

@@ -27,7 +27,8 @@ static const struct conf_row rows[] = {
                 .type = CONF_STRING,
                 .offset = offsetof(struct files_conf, root),
                 .flags = CONF_REQUIRED | CONF_RELOAD | CONF_PATH,
-                .doc = "The folder. Names that begin with a dot are not served. The content format of a file is its "
+                .doc = "The folder. Names that begin with a dot are not served. The content format of a file "
+                       "is its "
                        "extended attribute user.mime_type, or what the name ends in tells, or "
                        "application/octet-stream.",
                 .example = "\"/srv/coap\"",
@@ -38,7 +39,8 @@ static const struct conf_row rows[] = {
                 .offset = offsetof(struct files_conf, writable),
                 .fallback = "false",
                 .flags = CONF_RELOAD,
-                .doc = "Whether PUT writes files, with the folders that are missing, and DELETE deletes files and "
+                .doc = "Whether PUT writes files, with the folders that are missing, and DELETE deletes "
+                       "files and "
                        "empty folders. The folder must be writable for coapd's user, and under systemd "
                        "ReadWritePaths= of the unit must name it.",
         },
@@ -80,13 +82,15 @@ static const char *files_check(const void *fields, const void **ret_member)
         if (!own->root)
                 return NULL;
         if (stat(own->root, &status) < 0)
-                return errno == ENOENT ? "does not exist, expected a folder" : "can not be reached, expected a folder";
+                return errno == ENOENT ? "does not exist, expected a folder"
+                                       : "can not be reached, expected a folder";
         if (!S_ISDIR(status.st_mode))
                 return "is not a folder, expected one";
         if (access(own->root, R_OK | X_OK) < 0)
                 return "may not be read by this user, expected a folder that coapd can read";
-        return own->writable && access(own->root, W_OK) < 0 ?
-                       "may not be written by this user, expected a folder that coapd can write" : NULL;
+        return own->writable && access(own->root, W_OK) < 0
+                       ? "may not be written by this user, expected a folder that coapd can write"
+                       : NULL;
 }
 
 static void files_destroy(void *self)
@@ -129,6 +133,9 @@ static int files_create(struct resource *resource, const struct conf_resource *c
 
 static void refuse(const struct files *files, const char *path, int r, struct response *response)
 {
+        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
+        unsigned before;
+
         switch (-r) {
         case ENOENT:
         case ENOTDIR:
@@ -145,8 +152,9 @@ static void refuse(const struct files *files, const char *path, int r, struct re
                 response_error(response, CODE_CONFLICT, "the folder is not empty");
                 return;
         case ENOTSUP:
-                response_error(response, CODE_UNSUPPORTED_FORMAT, "the name tells another content format, and none can "
-                                                                  "be kept beside it");
+                response_error(response, CODE_UNSUPPORTED_FORMAT,
+                               "the name tells another content format, and none can "
+                               "be kept beside it");
                 return;
         case EACCES:
         case EPERM:
@@ -167,8 +175,12 @@ static void refuse(const struct files *files, const char *path, int r, struct re
                 response_error(response, CODE_INTERNAL_ERROR, "the file can not be used");
                 break;
         }
-        log_warning("resource %s: %s: %s", resource_path(files->resource), LOG_ESCAPE(span_of_string(path)),
-                    strerror(-r));
+        /* Whoever may read can ask for a file that can not be read as often as it likes. */
+        if (log_gate_pass(&gate, &before))
+                log_message(LOG_WARNING,
+                            &(struct log_fields){ .resource = resource_path(files->resource), .file = path },
+                            "resource %s: %s: %s (and %u before)", resource_path(files->resource),
+                            LOG_ESCAPE(span_of_string(path)), strerror(-r), before);
 }
 
 /* The path at files->root; else the response says that there is nothing. */

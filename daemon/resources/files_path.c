@@ -69,6 +69,56 @@ int files_path(struct span rest, char path[PATH_MAX])
         return 0;
 }
 
+/* Segment by segment, none of which is a link, "." or "..": see files_path(). */
+static int open_by_segments(const struct files *files, const char *path, int flags, mode_t mode)
+{
+        char segment[NAME_MAX + 1];
+        CLEANUP(closep) int above = openat(files->root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int fd;
+
+        for (const char *slash = strchr(path, '/'); above >= 0 && slash; slash = strchr(path, '/')) {
+                snprintf(segment, sizeof segment, "%.*s", (int)(slash - path), path);
+                fd = openat(above, segment, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (fd < 0)
+                        return -errno;
+                close(above);
+                above = fd;
+                path = slash + 1;
+        }
+        fd = above < 0 ? -1 : openat(above, path, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+        return fd < 0 ? -errno : fd;
+}
+
+/* Where a descriptor leads, as the kernel tells it. */
+static int place_of(int fd, char place[PATH_MAX])
+{
+        char name[40];
+        ssize_t n;
+
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        n = readlink(name, place, PATH_MAX - 1);
+        place[n < 0 ? 0 : n] = '\0';
+        return n < 0 ? -errno : 0;
+}
+
+/* Through links, but only to what is below the root: found first, and opened when that is so. */
+static int open_below(const struct files *files, const char *path, int flags)
+{
+        CLEANUP(closep) int found = openat(files->root, path, O_PATH | O_CLOEXEC);
+        char root[PATH_MAX], place[PATH_MAX], name[40];
+        size_t n;
+        int fd;
+
+        if (found < 0 || place_of(found, place) < 0 || place_of(files->root, root) < 0)
+                return -errno;
+        n = strcmp(root, "/") == 0 ? 0 : strlen(root);
+        if (strncmp(place, root, n) != 0 || (place[n] != '/' && place[n] != '\0'))
+                return -EXDEV;
+        snprintf(name, sizeof name, "/proc/self/fd/%d", found);
+        fd = open(name, flags | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
 int files_open(const struct files *files, const char *path, int flags, mode_t mode)
 {
         struct open_how how = {
@@ -83,6 +133,10 @@ int files_open(const struct files *files, const char *path, int flags, mode_t mo
         do
                 fd = syscall(SYS_openat2, files->root, path, &how, sizeof how);
         while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: something was renamed meanwhile */
+        /* systemd's RestrictSUIDSGID= takes openat2() away: its mode can not be seen by a filter. */
+        if (fd < 0 && errno == ENOSYS)
+                return files->follow_symlinks ? open_below(files, path, flags)
+                                              : open_by_segments(files, path, flags, mode);
         return fd < 0 ? -errno : (int)fd;
 }
 
@@ -97,7 +151,8 @@ static int make_folders(const struct files *files, const char *folder)
                 const char *stop = strchr(end + 1, '/');
                 CLEANUP(closep) int above = -1;
 
-                snprintf(part, sizeof part, "%.*s", stop ? (int)(stop - folder) : (int)strlen(folder), folder);
+                snprintf(part, sizeof part, "%.*s", stop ? (int)(stop - folder) : (int)strlen(folder),
+                         folder);
                 above = files_open_parent(files, part, false, &name);
                 if (above < 0)
                         return above;

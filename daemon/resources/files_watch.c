@@ -13,7 +13,7 @@
 #include "resources/files.h"
 
 enum {
-        SOON_US = 10 * 1000,    /* whole: a rename, or closed after writing */
+        SOON_US = 10 * 1000,   /* whole: a rename, or closed after writing */
         LATER_US = 300 * 1000, /* maybe in the middle of something */
         MASK_WHOLE = IN_CLOSE_WRITE | IN_MOVED_TO,
         MASK_MIDDLE = IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM,
@@ -40,7 +40,8 @@ static bool lies_below(const char *path, const char *above)
 {
         size_t n = strlen(above);
 
-        return strcmp(above, ".") == 0 || (strncmp(path, above, n) == 0 && (path[n] == '\0' || path[n] == '/'));
+        return strcmp(above, ".") == 0 ||
+               (strncmp(path, above, n) == 0 && (path[n] == '\0' || path[n] == '/'));
 }
 
 static void wake_within(struct files *files, uint64_t delay_us)
@@ -126,8 +127,8 @@ static int watch_folder(struct files *files, const char *path)
         folder->files = files;
         strcpy(folder->path, path);
         r = sd_event_add_inotify_fd(resource_event(files->resource), &folder->source, fd,
-                                    MASK_WHOLE | MASK_MIDDLE | IN_DELETE_SELF | IN_MOVE_SELF | IN_EXCL_UNLINK, on_event,
-                                    folder);
+                                    MASK_WHOLE | MASK_MIDDLE | IN_DELETE_SELF | IN_MOVE_SELF | IN_EXCL_UNLINK,
+                                    on_event, folder);
         if (r < 0) {
                 free(folder);
                 return r;
@@ -192,10 +193,13 @@ int files_watch(struct files *files, struct span rest)
         if (r == 0)
                 r = etag_now(files, w, &w->seen);
         if (r < 0) {
-                if (r == -ENOSPC || r == -EMFILE)
+                static struct log_gate gate = { .burst = 1, .interval_s = 600 };
+                unsigned before;
+
+                if ((r == -ENOSPC || r == -EMFILE) && log_gate_pass(&gate, &before))
                         log_warning("resource %s: can not watch more files, they are not observable (see "
-                                    "/proc/sys/fs/inotify)",
-                                    resource_path(files->resource));
+                                    "/proc/sys/fs/inotify; %u files before)",
+                                    resource_path(files->resource), before);
                 watched_free(w);
                 return r;
         }

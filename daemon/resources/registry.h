@@ -41,6 +41,9 @@ struct registry_host {
         /* 0: allowed; else the code to answer with, 4.01 or 4.03. */
         uint8_t (*authorize)(void *user, const coap_session_t *session, struct span path,
                              unsigned operations);
+        /* A request was refused with `code`, for the log; NULL: nobody wants to know. */
+        void (*denied)(void *user, const coap_session_t *session, struct span path, unsigned operations,
+                       uint8_t code);
         /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
         int (*store_put)(void *user, const struct stored_resource *stored);
         int (*store_del)(void *user, struct span path);

@@ -41,6 +41,8 @@ static bool authorized(struct registry *registry, const struct message *m, unsig
         if (code == 0)
                 return true;
         host->metrics->requests_denied++;
+        if (host->denied)
+                host->denied(host->user, m->session, m->request.path, operations, code);
         if ((operations & OPERATION_CREATE) && host->authorize(host->user, m->session, m->request.path,
                                                                operations & ~(unsigned)OPERATION_CREATE) == 0)
                 response_error(response, code, "nothing is here, and no access rule lets you create it");
@@ -55,8 +57,8 @@ static bool authorized(struct registry *registry, const struct message *m, unsig
 static bool body_complete(struct registry *registry, const struct resource *resource, struct message *m,
                           struct response *response)
 {
-        size_t max = resource && resource->kind->max_body ? resource->kind->max_body(resource->self) :
-                                                            dynamic_max_body(registry);
+        size_t max = resource && resource->kind->max_body ? resource->kind->max_body(resource->self)
+                                                          : dynamic_max_body(registry);
         uint8_t code;
 
         if (!m->has_block1) {
@@ -180,7 +182,8 @@ static void ask_kind(struct resource *resource, const struct message *m, struct 
         enum method method = m->request.method;
         bool by_blocks = method == METHOD_GET && resource->kind->flags & KIND_FLEETING;
 
-        if (by_blocks && m->has_block2 && m->block2.num > 0 && outgoing_answer(outgoing, resource, m, response))
+        if (by_blocks && m->has_block2 && m->block2.num > 0 &&
+            outgoing_answer(outgoing, resource, m, response))
                 return;
         resource->kind->handle[method](resource->self, &m->request, response);
         if (by_blocks && response->code == CODE_CONTENT && (!m->has_block2 || m->block2.num == 0))

@@ -40,6 +40,19 @@ unsigned access_method_by_name(const char *name)
         return 0;
 }
 
+const char *access_method_names(unsigned methods, char *out, size_t size)
+{
+        size_t used = 0;
+
+        out[0] = '\0';
+        for (size_t i = 0; i < ACCESS_N_METHODS && used < size; i++) {
+                if (methods & 1u << i)
+                        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "",
+                                                 method_names[i]);
+        }
+        return out;
+}
+
 const char *access_check_path(const char *path)
 {
         return globs_check(path);

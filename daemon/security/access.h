@@ -75,6 +75,9 @@ enum access_answer access_decide(const struct access *access, const struct ident
 /* The bit of "GET" and so on, of all for "*"; 0: no such method. */
 unsigned access_method_by_name(const char *name);
 
+/* The names of the bits in `methods`, with commas: "PUT,CREATE". Returns `out`. */
+const char *access_method_names(unsigned methods, char *out, size_t size);
+
 /* The form of a rule's strings, for the config: what would have been expected, or NULL when it is good. */
 const char *access_check_path(const char *path);
 const char *access_check_method(const char *name);

@@ -177,6 +177,11 @@ class Coapd:
         """The last STATUS= text."""
         return next((s[7:] for s in reversed(self.states) if s.startswith("STATUS=")), "")
 
+    def await_status(self, text, timeout=20.0):
+        """Until the last STATUS= has the text in it."""
+        self._await(lambda states: text in next((s for s in reversed(states) if s.startswith("STATUS=")), ""),
+                    timeout, text)
+
     @property
     def pid(self):
         return self.process.pid

@@ -2,11 +2,15 @@
 """coapd as a command: --check and its exit codes, wrong arguments, and what SIGHUP applies."""
 
 import re
+import signal
+import socket
 import subprocess
+from pathlib import Path
 
 import coap
 import pytest
-from daemon import BINARY, SANITIZED, free_port
+from coap_stream import StreamClient
+from daemon import BINARY, SANITIZED, SLOW, free_port
 
 
 def run(*arguments):
@@ -18,6 +22,13 @@ def test_check_valid(coapd):
     result = run("-c", daemon.file, "--check")
     assert (result.returncode, result.stderr) == (0, "")
     assert not (daemon.folder / "observers").exists()
+
+
+def test_the_sample_is_valid_before_the_first_start():
+    """The unit's StateDirectory= makes the folder; a mistyped one is an error all the same."""
+    sample = Path(__file__).parents[2] / "conf/coapd.conf"
+    assert not Path("/var/lib/coapd").exists()
+    assert run("-c", sample, "--check").returncode == 0
 
 
 def test_check_reports_every_error(coapd):
@@ -198,3 +209,58 @@ def test_many_reloads(coapd):
     daemon.alive()
     assert daemon.descriptors() == descriptors
     assert SANITIZED or daemon.rss() - rss < 2 << 20
+
+
+def test_reload_drops_no_session_and_loses_no_datagram(coapd):
+    """Requests keep coming from one UDP socket and over one TCP connection while ten reloads change the resources."""
+    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", "coap+tcp://127.0.0.1:{port}"])
+    sent, answered = 0, set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, StreamClient(daemon.port) as tcp:
+        udp.connect(("127.0.0.1", daemon.port))
+        udp.settimeout(10 * SLOW)
+        for round in range(10):
+            daemon.write_config(resources=[{"path": "time", "kind": "time"}, greeting(str(round))])
+            ready = daemon.states.count("READY=1")
+            daemon.send_signal(signal.SIGHUP)
+            while daemon.states.count("READY=1") == ready:
+                for _ in range(20):
+                    udp.send(b"\x54\x01" + sent.to_bytes(2, "big") + sent.to_bytes(4, "big") + b"\xb4time")
+                    sent += 1
+                while len(answered) < sent:
+                    answer = udp.recv(1500)
+                    assert answer[1] == 0x45
+                    answered.add(int.from_bytes(answer[4:8], "big"))
+                assert tcp.get("time").text == "2.05"
+        assert tcp.get("motd").payload == b"9"
+    assert len(answered) == sent >= 200
+
+
+def test_reload_keeps_observers_over_tls_and_dtls_sessions(coapd, tmp_path):
+    """The same keys in the new config: the sessions that were made with them go on."""
+    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", {"uri": f"coaps://127.0.0.1:{free_port()}"}],
+                   security={"psk": {"identities": [{"identity": "a", "key": "secret"}]}})
+    port = int(str(daemon.groups["endpoints"][1]["uri"]).rsplit(":", 1)[1])
+    with subprocess.Popen(["coap-client-gnutls", "-v", "7", "-s", "60", "-B", "60", "-u", "a", "-k", "secret",
+                           f"coaps://127.0.0.1:{port}/time"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as client:
+        try:
+            seen = 0
+            for line in client.stdout:
+                seen += "c:2.05" in line and "Observe" in line
+                assert "DTLS_CLOSED" not in line and "c:4." not in line, line
+                if seen == 2:
+                    daemon.write_config(resources=[{"path": "time", "kind": "time"}, greeting("new")])
+                    daemon.reload()
+                if seen == 6:
+                    break
+            assert seen == 6
+        finally:
+            client.kill()
+
+
+def test_status_tells_sessions_and_observers(coapd):
+    daemon = coapd()
+    with daemon.client() as client, daemon.client() as other:
+        client.observe("time")
+        other.put("door", b"x")
+        daemon.await_status("2 sessions: 1 observers, 1 configured and 1 dynamic")

@@ -100,17 +100,44 @@ def test_a_changed_address_is_let_go(coapd):
     assert "127.0.0.1:5683" not in coapd.run("ss -Hlun || cat /proc/net/udp").stdout
 
 
-def test_sockets_of_a_socket_unit_are_taken(coapd):
+@pytest.fixture
+def socket_unit(coapd):
+    """The example that is shipped, as coapd(8) says to use it: it listens, and coapd has not been started."""
     coapd.run("systemctl stop coapd; systemctl clean --what=fdstore coapd")
-    coapd.write("/etc/systemd/system/coapd.socket",
-                "[Socket]\nListenDatagram=127.0.0.1:5683\nListenStream=127.0.0.1:5683\n")
-    coapd.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]")
-                + "# one of the three comes from the unit, and what the unit has for TCP on IPv4 is nobody's\n")
-    try:
-        coapd.run("systemctl daemon-reload; systemctl start coapd.socket")
-        # It is the first request that starts the service.
-        assert coapd.run("coap-client-gnutls -B 10 coap://127.0.0.1/time").stdout.strip()
-        assert coapd.show("coapd", "ActiveState") == "active"
-        assert restart_under_load(coapd, restarts=2, rate=300, seconds=3)["errors"] == {}
-    finally:
-        coapd.run("systemctl stop coapd.socket coapd; rm /etc/systemd/system/coapd.socket; systemctl daemon-reload")
+    coapd.run("cp $(find /usr -path '*/examples/coapd.socket') /etc/systemd/system/")
+    yield coapd
+    coapd.run("systemctl stop coapd.socket coapd; rm -r /etc/systemd/system/coapd.socket*; systemctl daemon-reload")
+
+
+def descriptors(machine):
+    """The sockets that PID 1 and coapd both hold, by their numbers."""
+    pid = machine.show("coapd", "MainPID")
+    sockets = [set(machine.run(f"readlink /proc/{p}/fd/* | grep socket").stdout.split()) for p in (1, pid)]
+    return sockets[0] & sockets[1]
+
+
+def test_sockets_of_a_socket_unit_are_taken(socket_unit):
+    """Dual-stack ones, which have no names of ours, for UDP and TCP; the first request is what starts the service."""
+    socket_unit.write("/etc/coapd.conf", """
+        endpoints = ( { uri = "coap://[::]:5683"; }, { uri = "coap+tcp://[::]:5683"; } );
+        resources = ( { path = "time"; kind = "time"; } );""")
+    socket_unit.run("systemctl daemon-reload; systemctl start coapd.socket")
+    assert socket_unit.show("coapd", "ActiveState") == "inactive"
+    for uri in "coap://127.0.0.1", "coap://[::1]", "coap+tcp://127.0.0.1", "coap+tcp://[::1]":
+        assert socket_unit.run(f"coap-client-gnutls -B 10 {uri}/time").stdout.strip(), uri
+    assert len(descriptors(socket_unit)) >= 2
+    # Both are the unit's, so there is nothing to be kept beside it.
+    assert socket_unit.show("coapd", "NFileDescriptorStore") == "0"
+    result = restart_under_load(socket_unit, restarts=2, rate=300, seconds=3)
+    assert result["errors"] == {} and result["answered"] == result["sent"]
+
+
+def test_sockets_that_fit_nothing_are_left_alone(socket_unit):
+    """One of the three endpoints comes from the unit; what the unit has for TCP on IPv4 is nobody's."""
+    socket_unit.write("/etc/systemd/system/coapd.socket.d/test.conf",
+                      "[Socket]\nListenDatagram=\nListenStream=\nListenDatagram=127.0.0.1:5683\n"
+                      "ListenStream=127.0.0.1:5683\n")
+    socket_unit.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]"))
+    socket_unit.run("systemctl daemon-reload; systemctl start coapd.socket")
+    assert socket_unit.run("coap-client-gnutls -B 10 coap://127.0.0.1/time").stdout.strip()
+    assert restart_under_load(socket_unit, restarts=2, rate=300, seconds=3)["errors"] == {}

@@ -19,6 +19,7 @@
 
 #include "systemd/fdstore.h"
 #include "systemd/notify.h"
+#include "systemd/status_line.h"
 
 static int manager = -1;
 
@@ -92,6 +93,36 @@ static void feeds_the_watchdog_only_where_there_is_one(void **state)
                 n += strcmp(heard(), "WATCHDOG=1") == 0;
         }
         assert_int_equal(n, 2);
+        sd_event_unref(event);
+}
+
+static void tells_a_status_when_it_changes_and_not_else(void **state)
+{
+        struct status_numbers numbers = { .endpoints = 2, .configured = 1 };
+        struct status_line *line;
+        sd_event *event;
+
+        (void)state;
+        unsetenv("WATCHDOG_USEC");
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(status_line_new(event, &line), 0);
+        status_line_tell(line, &numbers);
+        assert_non_null(
+                strstr(heard(), "2 endpoints to 0 sessions: 0 observers, 1 configured and 0 dynamic"));
+        /* Nothing has changed: no timer runs. */
+        status_line_touch(line, &numbers);
+        assert_int_equal(sd_event_run(event, 0), 0);
+        /* Many changes are told once, and the last of them is. */
+        for (numbers.sessions = 1; numbers.sessions < 100; numbers.sessions++)
+                status_line_touch(line, &numbers);
+        numbers.store_refuses = true;
+        status_line_touch(line, &numbers);
+        assert_string_equal(heard(), "");
+        assert_true(sd_event_run(event, 10000000) > 0);
+        assert_non_null(strstr(heard(), "100 sessions"));
+        assert_string_equal(heard(), "");
+        assert_int_equal(sd_event_run(event, 0), 0);
+        status_line_free(line);
         sd_event_unref(event);
 }
 
@@ -217,6 +248,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(tells_the_states, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_a_status_to_one_line, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(feeds_the_watchdog_only_where_there_is_one, set_up,
+                                                tear_down),
+                cmocka_unit_test_setup_teardown(tells_a_status_when_it_changes_and_not_else, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(keeps_descriptors, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(drops_what_nobody_took, set_up, tear_down),
