@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <systemd/sd-event.h>
 
 #include "base/clock.h"
@@ -156,24 +157,52 @@ static int start_loop(struct server *server)
         return MIN(r, 0);
 }
 
-static int start_context(struct server *server)
+static int start_context(struct server *server, long long max_sessions)
 {
         const struct conf_server *conf = &server->config->server;
         const struct conf_limits *limits = &server->config->limits;
 
-        server->context = coap_new_context(NULL);
-        if (!server->context) {
+        coap_context_t *context = coap_new_context(NULL);
+
+        if (!context) {
                 log_error("libcoap gives no context");
                 return -ENOMEM;
         }
-        coap_set_app_data(server->context, server);
-        coap_register_event_handler(server->context, on_coap_event);
-        coap_register_nack_handler(server->context, on_nack);
-        coap_context_set_session_timeout(server->context, (unsigned)conf->session_timeout);
-        coap_context_set_max_token_size(server->context, (size_t)limits->token_length);
-        coap_context_set_csm_max_message_size(server->context, (uint32_t)limits->message_size);
-        coap_context_set_max_idle_sessions(server->context, (unsigned)conf->max_sessions);
-        return security_attach(server->security, server->context);
+        server->contexts[server->shards.n++] = context;
+        coap_set_app_data(context, server);
+        coap_register_event_handler(context, on_coap_event);
+        coap_register_nack_handler(context, on_nack);
+        coap_context_set_session_timeout(context, (unsigned)conf->session_timeout);
+        coap_context_set_max_token_size(context, (size_t)limits->token_length);
+        coap_context_set_csm_max_message_size(context, (uint32_t)limits->message_size);
+        coap_context_set_max_idle_sessions(context, (unsigned)max_sessions);
+        return 0;
+}
+
+/* Fewer than the config says where each would be allowed next to no sessions. */
+static size_t count_contexts(const struct server *server)
+{
+        enum { SESSIONS_EACH = 16 };
+        const struct conf_server *conf = &server->config->server;
+        const struct persist_engine *engine = persist_engine_find(server->config->persist.engine);
+
+        if (engine && engine->one_context)
+                return 1;
+        return (size_t)MIN(conf->shards, MAX(conf->max_sessions / SESSIONS_EACH, 1));
+}
+
+/* Only the first gets the keys: base/shards.h. */
+static int start_contexts(struct server *server)
+{
+        size_t n = count_contexts(server);
+        int r = 0;
+
+        server->shards.v = server->contexts;
+        if (getrandom(&server->shards.seed, sizeof server->shards.seed, 0) != sizeof server->shards.seed)
+                return -errno;
+        while (server->shards.n < n && r == 0)
+                r = start_context(server, server->config->server.max_sessions / (long long)n);
+        return r < 0 ? r : security_attach(server->security, server->contexts[0]);
 }
 
 /* The sockets of the last run come from the service manager, and those of this one stay there for the next.
@@ -187,7 +216,7 @@ static int open_endpoints(struct server *server)
                 log_error("can not take the service manager's sockets: %s", strerror(-r));
                 return r;
         }
-        r = endpoints_open(shards_of_one(&server->context), server->config, &keeper, &server->endpoints);
+        r = endpoints_open(server->shards, server->config, &keeper, &server->endpoints);
         fdstore_free(keeper.left, keeper.n_left);
         return r;
 }
@@ -219,7 +248,7 @@ static int start(struct server *server)
         int r = start_loop(server);
 
         if (r == 0)
-                r = start_context(server);
+                r = start_contexts(server);
         if (r == 0)
                 r = open_endpoints(server);
         if (r == 0)
@@ -231,7 +260,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = server->engine->start(server->engine_self);
         if (r == 0)
-                r = pump_attach(server->event, shards_of_one(&server->context), &server->metrics, &server->pump);
+                r = pump_attach(server->event, server->shards, &server->metrics, &server->pump);
         if (r == 0)
                 wire_pump(server);
         if (r == 0)
@@ -251,7 +280,8 @@ static void stop(struct server *server)
         registry_free(server->registry);
         server->registry = NULL;
         pump_free(server->pump);
-        coap_free_context(server->context);
+        for (size_t i = 0; i < server->shards.n; i++)
+                coap_free_context(server->contexts[i]);
         endpoints_free(server->endpoints);
         if (server->engine_self)
                 server->engine->close(server->engine_self);

@@ -141,6 +141,20 @@ void wire_status(struct server *server, struct status_numbers *ret_numbers)
         };
 }
 
+static bool wants_preparing(void *user, size_t shard, struct span request)
+{
+        struct server *server = user;
+
+        return registry_wants_handle(server->registry, shard, request);
+}
+
+static void prepare(void *user, size_t shard, struct span request)
+{
+        struct server *server = user;
+
+        registry_make_handle(server->registry, shard, request);
+}
+
 static void turn_is_over(void *user)
 {
         struct server *server = user;
@@ -164,6 +178,14 @@ static void kick(void *user)
                 pump_kick(server->pump);
 }
 
+static void kick_soon(void *user, size_t shard)
+{
+        struct server *server = user;
+
+        if (server->pump)
+                pump_kick_soon(server->pump, shard);
+}
+
 static void yield(void *user)
 {
         struct server *server = user;
@@ -179,11 +201,11 @@ static int restore_resource(void *user, const struct stored_resource *stored)
         return registry_restore(server->registry, stored);
 }
 
-static coap_resource_t *find_resource(void *user, struct span path)
+static coap_resource_t *find_resource(void *user, struct span path, size_t shard)
 {
         struct server *server = user;
 
-        return registry_observable(server->registry, path);
+        return registry_observable(server->registry, path, shard);
 }
 
 static struct span whole_request(void *user, const coap_session_t *session, struct span headless)
@@ -194,12 +216,19 @@ static struct span whole_request(void *user, const coap_session_t *session, stru
 }
 
 /* A resource of this path may have been here before: its Observe numbers go on. */
-static void resource_added(void *user, coap_resource_t *handle)
+static bool first_number(void *user, struct span path, uint32_t *ret_number)
 {
         struct server *server = user;
 
-        if (server->engine->resource_added)
-                server->engine->resource_added(server->engine_self, handle);
+        return server->engine->first_number &&
+               server->engine->first_number(server->engine_self, path, ret_number);
+}
+
+static bool set_number(void *user, struct span path, uint32_t number)
+{
+        struct server *server = user;
+
+        return registry_set_number(server->registry, path, number);
 }
 
 static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
@@ -323,7 +352,7 @@ static void end_session(void *user, coap_session_t *session)
 int wire_registry(struct server *server)
 {
         struct registry_host host = {
-                .context = server->context,
+                .shards = server->shards,
                 .event = server->event,
                 .metrics = &server->metrics,
                 .user = server,
@@ -333,9 +362,10 @@ int wire_registry(struct server *server)
                 .denied = denied,
                 .store_put = store_put,
                 .store_del = store_del,
-                .resource_added = resource_added,
+                .first_number = first_number,
                 .kick = kick,
                 .end_session = end_session,
+                .kick_soon = kick_soon,
                 .describe = describe,
                 .yield = yield,
         };
@@ -347,12 +377,13 @@ int wire_store(struct server *server)
 {
         server->sequences = (struct security_store){ sequence_load, sequence_save, server };
         server->persist_host = (struct persist_host){
-                .context = server->context,
+                .shards = server->shards,
                 .event = server->event,
                 .metrics = &server->metrics,
                 .user = server,
                 .restore_resource = restore_resource,
                 .find_resource = find_resource,
+                .set_number = set_number,
                 .whole_request = whole_request,
                 .undone = undone,
                 .restore_oscore = restore_oscore,
@@ -367,7 +398,12 @@ int wire_store(struct server *server)
 void wire_pump(struct server *server)
 {
         server->guard = (struct pump_guard){
-                .admit = admit, .may_send = may_send, .turn_is_over = turn_is_over, .userdata = server
+                .admit = admit,
+                .wants_preparing = wants_preparing,
+                .prepare = prepare,
+                .may_send = may_send,
+                .turn_is_over = turn_is_over,
+                .userdata = server,
         };
         pump_set_guard(server->pump, &server->guard);
 }

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/shards.h"
 #include "endpoints/pump.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
@@ -24,7 +25,8 @@ struct server {
         struct metrics metrics;
         uint64_t started_ns; /* base/clock.h */
         sd_event *event;
-        coap_context_t *context;
+        coap_context_t *contexts[SHARDS_MOST];
+        struct shards shards; /* of these */
         struct security *security;
         struct access *access;
         struct endpoints *endpoints;

@@ -4,14 +4,14 @@
 
 #include <stdlib.h>
 
+#include "base/coap_options.h"
+
 enum {
-        HEADER = 4,
         TYPE_ACK = 2,
         CODE_GET = 1,
         CODE_FETCH = 5,
         OPTION_OBSERVE = 6,
         OPTION_OSCORE = 9,
-        PAYLOAD_MARKER = 0xff,
         /* Messages that are remembered until they are acknowledged or others take their place: SETS * WAYS. */
         SETS = 1 << 14,
         WAYS = 4,
@@ -42,37 +42,7 @@ static uint16_t message_id_of(struct span datagram)
 
 static bool is_plain(struct span datagram)
 {
-        return datagram.n >= HEADER && datagram.p[0] >> 6 == 1;
-}
-
-/* A number of RFC 7252, 3.1 in `nibble` and what follows it. False when it is cut off or reserved. */
-static bool take_extended(struct span *rest, unsigned nibble, unsigned *ret_number)
-{
-        size_t n = nibble == 14 ? 2 : nibble == 13;
-
-        if (nibble == 15 || rest->n < n)
-                return false;
-        *ret_number = n == 2 ? 269U + (unsigned)(rest->p[0] << 8 | rest->p[1]) : n == 1 ? 13U + rest->p[0] : nibble;
-        *rest = span_skip(*rest, n);
-        return true;
-}
-
-/* The first option of at least `from`, and what is behind it. */
-static bool next_option(struct span *rest, unsigned *number, struct span *ret_value)
-{
-        unsigned delta, length;
-        uint8_t head;
-
-        if (rest->n == 0 || rest->p[0] == PAYLOAD_MARKER)
-                return false;
-        head = rest->p[0];
-        *rest = span_skip(*rest, 1);
-        if (!take_extended(rest, head >> 4, &delta) || !take_extended(rest, head & 15, &length) || length > rest->n)
-                return false;
-        *number += delta;
-        *ret_value = span_of(rest->p, length);
-        *rest = span_skip(*rest, length);
-        return true;
+        return datagram.n >= COAP_HEADER_SIZE && datagram.p[0] >> 6 == 1;
 }
 
 static bool is_zero(struct span value)
@@ -85,17 +55,16 @@ static bool is_zero(struct span value)
 /* Most messages have no option with so small a number: it ends at the first. */
 static void look_at_options(struct span datagram, bool *ret_oscore, bool *ret_observes)
 {
-        struct span rest = span_skip(datagram, HEADER), value;
         bool asks = datagram.p[1] == CODE_GET || datagram.p[1] == CODE_FETCH;
-        unsigned token, number = 0;
+        struct coap_options options;
+        struct span value;
 
-        if (!take_extended(&rest, datagram.p[0] & 15, &token))
+        if (!coap_options_begin(datagram, &options))
                 return;
-        rest = span_skip(rest, token);
-        while (number < OPTION_OSCORE && next_option(&rest, &number, &value)) {
-                if (number == OPTION_OBSERVE)
+        while (options.number < OPTION_OSCORE && coap_options_next(&options, &value)) {
+                if (options.number == OPTION_OBSERVE)
                         *ret_observes = asks && is_zero(value);
-                *ret_oscore |= number == OPTION_OSCORE;
+                *ret_oscore |= options.number == OPTION_OSCORE;
         }
 }
 

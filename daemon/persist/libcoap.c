@@ -134,7 +134,7 @@ static int libcoap_start(void *self)
 
         if (host->replaying)
                 host->replaying(host->user, true);
-        ok = coap_persist_startup(host->context, engine->dynamic_resources, engine->observers,
+        ok = coap_persist_startup(host->shards.v[0], engine->dynamic_resources, engine->observers,
                                   engine->observe_counters, (uint32_t)engine->conf->save_frequency);
         if (host->replaying)
                 host->replaying(host->user, false);
@@ -152,7 +152,7 @@ static void libcoap_stop(void *self)
         struct libcoap_engine *engine = self;
 
         if (engine->running)
-                coap_persist_stop(engine->host->context);
+                coap_persist_stop(engine->host->shards.v[0]);
         engine->running = false;
 }
 
@@ -162,6 +162,7 @@ const struct persist_engine persist_engine_libcoap = {
                   "it was "
                   "created with, and nothing of what was last written when the power fails; the engine "
                   "sqlite keeps all",
+        .one_context = true,
         .open = libcoap_open,
         .start = libcoap_start,
         .stop = libcoap_stop,

@@ -17,12 +17,13 @@
 #include <systemd/sd-event.h>
 
 #include "base/metrics.h"
+#include "base/shards.h"
 #include "base/stored.h"
 #include "config/config.h"
 
 /* What an engine needs of the daemon. Owned by the server, outlives the engine. */
 struct persist_host {
-        coap_context_t *context;
+        struct shards shards;
         sd_event *event;
         struct metrics *metrics;
         void *user;
@@ -35,9 +36,11 @@ struct persist_host {
         bool (*restore_oscore)(void *user, const coap_address_t *remote, struct span token,
                                struct span recipient_id, struct span id_context);
         /*
-         * The resource at `path`, made now if it is one that is only there while it is observed; NULL: none.
+         * The resource at `path` in the context of `shard`, made there now if it is missing; NULL: none.
          */
-        coap_resource_t *(*find_resource)(void *user, struct span path);
+        coap_resource_t *(*find_resource)(void *user, struct span path, size_t shard);
+        /* The Observe numbers of the resource at `path` go on from `number`. False: there is none. */
+        bool (*set_number)(void *user, struct span path, uint32_t number);
         /*
          * libcoap tells of an observer whose request was put off, and leaves out the request's header: gives it
          * whole. Empty where it is none of these.
@@ -63,6 +66,7 @@ struct persist_engine {
         const char *name;
         /* What it can not do, as one sentence for the log at start; NULL: nothing to say. */
         const char *caveat;
+        bool one_context; /* it can not serve several: libcoap's own files are of one */
 
         /*
          * Opens and checks the files; sets bad ones aside or refuses, as conf->bad_file says.
@@ -95,10 +99,10 @@ struct persist_engine {
         bool (*works)(void *self);
 
         /*
-         * A resource was added to libcoap after start(), or is being restored: its Observe numbers go on
-         * where an earlier one of this path ended. NULL: nothing to do.
+         * A resource was made after start(), or is being restored: the number from which its Observe numbers go on,
+         * where there was one at its path before. False: there was none. NULL: there never is.
          */
-        void (*resource_added)(void *self, coap_resource_t *resource);
+        bool (*first_number)(void *self, struct span path, uint32_t *ret_number);
 
         /*
          * The config changed or the resources did: tries kept rows again. `conf` is borrowed until the next

@@ -142,11 +142,15 @@ static int on_resource_deleted(coap_context_t *context, coap_str_const_t *path, 
 static void track(struct sqlite_engine *engine)
 {
         bool observers = engine->observers.store, counters = engine->counters.store;
+        const struct shards *shards = &engine->host->shards;
 
-        coap_persist_track_funcs(engine->host->context, observers ? on_observe_added : NULL,
-                                 observers ? on_observe_deleted : NULL, counters ? on_observe_value : NULL,
-                                 NULL, counters ? on_resource_deleted : NULL,
-                                 (uint32_t)engine->conf->save_frequency, engine);
+        /* A resource is in the first context for as long as it lives, in the others while somebody observes. */
+        for (size_t i = 0; i < shards->n; i++)
+                coap_persist_track_funcs(shards->v[i], observers ? on_observe_added : NULL,
+                                         observers ? on_observe_deleted : NULL,
+                                         counters ? on_observe_value : NULL, NULL,
+                                         counters && i == 0 ? on_resource_deleted : NULL,
+                                         (uint32_t)engine->conf->save_frequency, engine);
 }
 
 /* --- the engine --- */
@@ -225,7 +229,7 @@ static int sqlite_start(void *self)
         if (engine->resources.store)
                 r = store_resources_restore(&engine->resources, engine->host);
         if (r == 0 && engine->counters.store)
-                store_counters_restore(&engine->counters, engine->host->context);
+                store_counters_restore(&engine->counters, engine->host);
         /* The restored observers' own calls tell which subscription a row became; they write nothing. */
         track(engine);
         if (r == 0 && engine->observers.store)
@@ -260,12 +264,11 @@ static int sqlite_settle(void *self)
         return engine->resources.store ? store_resources_settle(&engine->resources, engine->host) : 0;
 }
 
-static void sqlite_resource_added(void *self, coap_resource_t *resource)
+static bool sqlite_first_number(void *self, struct span path, uint32_t *ret_number)
 {
         struct sqlite_engine *engine = self;
 
-        if (engine->counters.store)
-                store_counters_added(&engine->counters, resource);
+        return engine->counters.store && store_counters_first(&engine->counters, path, ret_number);
 }
 
 static int sqlite_reload(void *self, const struct conf_persist *conf)
@@ -321,7 +324,8 @@ static void sqlite_stop(void *self)
 {
         struct sqlite_engine *engine = self;
 
-        coap_persist_stop(engine->host->context);
+        for (size_t i = 0; i < engine->host->shards.n; i++)
+                coap_persist_stop(engine->host->shards.v[i]);
         if (engine->observers.store)
                 store_observers_flush(&engine->observers);
         if (engine->counters.store)
@@ -337,7 +341,7 @@ const struct persist_engine persist_engine_sqlite = {
         .del = sqlite_del,
         .settle = sqlite_settle,
         .works = sqlite_works,
-        .resource_added = sqlite_resource_added,
+        .first_number = sqlite_first_number,
         .reload = sqlite_reload,
         .sequence_load = sqlite_sequence_load,
         .sequence_save = sqlite_sequence_save,

@@ -273,18 +273,28 @@ static void reserve(struct store_counters *self, struct counter *c, uint32_t num
         c->deleted_us = 0;
 }
 
-void store_counters_restore(struct store_counters *self, coap_context_t *context)
+static bool set_number(const struct persist_host *host, struct span path, uint32_t number)
+{
+        coap_str_const_t name = { path.n, path.p };
+        coap_resource_t *resource;
+
+        if (host->set_number)
+                return host->set_number(host->user, path, number);
+        resource = coap_get_resource_from_uri_path(host->shards.v[0], &name);
+        if (resource)
+                coap_persist_set_observe_num(resource, number);
+        return resource;
+}
+
+void store_counters_restore(struct store_counters *self, const struct persist_host *host)
 {
         bool together = store_begin(self->store) == 0;
 
         for (size_t i = 0; i < self->n_counters; i++) {
                 struct counter *c = &self->counters[i];
-                coap_str_const_t path = { c->path.n, c->path.p };
-                coap_resource_t *resource = coap_get_resource_from_uri_path(context, &path);
 
-                if (!resource)
+                if (!set_number(host, c->path, c->reserved))
                         continue;
-                coap_persist_set_observe_num(resource, c->reserved);
                 reserve(self, c, c->reserved);
                 write_counter(self, c);
         }
@@ -310,16 +320,16 @@ void store_counters_reserve_more(struct store_counters *self)
                         self->unsaved = self->counters[i].unsaved = true;
 }
 
-void store_counters_added(struct store_counters *self, coap_resource_t *resource)
+bool store_counters_first(struct store_counters *self, struct span path, uint32_t *ret_number)
 {
-        const coap_str_const_t *path = coap_resource_get_uri_path(resource);
-        struct counter *c = find(self, span_of(path->s, path->length));
+        struct counter *c = find(self, path);
 
+        if (!c)
+                return false;
         /* Its row is written when somebody observes it. */
-        if (c) {
-                coap_persist_set_observe_num(resource, c->reserved);
-                c->deleted_us = 0;
-        }
+        c->deleted_us = 0;
+        *ret_number = c->reserved;
+        return true;
 }
 
 void store_counters_track(struct store_counters *self, struct span path, uint32_t number)

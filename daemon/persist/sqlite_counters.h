@@ -42,9 +42,9 @@ int store_counters_init(struct store_counters *self, struct store *store);
 void store_counters_deinit(struct store_counters *self, bool clean);
 
 /* Sets the Observe number of every resource that is there. */
-void store_counters_restore(struct store_counters *self, coap_context_t *context);
-/* The same for one that came later. */
-void store_counters_added(struct store_counters *self, coap_resource_t *resource);
+void store_counters_restore(struct store_counters *self, const struct persist_host *host);
+/* For one that comes later: the number that it goes on from; false: it is new. */
+bool store_counters_first(struct store_counters *self, struct span path, uint32_t *ret_number);
 
 /* For the tracking functions. */
 void store_counters_track(struct store_counters *self, struct span path, uint32_t number);

@@ -49,13 +49,20 @@ static bool admit_oscore(const struct persist_host *host, const struct observati
                                     id_context);
 }
 
-static coap_resource_t *find_resource(const struct persist_host *host, const struct observation *observation)
+/* Where the client's next message will go, and so its notifications have to come from. */
+static size_t shard_of(const struct persist_host *host, const struct observation *observation)
+{
+        return observation->oscore.p ? 0 : shards_find(&host->shards, &observation->addresses.remote.addr.sa);
+}
+
+static coap_resource_t *find_resource(const struct persist_host *host, const struct observation *observation,
+                                      size_t shard)
 {
         coap_str_const_t path = { observation->path->length, observation->path->s };
 
         if (host->find_resource)
-                return host->find_resource(host->user, span_of(path.s, path.length));
-        return coap_get_resource_from_uri_path(host->context, &path);
+                return host->find_resource(host->user, span_of(path.s, path.length), shard);
+        return coap_get_resource_from_uri_path(host->shards.v[shard], &path);
 }
 
 static enum outcome hand_to_libcoap(struct restoration *self, int64_t id,
@@ -66,7 +73,8 @@ static enum outcome hand_to_libcoap(struct restoration *self, int64_t id,
         size_t n = observation_targets(observation, targets);
         coap_bin_const_t request = { observation->request.n, observation->request.p };
         coap_bin_const_t oscore = { observation->oscore.n, observation->oscore.p };
-        coap_resource_t *resource = find_resource(host, observation);
+        size_t shard = shard_of(host, observation);
+        coap_resource_t *resource = find_resource(host, observation, shard);
         coap_subscription_t *subscription = NULL;
 
         if (!resource)
@@ -77,7 +85,7 @@ static enum outcome hand_to_libcoap(struct restoration *self, int64_t id,
                 if (observation->oscore.p && !admit_oscore(host, observation, &targets[i].addresses.remote))
                         return NO_CONTEXT;
                 self->observers->restoring = id;
-                subscription = coap_persist_observe_add(host->context, COAP_PROTO_UDP, &targets[i].listen,
+                subscription = coap_persist_observe_add(host->shards.v[shard], COAP_PROTO_UDP, &targets[i].listen,
                                                         &targets[i].addresses, &request,
                                                         observation->oscore.p ? &oscore : NULL);
                 self->observers->restoring = 0;

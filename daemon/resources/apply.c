@@ -24,7 +24,7 @@ static void unplan(struct planned *plan, size_t n)
                 if (plan[i].self && plan[i].kind->destroy)
                         plan[i].kind->destroy(plan[i].self);
                 plan[i].resource->planned = false;
-                if (!plan[i].resource->handle)
+                if (!plan[i].resource->place)
                         resource_free(plan[i].resource);
         }
         free(plan);
@@ -72,7 +72,7 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
                 return -ENOMEM;
         resource->planned = true;
         *ret_planned = (struct planned){ .resource = resource, .kind = kind, .conf = conf };
-        if (resource->handle && resource->kind == kind && kind->reconfigure) {
+        if (resource->place && resource->kind == kind && kind->reconfigure) {
                 ret_planned->stays = true;
                 return 0;
         }
@@ -95,8 +95,7 @@ static void adopt(struct planned *planned)
 
         resource->kind = planned->kind;
         resource->conf = planned->conf;
-        resource_set_observable(resource);
-        coap_resource_set_mode(resource->handle, resource_notification_mode(resource));
+        place_configure(resource);
 }
 
 static void reconfigure(struct planned *planned)
@@ -161,9 +160,9 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
                 resource->planned = false;
                 if (plan[i].stays)
                         reconfigure(&plan[i]);
-                else if (resource->handle)
+                else if (resource->place)
                         swap_in(&plan[i]);
-                if (resource->handle)
+                if (resource->place)
                         continue;
                 resource->self = plan[i].self;
                 r = resource_publish(resource);

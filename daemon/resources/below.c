@@ -81,7 +81,8 @@ static int on_again(sd_event_source *source, uint64_t usec, void *user)
 {
         struct registry *registry = user;
 
-        registry->host.kick(registry->host.user);
+        for (const struct below_request *put_off = registry->below_requests; put_off; put_off = put_off->next)
+                registry->host.kick_soon(registry->host.user, registry_shard_of(registry, put_off->session));
         if (!registry->below_requests)
                 return 0;
         sd_event_source_set_time(source, usec + AGAIN_US);
@@ -184,7 +185,7 @@ static void observe_at(struct registry *registry, struct span path, const char *
 }
 
 /* Which of its hosts it is for is not known here: it is made observable at each. */
-coap_resource_t *registry_observable(struct registry *registry, struct span path)
+coap_resource_t *registry_observable(struct registry *registry, struct span path, size_t shard)
 {
         struct resource *resource;
 
@@ -192,7 +193,7 @@ coap_resource_t *registry_observable(struct registry *registry, struct span path
         for (size_t i = 0; i < registry->hosts.n; i++)
                 observe_at(registry, path, registry->hosts.names[i]);
         resource = registry_find_all(registry, path);
-        return resource ? resource->handle : NULL;
+        return resource ? place_handle(resource->place, shard) : NULL;
 }
 
 /* --- changes --- */

@@ -337,19 +337,31 @@ void discovery_forget(struct discovery *discovery, const coap_session_t *session
         }
 }
 
+static int add_handle(struct registry *registry, coap_context_t *context)
+{
+        coap_resource_t *handle = coap_resource_init(coap_make_str_const(".well-known/core"), 0);
+
+        if (!handle)
+                return -ENOMEM;
+        coap_register_request_handler(handle, COAP_REQUEST_GET, serve_discovery);
+        coap_resource_set_userdata(handle, registry);
+        coap_add_resource(context, handle);
+        return 0;
+}
+
 int discovery_new(struct registry *registry, struct discovery **ret_discovery)
 {
         struct discovery *discovery = calloc(1, sizeof *discovery);
-        coap_resource_t *handle = coap_resource_init(coap_make_str_const(".well-known/core"), 0);
+        const struct shards *shards = &registry->host.shards;
+        int r = discovery ? 0 : -ENOMEM;
 
-        if (!discovery || !handle) {
+        for (size_t i = 0; i < shards->n && r == 0; i++)
+                r = add_handle(registry, shards->v[i]);
+        if (r < 0) {
                 free(discovery);
-                return -ENOMEM;
+                return r;
         }
         discovery->registry = registry;
-        coap_register_request_handler(handle, COAP_REQUEST_GET, serve_discovery);
-        coap_resource_set_userdata(handle, registry);
-        coap_add_resource(registry->host.context, handle);
         *ret_discovery = discovery;
         return 0;
 }

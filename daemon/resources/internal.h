@@ -9,6 +9,7 @@
 #define COAPD_RESOURCES_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/spanmap.h"
 #include "resources/blockwise.h"
 #include "resources/clients.h"
 #include "resources/duplicates.h"
@@ -17,6 +18,7 @@
 #include "resources/message.h"
 #include "resources/observations.h"
 #include "resources/outgoing.h"
+#include "resources/place.h"
 #include "resources/registry.h"
 
 enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
@@ -24,14 +26,13 @@ enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
 struct resource {
         struct registry *registry;
         struct resource *prev, *next;
-        coap_resource_t *handle; /* of its path; userdata points to the first of those that share it */
+        struct place *place;     /* its path, as libcoap knows it; NULL: not yet */
         struct resource *next_host; /* at this path, for other hosts */
         struct resource *parent; /* below.c: the KIND_SUBTREE that serves it; it has no `self` then */
         char *path;              /* libcoap's spelling */
         const struct kind *kind;
         void *self;
         const struct conf_resource *conf; /* NULL: dynamic */
-        struct observed *observers;       /* of the handle: shared by all hosts that have one at this path */
         sd_event_source *timer;
         sd_event_source *repeat;         /* conf->notify_interval, while it is observed */
         uint64_t confirmed_us;           /* when a round of its notifications was confirmable last, or it was made */
@@ -50,6 +51,7 @@ struct registry {
         const struct config *config;
         struct hosts hosts;
         struct resource *first, *last;
+        struct places places;
         struct clients *clients;
         struct observations *observations;
         struct blockwise *blockwise;
@@ -81,8 +83,6 @@ struct resource *resource_new(struct registry *registry, const struct kind *kind
 int resource_publish(struct resource *resource);
 void resource_free(struct resource *resource);
 bool resource_is_observable(const struct resource *resource);
-/* Tells libcoap whether any of those that share the handle is. */
-void resource_set_observable(const struct resource *resource);
 /* The first of those at `path`, the others by ->next_host. */
 struct resource *registry_find_all(const struct registry *registry, struct span path);
 /* The one for `host`. */

@@ -38,35 +38,31 @@ int resource_notification_mode(const struct resource *resource)
 }
 
 /*
- * For the round that is about to begin. libcoap confirms every sixth notification to an observer, but a resource
- * that changes once a week does not get there in time.
+ * libcoap confirms every sixth notification to an observer, but a resource that changes once a week does not get
+ * there in time.
  */
-static void choose_mode(struct resource *resource)
+static bool notify(struct resource *resource)
 {
         uint64_t now = notify_now(resource->registry);
         bool due = is_due(resource, now);
-
-        coap_resource_set_mode(resource->handle, due ? COAP_RESOURCE_FLAGS_NOTIFY_CON
+        bool any = place_notify(resource->place, due ? COAP_RESOURCE_FLAGS_NOTIFY_CON
                                                      : resource_notification_mode(resource));
-        if (due)
+
+        if (due && any)
                 resource->confirmed_us = now;
+        return any;
 }
 
 bool resource_changed(struct resource *resource)
 {
-        struct registry *registry = resource->registry;
-
-        if (!resource->handle)
+        if (!resource->place)
                 return false;
         if (resource->kind->ready && !resource->parent && !resource->kind->ready(resource->self))
                 return false;
-        resource->observed = coap_resource_notify_observers(resource->handle, NULL);
-        if (!resource->observed)
-                return false;
-        choose_mode(resource);
-        resource_repeat(resource);
-        registry->host.kick(registry->host.user);
-        return true;
+        resource->observed = notify(resource);
+        if (resource->observed)
+                resource_repeat(resource);
+        return resource->observed;
 }
 
 bool resource_evict(struct resource *resource, uint8_t code)

@@ -82,12 +82,9 @@ const char *resource_path(const struct resource *resource)
 
 struct resource *registry_find_all(const struct registry *registry, struct span path)
 {
-        coap_str_const_t key = { path.n, path.p };
-        coap_resource_t *handle = coap_get_resource_from_uri_path(registry->host.context, &key);
-        void *found = handle ? coap_resource_get_userdata(handle) : NULL;
+        const struct place *place = places_find(&registry->places, path);
 
-        /* /.well-known/core is none of them: its handle leads to the registry. */
-        return found == registry ? NULL : found;
+        return place ? place->first : NULL;
 }
 
 struct resource *resource_at(struct resource *resource, const char *host)
@@ -147,15 +144,6 @@ bool resource_is_observable(const struct resource *resource)
         return !conf || conf->observable;
 }
 
-void resource_set_observable(const struct resource *resource)
-{
-        bool observable = false;
-
-        for (const struct resource *r = coap_resource_get_userdata(resource->handle); r; r = r->next_host)
-                observable |= resource_is_observable(r);
-        coap_resource_set_get_observable(resource->handle, observable);
-}
-
 static void count(const struct resource *resource, int one)
 {
         struct registry *registry = resource->registry;
@@ -168,64 +156,11 @@ static void count(const struct resource *resource, int one)
         *counter += (size_t)one;
 }
 
-/* A handle of its own, or that of the resources which other hosts have at this path. */
-static int take_handle(struct resource *resource)
-{
-        struct registry *registry = resource->registry;
-        struct resource *other = registry_find_all(registry, span_of_string(resource->path));
-        coap_resource_t *handle;
-
-        if (other) {
-                resource->handle = other->handle;
-                resource->observers = other->observers;
-                resource->next_host = other->next_host;
-                other->next_host = resource;
-                resource_set_observable(resource);
-                return 0;
-        }
-        handle = coap_resource_init(coap_make_str_const(resource->path), resource_notification_mode(resource));
-        resource->observers = calloc(1, sizeof *resource->observers);
-        if (!handle || !resource->observers) {
-                free(TAKE(resource->observers));
-                return -ENOMEM; /* at most a handle is lost, which nobody knows */
-        }
-        for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
-                coap_register_request_handler(handle, (coap_request_t)method, serve);
-        coap_resource_set_userdata(handle, resource);
-        resource->handle = handle;
-        resource_set_observable(resource);
-        coap_add_resource(registry->host.context, handle);
-        if (registry->host.resource_added)
-                registry->host.resource_added(registry->host.user, handle);
-        return 0;
-}
-
-/* Gives the handle up: libcoap forgets it with the last one, and tells the observers 4.04 (RFC 7641, 4.2). */
-static void leave_handle(struct resource *resource)
-{
-        struct resource *first = coap_resource_get_userdata(resource->handle), **link = &first;
-
-        while (*link != resource)
-                link = &(*link)->next_host;
-        *link = resource->next_host;
-        coap_resource_set_userdata(resource->handle, first);
-        if (!first) {
-                observations_forget_resource(resource->registry->observations, resource->observers);
-                free(resource->observers);
-                coap_delete_resource(resource->registry->host.context, resource->handle);
-                return;
-        }
-        resource_set_observable(first);
-        /* Upon which serve.c says 4.04 to those who observed this one. */
-        coap_resource_notify_observers(resource->handle, NULL);
-        resource->registry->host.kick(resource->registry->host.user);
-}
-
 /* Hands the resource to libcoap, which can from now on find and observe it. */
 int resource_publish(struct resource *resource)
 {
         struct registry *registry = resource->registry;
-        int r = take_handle(resource);
+        int r = place_enter(resource);
 
         if (r < 0)
                 return r;
@@ -298,7 +233,7 @@ static void resource_unlink(struct resource *resource)
 void registry_remove(struct resource *resource)
 {
         resource_unlink(resource);
-        leave_handle(resource);
+        place_leave(resource);
         resource_free(resource);
 }
 
@@ -457,7 +392,7 @@ struct registry_counts registry_count(const struct registry *registry)
 
 /* --- the registry itself --- */
 
-static int add_unknown(struct registry *registry)
+static int add_unknown(struct registry *registry, coap_context_t *context)
 {
         coap_resource_t *unknown = coap_resource_unknown_init(serve_unknown);
 
@@ -466,16 +401,18 @@ static int add_unknown(struct registry *registry)
         for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
                 coap_register_request_handler(unknown, (coap_request_t)method, serve_unknown);
         coap_resource_set_userdata(unknown, registry);
-        coap_add_resource(registry->host.context, unknown);
+        coap_add_resource(context, unknown);
         return 0;
 }
 
 static int registry_init(struct registry *registry)
 {
+        const struct shards *shards = &registry->host.shards;
         int r;
 
         /* coapd cuts and joins blocks itself: blockwise.h, message.h. */
-        coap_context_set_block_mode(registry->host.context, 0);
+        for (size_t i = 0; i < shards->n; i++)
+                coap_context_set_block_mode(shards->v[i], 0);
         r = blockwise_new(0, 0, &registry->blockwise); /* bounded by registry_apply() */
         if (r < 0)
                 return r;
@@ -503,7 +440,9 @@ static int registry_init(struct registry *registry)
         r = sd_event_source_set_enabled(registry->bury, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        return add_unknown(registry);
+        for (size_t i = 0; i < shards->n && r >= 0; i++)
+                r = add_unknown(registry, shards->v[i]);
+        return r;
 }
 
 int registry_new(const struct registry_host *host, struct registry **ret_registry)
@@ -531,14 +470,7 @@ void registry_free(struct registry *registry)
                 return;
         for (struct resource *resource = registry->first; resource; resource = next) {
                 next = resource->next;
-                if (coap_resource_get_userdata(resource->handle) == resource) {
-                        observations_forget_resource(registry->observations, resource->observers);
-                        free(resource->observers);
-                }
-        }
-        for (struct resource *resource = registry->first; resource; resource = next) {
-                next = resource->next;
-                coap_resource_set_userdata(resource->handle, NULL);
+                place_abandon(resource);
                 resource_free(resource);
         }
         observations_free(registry->observations);
@@ -554,5 +486,6 @@ void registry_free(struct registry *registry)
         below_forget(registry, NULL);
         hosts_deinit(&registry->hosts);
         discovery_free(registry->discovery);
+        places_deinit(&registry->places);
         free(registry);
 }

@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/daemon_state.h"
+#include "base/shards.h"
 #include "base/stored.h"
 #include "config/config.h"
 
@@ -30,7 +31,7 @@ static inline unsigned operation_of_method(unsigned code)
 
 /* What the registry needs of the daemon; functions of the server. Outlives the registry. */
 struct registry_host {
-        coap_context_t *context;
+        struct shards shards;
         sd_event *event;
         struct metrics *metrics;
         void *user;
@@ -47,10 +48,12 @@ struct registry_host {
         /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
         int (*store_put)(void *user, const struct stored_resource *stored);
         int (*store_del)(void *user, struct span path);
-        /* A resource is known to libcoap now, and nobody observes it yet; NULL: nobody wants to know. */
-        void (*resource_added)(void *user, coap_resource_t *handle);
-        /* Notifications wait in libcoap: let it send them. */
+        /* A resource was made: the Observe number that it goes on from, where there was one at its path before. */
+        bool (*first_number)(void *user, struct span path, uint32_t *ret_number);
+        /* Notifications wait in libcoap: let it send them now. Not from within its callbacks. */
         void (*kick)(void *user);
+        /* The same, of one context, soon. */
+        void (*kick_soon)(void *user, size_t shard);
         /* Ends a session, with a registry_session_gone() at once or later. Called by registry_tidy(). */
         void (*end_session)(void *user, coap_session_t *session);
         /* Fills in what the registry does not know of itself. */
@@ -97,10 +100,22 @@ void registry_set_replaying(struct registry *registry, bool on);
 int registry_refresh_restored(struct registry *registry);
 
 /*
- * The resource at `path` as libcoap knows it, made now if it is one that is only there while it is observed, such
- * as a file's; NULL: nothing is there to be observed.
+ * The resource at `path` as the context of `shard` knows it, made now if it is one that is only there while it is
+ * observed, such as a file's; NULL: nothing is there to be observed.
  */
-coap_resource_t *registry_observable(struct registry *registry, struct span path);
+coap_resource_t *registry_observable(struct registry *registry, struct span path, size_t shard);
+
+/*
+ * Only the first context knows all resources; the others know those that somebody observes, and libcoap registers an
+ * observer before it calls us. So, for the datagram of a request that registers one: whether its resource is not
+ * known yet where it should, which calls nothing of libcoap, and making it known. Where that was not done, the request
+ * is put off and comes again.
+ */
+bool registry_wants_handle(struct registry *registry, size_t shard, struct span datagram);
+void registry_make_handle(struct registry *registry, size_t shard, struct span datagram);
+
+/* The Observe numbers of the resource at `path` go on from `number`. False: there is none. */
+bool registry_set_number(struct registry *registry, struct span path, uint32_t number);
 
 /*
  * A request that was put off until there is something to observe comes to libcoap's observer callback without its

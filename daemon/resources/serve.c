@@ -220,7 +220,7 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
  * A path below a KIND_SUBTREE that is to be observed gets a resource of its own, and libcoap is told to hand the
  * request in again. Returns whether it will.
  */
-static bool comes_again(struct registry *registry, struct resource *parent, const struct message *m,
+static bool comes_again_below(struct registry *registry, struct resource *parent, const struct message *m,
                         const coap_pdu_t *request)
 {
         const struct registry_host *host = &registry->host;
@@ -230,7 +230,26 @@ static bool comes_again(struct registry *registry, struct resource *parent, cons
                 return false;
         if (host->authorize(host->user, m->session, m->request.path, operations_of(m)) != 0)
                 return false;
-        if (below_add(registry, parent, m->request.path) < 0)
+        if (below_add(registry, parent, m->request.path) < 0 ||
+            !registry_observable(registry, m->request.path, registry_shard_of(registry, m->session)))
+                return false;
+        return below_put_off(registry, m->session, request);
+}
+
+/* The same where only this session's context does not know the resource: nobody has seen that it should, in time. */
+static bool comes_again(struct registry *registry, const struct message *m, const coap_pdu_t *request)
+{
+        const struct registry_host *host = &registry->host;
+        struct place *place = places_find(&registry->places, m->request.path);
+        size_t shard;
+
+        if (!m->request.observe || (m->request.method != METHOD_GET && m->request.method != METHOD_FETCH) ||
+            (m->has_block2 && m->block2.num > 0))
+                return false;
+        shard = registry_shard_of(registry, m->session);
+        if (!place_lacks_handle(place, shard) ||
+            host->authorize(host->user, m->session, m->request.path, operations_of(m)) != 0 ||
+            !place_handle(place, shard))
                 return false;
         return below_put_off(registry, m->session, request);
 }
@@ -320,10 +339,9 @@ static void serve_one_of(struct resource *first, struct message *m, struct respo
                 if (parent && m->request.observe && below_add(registry, parent, m->request.path) == 0)
                         resource = resource_at(first, m->host);
         }
-        if (resource && resource->parent) {
+        if (resource && resource->parent)
                 parent = resource->parent;
-                below_came_again(registry, m->session, m->pdu);
-        }
+        below_came_again(registry, m->session, m->pdu);
         if (parent) {
                 m->request.rest = below_rest_of(parent, m->request.path);
                 serve_resource(parent, m, response);
@@ -337,17 +355,17 @@ static void serve_one_of(struct resource *first, struct message *m, struct respo
         }
 }
 
-static void serve_found(struct resource *first, coap_session_t *session, const coap_pdu_t *request,
+static void serve_found(struct place *place, coap_session_t *session, const coap_pdu_t *request,
                         struct span path, coap_pdu_t *response_pdu)
 {
-        struct registry *registry = first->registry;
+        struct registry *registry = place->registry;
         struct response response = { .max_age = -1 };
         struct message message;
 
         if (message_parse(session, request, path, &message, &response) == 0) {
                 message.host = host_of(registry, session, request);
-                message.observers = first->observers;
-                serve_one_of(first, &message, &response);
+                message.observers = &place->observers;
+                serve_one_of(place->first, &message, &response);
         }
         finish(registry, &message, &response, response_pdu);
 }
@@ -355,21 +373,23 @@ static void serve_found(struct resource *first, coap_session_t *session, const c
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response_pdu)
 {
-        struct resource *first = coap_resource_get_userdata(handle);
+        struct place *place = coap_resource_get_userdata(handle);
         const coap_str_const_t *path = coap_resource_get_uri_path(handle);
         struct registry *registry;
 
         (void)query;
-        if (!first) {
+        if (!place) {
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_NOT_FOUND);
                 return;
         }
-        registry = first->registry;
+        registry = place->registry;
         if (gate_enter(registry, session, request, response_pdu)) {
-                serve_found(first, session, request, span_of(path->s, path->length), response_pdu);
+                registry->places.serving = handle;
+                serve_found(place, session, request, span_of(path->s, path->length), response_pdu);
+                registry->places.serving = NULL;
                 gate_leave(registry, session, request, response_pdu);
         }
-        observations_note(registry->observations, client_of(session), first->observers, request, response_pdu,
+        observations_note(registry->observations, client_of(session), &place->observers, request, response_pdu,
                           !registry->is_request);
 }
 
@@ -382,9 +402,17 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
 
         if (message_parse(session, request, path, &message, &response) == 0) {
                 message.host = host_of(registry, session, request);
+                resource = registry_find_all(registry, path);
+                if (resource) {
+                        if (comes_again(registry, &message, request))
+                                return; /* with an empty acknowledgement */
+                        serve_one_of(resource, &message, &response);
+                        finish(registry, &message, &response, response_pdu);
+                        return;
+                }
                 resource = below_find_parent(registry, path, message.host);
-                if (resource && comes_again(registry, resource, &message, request))
-                        return; /* with an empty acknowledgement */
+                if (resource && comes_again_below(registry, resource, &message, request))
+                        return;
                 if (resource) {
                         message.request.rest = below_rest_of(resource, path);
                         serve_resource(resource, &message, &response);

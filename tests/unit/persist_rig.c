@@ -232,7 +232,7 @@ void rig_context(struct rig *rig, const char *listen)
         forget_stored(rig);
         rig->observers_restored = rig->handled = 0;
         rig->host = (struct persist_host){
-                .context = rig->context,
+                .shards = shards_of_one(&rig->context),
                 .event = rig->event,
                 .metrics = &rig->metrics,
                 .user = rig,
