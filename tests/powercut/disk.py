@@ -15,6 +15,7 @@ SECTOR, BLOCK = 512, 4096
 
 _MAGIC, _OPTION_MAGIC, _REPLY_MAGIC = 0x4E42444D41474943, 0x49484156454F5054, 0x3E889045565A9
 _REQUEST, _SIMPLE_REPLY = 0x25609513, 0x67446698
+_EIO = 5
 _HAS_FLAGS, _SEND_FLUSH, _SEND_FUA = 1, 4, 8
 
 
@@ -34,6 +35,7 @@ class Disk:
         self.start = bytes(image)
         self.log = []
         self.lock = threading.Lock()
+        self.failing = False  # from now on every write and flush is an error
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(path))
         self.listener.listen(4)
@@ -93,13 +95,17 @@ class Disk:
             elif kind == 1:
                 written = _exactly(connection, length)
                 with self.lock:
-                    self.image[offset : offset + length] = written
-                    self.log.append(Event(WRITE, offset, written, forced=bool(flags & 1)))
+                    error = _EIO if self.failing else 0
+                    if not error:
+                        self.image[offset : offset + length] = written
+                        self.log.append(Event(WRITE, offset, written, forced=bool(flags & 1)))
             elif kind == 2:
                 return
             elif kind == 3:
                 with self.lock:
-                    self.log.append(Event(FLUSH))
+                    error = _EIO if self.failing else 0
+                    if not error:
+                        self.log.append(Event(FLUSH))
             else:
                 error = 22
             connection.sendall(struct.pack("!IIQ", _SIMPLE_REPLY, error, cookie) + data)

@@ -23,7 +23,7 @@ ip link set eth0 up
 # Without `brd +` libcoap would take every request for a multicast one.
 ip addr add 10.0.2.15/24 brd + dev eth0
 mount -t ext4 /dev/vda /data || echo "no disk"
-exec {prefix} /usr/sbin/coapd -c /etc/coapd.conf
+{prefix}exec /usr/sbin/coapd -c /etc/coapd.conf
 """
 
 
@@ -70,7 +70,7 @@ def make_root(cache, binary, config, preload=None):
     shutil.copy(binary, root / "usr/sbin/coapd")
     (root / "etc/coapd.conf").write_text(config)
     (root / "init").write_text(
-        INIT.format(modules=" ".join(MODULES), prefix=f"env LD_PRELOAD={preload}" if preload else "")
+        INIT.format(modules=" ".join(MODULES), prefix=f"export LD_PRELOAD={preload}\n" if preload else "")
     )
     (root / "init").chmod(0o755)
     version = kernel.name.removeprefix("vmlinuz-")

@@ -128,8 +128,34 @@ def wait_until_up(port, guest):
     raise AssertionError(f"the guest does not answer:\n{guest.said()}")
 
 
-def one_life(folder, kernel, root, seconds, seed):
-    """Boots, works, cuts. The disk with its log, and where in it the work began."""
+def work(parties, seconds):
+    sockets = {party.client.socket: party for party in parties}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for party in parties:
+            party.push()
+        for ready in select.select(list(sockets), [], [], 0.02)[0]:
+            sockets[ready].take()
+
+
+def live_without_a_disk(port, guest):
+    """Its writes fail, and the filesystem turns read-only: changes are refused, reads go on."""
+    with coap.Client(port, "127.0.0.1") as client:
+        held = client.get(WATCHED, timeout=20).payload
+        refusals = 0
+        end = time.monotonic() + 60
+        while refusals < 10:
+            answer = client.put("p/0", b"not any more", timeout=20)
+            refusals += answer.text in ("5.00", "5.03")
+            assert time.monotonic() < end, f"a disk that fails takes everything:\n{guest.said()}"
+        assert client.get(WATCHED, timeout=20).payload == held
+        assert client.delete(WATCHED, timeout=20).text in ("5.00", "5.03")
+    complaints = guest.said().count("dynamic-resources: cannot be written")
+    assert complaints == 1, f"{complaints} lines in the log:\n{guest.said()}"
+
+
+def one_life(folder, kernel, root, seconds, seed, fail=False):
+    """Boots, works, cuts; with `fail` the disk fails before the end. The disk, and where in its log the work began."""
     disk = disks.Disk(guests.make_disk(folder), folder / "nbd")
     port = free_port()
     guest = guests.Guest(kernel, root, folder / "nbd", port, folder / "console")
@@ -141,13 +167,11 @@ def one_life(folder, kernel, root, seconds, seed):
         parties[0].sent[WATCHED] = [None, b"first".hex()]
         disk.note(("state", WATCHED, 1))
         since = len(disk.log)
-        sockets = {party.client.socket: party for party in parties}
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for party in parties:
-                party.push()
-            for ready in select.select(list(sockets), [], [], 0.02)[0]:
-                sockets[ready].take()
+        work(parties, seconds)
+        if fail:
+            disk.failing = True
+            work(parties, 1)
+            live_without_a_disk(port, guest)
         assert guest.process.poll() is None, guest.said()
     finally:
         guest.cut_power()
@@ -286,6 +310,25 @@ def one_mode(arguments, folder, sync, cuts, seed):
     return well
 
 
+def other_lives(arguments, folder, seed):
+    """One with a disk that fails in the end, and, as a control, one of a coapd whose syncs do nothing."""
+    config = CONFIG.format(listen="0.0.0.0:5683", folder="/data", sync="always", interval=INTERVAL_MS)
+    cuts = max(5, arguments.cuts // 5)
+    kernel, root = guests.make_root(arguments.cache, arguments.binary, config)
+    disk, since, sent = one_life(folder, kernel, root, arguments.seconds / 2, seed, fail=True)
+    bad, complaints, _ = examine(disk, since, sent, "always", cuts, seed, arguments.binary, folder)
+    print(f"a disk whose writes fail, then cuts: {cuts} cuts, {bad} bad", flush=True)
+    for complaint in complaints[:5]:
+        print(complaint)
+    well = bad == 0
+    (eatmydata,) = Path("/usr/lib").glob("*/libeatmydata.so")
+    kernel, root = guests.make_root(arguments.cache, arguments.binary, config, preload=eatmydata)
+    disk, since, sent = one_life(folder, kernel, root, arguments.seconds / 2, seed)
+    bad, _, _ = examine(disk, since, sent, "always", cuts, seed, arguments.binary, folder)
+    print(f"control, a coapd under libeatmydata: {bad} of {cuts} bad", flush=True)
+    return well and bad > 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", type=Path, required=True)
@@ -302,6 +345,7 @@ def main():
         for life in range(arguments.lives):
             for sync in ("always", "interval"):
                 well &= one_mode(arguments, folder, sync, arguments.cuts, arguments.seed + life)
+        well &= other_lives(arguments, folder, arguments.seed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("passed" if well else "failed")
