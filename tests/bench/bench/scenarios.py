@@ -379,6 +379,61 @@ def restore_scenario(bench):
     yield "coapd 10000 resources", partial(restore, bench, 0, 10000)
 
 
+def kept(bench, observers, engine):
+    """Observers register; coapd is stopped by SIGTERM and started again. What was written for them, and how long it took."""
+    with Coapd(bench.server_core, persist=engine) as server:
+        uri = make_idle(bench, server)
+        empty_ms, before = 1000 * server.seconds_to_ready, server.bytes_written()
+        report = bench.load(server, "--observers", str(observers), "--observe", uri, *BY_ADDRESS, "--method", "none",
+                            "--seconds", "0.1", "--registration-limit", "240", seconds=60)
+        figures = registration_figures(report)
+        if not engine:
+            return figures
+        written = server.bytes_written() - before
+        server.stop()
+        size = (server.state / "observers").stat().st_size
+        server.start()
+        return {**figures, "written": written, "file": size, "written_by_file": share(written, size),
+                "written_each": share(written, figures["registered"]),
+                "ready_ms": 1000 * server.seconds_to_ready, "restore_ms": 1000 * server.seconds_to_ready - empty_ms}
+
+
+@scenario("persist-observers", "registered failed rate cpu_us written_each file written_by_file ready_ms restore_ms", [
+    Ratio("registrations, sqlite against not kept", "sqlite", "off", "rate", target=">= 0.8"),
+    Ratio("registrations, libcoap's engine against not kept", "libcoap", "off", "rate"),
+    Ratio("restore, sqlite against libcoap's engine", "sqlite", "libcoap", "restore_ms", target="< 0.2"),
+    Ratio("bytes written for each, against a tenth of as many", "sqlite", "sqlite a tenth", "written_each",
+          target="1: flat"),
+    Ratio("bytes written, sqlite against libcoap's engine", "sqlite", "libcoap", "written"),
+])
+def persist_observers_scenario(bench):
+    """10,000 observers register, and come back after a restart: the engines beside each other"""
+    count = bench.observers
+    yield "off", partial(kept, bench, count, None)
+    yield "sqlite a tenth", partial(kept, bench, count // 10, "sqlite")
+    yield "sqlite", partial(kept, bench, count, "sqlite")
+    yield "libcoap", partial(kept, bench, count, "libcoap")
+
+
+def update(bench, window, **options):
+    with Coapd(bench.server_core, **options) as server:
+        uri = make_idle(bench, server, "value")
+        return flow_figures(bench.load(server, "--method", "put", "--body", "100", "--window", str(window), uri))
+
+
+@scenario("persist-put", "rate cpu_us cpu_percent p50_us p99_us lost errors", [
+    Ratio('sync = "interval" against not kept', "interval", "off", "rate", target=">= 0.6"),
+    Ratio('sync = "always" against not kept', "always", "off", "rate"),
+    Ratio('sync = "always", 64 under way against one by one', "always", "always alone", "rate"),
+])
+def persist_put_scenario(bench):
+    """PUT of 100 bytes to one dynamic resource, 64 requests under way; and one by one"""
+    yield "off", partial(update, bench, 64)
+    for sync in ("interval", "always"):
+        yield sync, partial(update, bench, 64, persist="sqlite", sync=sync)
+    yield "always alone", partial(update, bench, 1, persist="sqlite", sync="always")
+
+
 def feature(bench, **options):
     return get(bench, Coapd, **options)
 

@@ -139,6 +139,11 @@ class Server:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def bytes_written(self):
+        """To files: datagrams do not count as such (proc_pid_io(5), wchar)."""
+        io = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii")
+        return int(io.partition("wchar:")[2].split()[0])
+
     def uri(self, path, scheme="coap"):
         offset = {"coap": 0, "coap+tcp": 0, "coaps": 1, "coap+ws": 2}[scheme]
         return f"{scheme}://127.0.0.1:{self.port + offset}/{path}"
