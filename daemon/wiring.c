@@ -81,6 +81,11 @@ static bool more_waiting(const struct server *server)
         return server->engine->settle && server->pump && pump_more_waiting(server->pump);
 }
 
+static bool may_wait(void *user)
+{
+        return more_waiting(user);
+}
+
 static int store_put(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
@@ -385,6 +390,7 @@ int wire_store(struct server *server)
                 .find_resource = find_resource,
                 .set_number = set_number,
                 .whole_request = whole_request,
+                .may_wait = may_wait,
                 .undone = undone,
                 .restore_oscore = restore_oscore,
                 .observer_restored = observer_restored,

@@ -32,14 +32,34 @@ static coap_address_t ipv6(const struct in6_addr *ip, in_port_t port, uint32_t s
         return address;
 }
 
+/* Three of these for each registration, and inet_ntop() prints with sprintf(). */
+static void ipv4_to_text(const struct in_addr *ip, char *out)
+{
+        const uint8_t *bytes = (const uint8_t *)ip;
+
+        for (size_t i = 0; i < sizeof *ip; i++) {
+                unsigned n = bytes[i];
+
+                if (n >= 100)
+                        *out++ = (char)('0' + n / 100);
+                if (n >= 10)
+                        *out++ = (char)('0' + n / 10 % 10);
+                *out++ = (char)('0' + n % 10);
+                *out++ = '.';
+        }
+        out[-1] = '\0';
+}
+
 bool address_to_text(const coap_address_t *address, char out[ADDRESS_TEXT])
 {
         const struct sockaddr_in6 *sin6 = &address->addr.sin6;
         char name[IF_NAMESIZE];
         size_t n;
 
-        if (address->addr.sa.sa_family == AF_INET)
-                return inet_ntop(AF_INET, &address->addr.sin.sin_addr, out, INET6_ADDRSTRLEN);
+        if (address->addr.sa.sa_family == AF_INET) {
+                ipv4_to_text(&address->addr.sin.sin_addr, out);
+                return true;
+        }
         if (address->addr.sa.sa_family != AF_INET6 ||
             !inet_ntop(AF_INET6, &sin6->sin6_addr, out, INET6_ADDRSTRLEN))
                 return false;

@@ -3,7 +3,6 @@
 #include "persist/observation.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -50,6 +49,7 @@ static bool asks_to_observe(const coap_pdu_t *pdu)
 static int read_request(struct observation *self)
 {
         enum { HEADER = 4 };
+        static const char digits[] = "0123456789abcdef";
         CLEANUP(delete_pdup) coap_pdu_t *pdu = coap_pdu_init(0, 0, 0, 0);
         coap_bin_const_t token;
 
@@ -68,7 +68,8 @@ static int read_request(struct observation *self)
         self->token_n = MIN(token.length, (size_t)OBSERVATION_TOKEN);
         for (size_t i = 0; i < self->token_n; i++) {
                 self->token[i] = token.s[i];
-                snprintf(self->token_text + 2 * i, 3, "%02x", token.s[i]);
+                self->token_text[2 * i] = digits[token.s[i] >> 4];
+                self->token_text[2 * i + 1] = digits[token.s[i] & 15];
         }
         return 0;
 }

@@ -47,6 +47,10 @@ struct persist_host {
          */
         struct span (*whole_request)(void *user, const coap_session_t *session, struct span headless);
         /*
+         * Whether more changes are about to come, and settle() before any answer leaves. NULL: never.
+         */
+        bool (*may_wait)(void *user);
+        /*
          * An observer was restored: the server will send it the present state soon. Access rules are not
          * asked here: they are for each notification, and one that they refuse ends the observation.
          */
@@ -89,7 +93,7 @@ struct persist_engine {
         int (*del)(void *self, struct span path, bool may_wait);
 
         /*
-         * Called before any answer leaves: ends the transaction. 0; or -errno when changes that had been
+         * Called before any answer leaves: ends the transaction, of observers too. 0; or -errno when changes that had been
          * accepted were refused in the end: host->undone() has told which, and no answer to them may leave.
          * NULL: put and del never wait.
          */

@@ -91,6 +91,11 @@ static void count_observers(struct sqlite_engine *engine)
                 engine->host->metrics->observations_kept = engine->observers.ids.n;
 }
 
+static bool may_wait(const struct sqlite_engine *engine)
+{
+        return engine->host->may_wait && engine->host->may_wait(engine->host->user);
+}
+
 /* --- what libcoap tells; the int is for success and nobody looks at it --- */
 
 static int on_observe_added(coap_session_t *session, coap_subscription_t *subscription, coap_proto_t proto,
@@ -104,9 +109,9 @@ static int on_observe_added(coap_session_t *session, coap_subscription_t *subscr
                 host->whole_request ? host->whole_request(host->user, session, message) : (struct span){ 0 };
 
         if (proto == COAP_PROTO_UDP)
-                store_observers_added(&engine->observers, subscription, listen, addresses,
-                                      whole.n ? whole : message,
-                                      oscore ? span_of(oscore->s, oscore->length) : (struct span){ 0 });
+                store_observers_added(
+                        &engine->observers, subscription, listen, addresses, whole.n ? whole : message,
+                        oscore ? span_of(oscore->s, oscore->length) : (struct span){ 0 }, may_wait(engine));
         count_observers(engine);
         return 1;
 }
@@ -116,7 +121,7 @@ static int on_observe_deleted(coap_session_t *session, coap_subscription_t *subs
         struct sqlite_engine *engine = user;
 
         (void)session;
-        store_observers_deleted(&engine->observers, subscription);
+        store_observers_deleted(&engine->observers, subscription, may_wait(engine));
         count_observers(engine);
         return 1;
 }
@@ -261,6 +266,8 @@ static int sqlite_settle(void *self)
 {
         struct sqlite_engine *engine = self;
 
+        if (engine->observers.store)
+                store_observers_settle(&engine->observers);
         return engine->resources.store ? store_resources_settle(&engine->resources, engine->host) : 0;
 }
 
@@ -312,7 +319,8 @@ static int sqlite_sequence_save(void *self, const char *name, uint64_t number)
 static bool sqlite_works(void *self)
 {
         const struct sqlite_engine *engine = self;
-        const struct store *stores[] = { engine->resources.store, engine->observers.store, engine->counters.store };
+        const struct store *stores[] = { engine->resources.store, engine->observers.store,
+                                         engine->counters.store };
 
         for (size_t i = 0; i < ARRAY_LEN(stores); i++)
                 if (stores[i] && (stores[i]->failing || stores[i]->refusing))

@@ -28,6 +28,7 @@ const struct store_schema store_schema_counters = {
         .application_id = 0x636f6374, /* "coct" */
         .version = 1,
         .page_size = 1024,
+        .cache_kib = 300,
         .sql = "CREATE TABLE observe_counters(id INTEGER PRIMARY KEY, resource TEXT NOT NULL,"
                " reserved INTEGER NOT NULL, save_frequency INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
                " deleted_us INTEGER, checksum INTEGER NOT NULL);"

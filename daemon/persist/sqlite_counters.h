@@ -27,7 +27,7 @@ struct store_counters {
         sqlite3_stmt *boot_get;
         struct counter *counters;
         size_t n_counters;
-        size_t sweep_at; /* so many, and those of resources long deleted go */
+        size_t sweep_at;       /* so many, and those of resources long deleted go */
         struct spanmap places; /* path to place in `counters` */
         int64_t next_id, next_sequence_id;
         struct sequence *sequences;

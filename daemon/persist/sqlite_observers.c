@@ -15,6 +15,8 @@ const struct store_schema store_schema_observers = {
         .version = 1,
         /* A registration writes whole pages: small ones, for rows of a few hundred bytes. */
         .page_size = 1024,
+        /* Its end is all that is worked on. More would lie scattered between libcoap's sessions. */
+        .cache_kib = 300,
         .sql = "CREATE TABLE observers(id INTEGER PRIMARY KEY,"
                " resource TEXT NOT NULL, method TEXT NOT NULL, query TEXT NOT NULL,"
                " listen_address TEXT NOT NULL, listen_port INTEGER NOT NULL,"
@@ -43,7 +45,33 @@ struct postponed {
 };
 
 /* So much in memory is the most that a broken disk may cost. */
-enum { POSTPONED_MAX = 200000 };
+enum { POSTPONED_MAX = 200000, BLOCK_SIZE = 1 << 16 };
+
+/*
+ * What is only there until the turn ends comes from one block: between libcoap's sessions it would leave holes, and
+ * libcoap walks over all of them again and again.
+ */
+static void *take_room(struct store_observers *self, size_t n)
+{
+        void *p;
+
+        n = (n + 15) & ~(size_t)15;
+        if (!self->block)
+                self->block = malloc(BLOCK_SIZE);
+        if (!self->block || BLOCK_SIZE - self->block_used < n)
+                return malloc(n);
+        p = self->block + self->block_used;
+        self->block_used += n;
+        return p;
+}
+
+static void give_back(struct store_observers *self, struct postponed *p)
+{
+        uint8_t *at = (uint8_t *)p;
+
+        if (at < self->block || at >= self->block + BLOCK_SIZE)
+                free(p);
+}
 
 static int prepare_all(struct store_observers *self)
 {
@@ -101,9 +129,10 @@ void store_observers_deinit(struct store_observers *self)
         while (self->postponed) {
                 struct postponed *next = self->postponed->next;
 
-                free(self->postponed);
+                give_back(self, self->postponed);
                 self->postponed = next;
         }
+        free(self->block);
         if (self->n_postponed)
                 log_error("%s: %zu changes of observers were never written", self->store->path,
                           self->n_postponed);
@@ -121,14 +150,14 @@ static void postpone(struct store_observers *self, int64_t id, const struct row 
 
         for (size_t i = 0; row && i < row->n; i++)
                 bytes += row->v[i].s.n;
-        p = self->n_postponed < POSTPONED_MAX ? malloc(sizeof *p + bytes) : NULL;
+        p = self->n_postponed < POSTPONED_MAX ? take_room(self, sizeof *p + bytes) : NULL;
         if (!p) {
-                if (self->n_postponed == POSTPONED_MAX)
+                if (!self->overflowed)
                         log_error("%s: too many changes wait to be written; observers may be lost or come "
                                   "back at "
                                   "the next start",
                                   self->store->path);
-                self->n_postponed = POSTPONED_MAX + 1;
+                self->overflowed = true;
                 return;
         }
         *p = (struct postponed){ .id = id, .insert = row };
@@ -145,8 +174,6 @@ static void postpone(struct store_observers *self, int64_t id, const struct row 
         *self->postponed_end = p;
         self->postponed_end = &p->next;
         self->n_postponed++;
-        if (self->store->on_change)
-                self->store->on_change(self->store->user);
 }
 
 static int write_insert(struct store_observers *self, int64_t id, const struct row *row)
@@ -163,28 +190,80 @@ static int write_delete(struct store_observers *self, int64_t id)
         return store_write(self->store, self->del);
 }
 
+/* Writes the first `n` of them, all or none. */
+static int write_together(struct store_observers *self, size_t n)
+{
+        const struct postponed *p = self->postponed;
+        int r = store_begin(self->store);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n && r == 0; i++, p = p->next)
+                r = p->insert ? write_insert(self, p->id, &p->row) : write_delete(self, p->id);
+        if (r < 0)
+                store_rollback(self->store);
+        return r < 0 ? r : store_commit(self->store);
+}
+
 bool store_observers_flush(struct store_observers *self)
 {
-        while (self->postponed) {
-                struct postponed *p = self->postponed;
-                int r = p->insert ? write_insert(self, p->id, &p->row) : write_delete(self, p->id);
+        /* A disk with little room takes few of them, when it does not take all. */
+        enum { AT_ONCE = 500 };
 
-                if (r < 0)
+        self->grouped = false;
+        while (self->postponed) {
+                size_t n = MIN(self->n_postponed, (size_t)AT_ONCE);
+
+                if (store_refuses(self->store)) {
+                        if (self->store->on_change)
+                                self->store->on_change(self->store->user);
                         return false;
-                self->postponed = p->next;
+                }
+                if (write_together(self, n) < 0)
+                        return false;
+                for (; n > 0; n--) {
+                        struct postponed *p = self->postponed;
+
+                        self->postponed = p->next;
+                        self->n_postponed--;
+                        give_back(self, p);
+                }
                 if (!self->postponed)
                         self->postponed_end = &self->postponed;
-                free(p);
         }
-        self->n_postponed = 0;
+        self->overflowed = false;
+        self->block_used = 0;
         return true;
+}
+
+void store_observers_settle(struct store_observers *self)
+{
+        if (self->grouped)
+                store_observers_flush(self);
+}
+
+/* A change that is to be written with those before it and behind it, now, or when the store works again. */
+static void write_change(struct store_observers *self, int64_t id, const struct row *row, bool may_wait)
+{
+        bool failed = self->postponed && !self->grouped;
+
+        if (!self->postponed && !may_wait &&
+            (row ? write_insert(self, id, row) : write_delete(self, id)) == 0)
+                return;
+        self->grouped = !failed && (self->grouped || may_wait);
+        postpone(self, id, row);
+        if (self->grouped && !may_wait)
+                store_observers_flush(self);
+        /* A write that fails sets the timer by itself; this one was not tried. */
+        else if (failed && self->store->on_change)
+                self->store->on_change(self->store->user);
 }
 
 /* --- what libcoap tells --- */
 
 void store_observers_added(struct store_observers *self, coap_subscription_t *subscription,
                            const coap_address_t *listen, const coap_addr_tuple_t *addresses,
-                           struct span request, struct span oscore)
+                           struct span request, struct span oscore, bool may_wait)
 {
         CLEANUP(observation_deinit) struct observation observation = { 0 };
         struct row row;
@@ -208,16 +287,15 @@ void store_observers_added(struct store_observers *self, coap_subscription_t *su
         self->next_id++;
         observation.registered_us = store_now_us();
         observation_to_row(&observation, &row);
-        if (self->postponed || write_insert(self, id, &row) < 0)
-                postpone(self, id, &row);
+        write_change(self, id, &row, may_wait);
 }
 
-void store_observers_deleted(struct store_observers *self, const coap_subscription_t *subscription)
+void store_observers_deleted(struct store_observers *self, const coap_subscription_t *subscription,
+                             bool may_wait)
 {
         int64_t id;
 
         if (!ptrmap_take(&self->ids, subscription, &id))
                 return;
-        if (self->postponed || write_delete(self, id) < 0)
-                postpone(self, id, NULL);
+        write_change(self, id, NULL, may_wait);
 }

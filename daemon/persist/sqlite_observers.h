@@ -3,7 +3,8 @@
  * The store of observations: one row each, with addresses as text and the registering request as it came in.
  *
  * libcoap does not ask whether an observation could be kept: what the store refuses waits in memory, in
- * order, and is written when the store works again.
+ * order, and is written when the store works again. So does what comes together with more, until
+ * store_observers_settle(), which writes it as one.
  */
 #ifndef COAPD_PERSIST_SQLITE_OBSERVERS_H
 #define COAPD_PERSIST_SQLITE_OBSERVERS_H
@@ -28,8 +29,13 @@ struct store_observers {
         sqlite3_stmt *prune_kept;
         struct ptrmap ids; /* coap_subscription_t to row */
         int64_t next_id;
+        /* Not written yet: for want of room on the disk or the like, or because more are about to come. */
         struct postponed *postponed, **postponed_end;
         size_t n_postponed;
+        bool overflowed; /* some are lost, which was logged */
+        uint8_t *block;  /* the first of them lie in there */
+        size_t block_used;
+        bool grouped; /* all of them for the second reason */
         /* While coap_persist_observe_add() runs: the row it is for, and what came of it. */
         int64_t restoring;
         coap_subscription_t *restored;
@@ -48,8 +54,12 @@ int store_observers_restore(struct store_observers *self, const struct persist_h
 /* For the tracking functions. */
 void store_observers_added(struct store_observers *self, coap_subscription_t *subscription,
                            const coap_address_t *listen, const coap_addr_tuple_t *addresses,
-                           struct span request, struct span oscore);
-void store_observers_deleted(struct store_observers *self, const coap_subscription_t *subscription);
+                           struct span request, struct span oscore, bool may_wait);
+void store_observers_deleted(struct store_observers *self, const coap_subscription_t *subscription,
+                             bool may_wait);
+
+/* Before any answer leaves. */
+void store_observers_settle(struct store_observers *self);
 
 /* Tries what waits; true when nothing does any more. */
 bool store_observers_flush(struct store_observers *self);

@@ -13,6 +13,7 @@ const struct store_schema store_schema_resources = {
         .application_id = 0x636f6472, /* "codr" */
         .version = 1,
         .page_size = 4096,
+        .cache_kib = 8000,
         .sql = "CREATE TABLE resources(id INTEGER PRIMARY KEY,"
                " path TEXT NOT NULL,"
                " content_format INTEGER,"

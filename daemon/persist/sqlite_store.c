@@ -148,9 +148,9 @@ static int open_database(struct store *store, const char *name, sqlite3 **ret_db
                 sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         }
         sql = sqlite3_mprintf(
-                "PRAGMA cell_size_check=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000;"
+                "PRAGMA cell_size_check=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;"
                 "PRAGMA synchronous=%s; PRAGMA journal_size_limit=%d; SELECT count(*) FROM damaged",
-                always ? "FULL" : "NORMAL", LOG_SIZE_LIMIT);
+                store->schema->cache_kib, always ? "FULL" : "NORMAL", LOG_SIZE_LIMIT);
         if (r == SQLITE_OK)
                 r = sql ? sqlite3_exec(db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
         sqlite3_free(sql);

@@ -34,6 +34,7 @@ struct store_schema {
         int application_id;
         int version;
         int page_size;
+        int cache_kib;
         const char *sql; /* creates everything in an empty database */
         struct store_table tables[STORE_TABLES];
 };
@@ -100,6 +101,8 @@ int store_write(struct store *store, sqlite3_stmt *statement);
 /* Several writes as one; store_commit() undoes them all when it fails. */
 int store_begin(struct store *store);
 int store_commit(struct store *store);
+/* Undoes what came since store_begin(). */
+void store_rollback(struct store *store);
 
 /* After it returned 0, everything written so far survives a power cut. */
 int store_sync(struct store *store);

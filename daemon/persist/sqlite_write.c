@@ -115,6 +115,12 @@ int store_commit(struct store *store)
         return note_result(store, r);
 }
 
+void store_rollback(struct store *store)
+{
+        if (!sqlite3_get_autocommit(store->db))
+                run(store, "ROLLBACK");
+}
+
 static int sync_log(struct store *store)
 {
         CLEANUP(freep) char *wal = NULL;

@@ -248,7 +248,7 @@ def test_what_was_acknowledged_survives(coapd, chunk):
             trouble.add_note(f"seed {seed}, round {turn}")
             raise
     # Else nothing was tested.
-    assert sum(w.heard for w in writers) > 20 * (ROUNDS // CHUNKS), "hardly a change was acknowledged"
+    assert sum(w.heard for w in writers) > 3 * (ROUNDS // CHUNKS), "hardly a change was acknowledged"
     assert sum(w.heard for w in watchers) > 0, "no observer was ever notified"
     print(f"{sum(w.heard for w in writers)} changes, {sum(w.heard for w in watchers)} notifications")
     for party in writers + watchers:

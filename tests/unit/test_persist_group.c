@@ -60,7 +60,7 @@ static int rows(const struct rig *rig)
 }
 
 /* From here on no file grows beyond what the log of the database has now. */
-static void refuse_writes(const struct rig *rig, bool on)
+static void refuse_writes_of(const struct rig *rig, size_t file, bool on)
 {
         struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
         struct stat st;
@@ -68,10 +68,23 @@ static void refuse_writes(const struct rig *rig, bool on)
         getrlimit(RLIMIT_FSIZE, &limit);
         limit.rlim_cur = limit.rlim_max;
         if (on) {
-                assert_int_equal(stat(rig_file(rig, 0, "-wal"), &st), 0);
+                assert_int_equal(stat(rig_file(rig, file, "-wal"), &st), 0);
                 limit.rlim_cur = (rlim_t)st.st_size;
         }
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void refuse_writes(const struct rig *rig, bool on)
+{
+        refuse_writes_of(rig, 0, on);
+}
+
+static bool waits;
+
+static bool may_wait(void *user)
+{
+        (void)user;
+        return waits;
 }
 
 static int set_up(void **state)
@@ -81,6 +94,8 @@ static int set_up(void **state)
         rig_init(rig);
         rig_start(rig, "sqlite", "127.0.0.1");
         rig->host.undone = on_undone;
+        rig->host.may_wait = may_wait;
+        waits = false;
         n_undone = 0;
         *state = rig;
         return 0;
@@ -176,6 +191,61 @@ static void a_deletion_that_is_refused_leaves_one_row(void **state)
         assert_int_equal(rows(rig), 1);
 }
 
+static int64_t observers(const struct rig *rig)
+{
+        return rig_sql(rig, 1, "SELECT count(*) FROM observers");
+}
+
+static void observers_who_come_together_are_written_together(void **state)
+{
+        struct rig *rig = *state;
+        int one = rig_client(rig, "127.0.0.1"), other = rig_client(rig, "127.0.0.1");
+
+        waits = true;
+        rig_observe(rig, one, "a", "t1");
+        rig_observe(rig, one, "b", "t2");
+        rig_observe(rig, other, "a", "t3");
+        rig_cancel(rig, one, "b", "t2");
+        assert_int_equal(observers(rig), 0);
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+        assert_int_equal(observers(rig), 2);
+        /* One that can not wait takes the others along. */
+        rig_observe(rig, one, "b", "t4");
+        rig_cancel(rig, other, "a", "t3");
+        waits = false;
+        rig_observe(rig, other, "b", "t5");
+        assert_int_equal(observers(rig), 3);
+        rig_stop(rig);
+        rig_start(rig, "sqlite", "127.0.0.1");
+        assert_int_equal(rig->observers_restored, 3);
+        close(one);
+        close(other);
+}
+
+/* The answer has left; so the store has until it works again. */
+static void observers_who_are_refused_together_wait_together(void **state)
+{
+        struct rig *rig = *state;
+        int client = rig_client(rig, "127.0.0.1");
+
+        rig_observe(rig, client, "a", "t1");
+        refuse_writes_of(rig, 1, true);
+        waits = true;
+        rig_observe(rig, client, "b", "t2");
+        rig_cancel(rig, client, "a", "t1");
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+        waits = false;
+        rig_observe(rig, client, "a", "t3");
+        assert_int_equal(observers(rig), 1);
+        refuse_writes_of(rig, 1, false);
+        rig_stop(rig);
+        assert_int_equal(observers(rig), 2);
+        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM observers WHERE token IN ('7432', '7433')"), 2);
+        rig_start(rig, "sqlite", "127.0.0.1");
+        assert_int_equal(rig->observers_restored, 2);
+        close(client);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -186,6 +256,8 @@ int main(void)
                 TEST(a_group_that_is_refused_is_told_path_by_path),
                 TEST(the_last_one_takes_the_others_along),
                 TEST(a_deletion_that_is_refused_leaves_one_row),
+                TEST(observers_who_come_together_are_written_together),
+                TEST(observers_who_are_refused_together_wait_together),
         };
 
         signal(SIGXFSZ, SIG_IGN);
