@@ -66,6 +66,7 @@ struct conf_limits {
         long long transfers;           /* request bodies on their way in, block by block */
         long long transfer_bytes;      /* of all of them together */
         long long requests_per_second; /* from one address; 0: no limit */
+        long long waiting;             /* requests whose answer takes long */
 };
 
 struct conf_dynamic {

@@ -247,6 +247,10 @@ static const struct conf_row limit_rows[] = {
           .doc = "How many requests one IPv4 address or one IPv6 /64 may send in a second, with bursts of "
                  "twice as many; what is more is answered 4.29 with a Max-Age of one second (RFC 8516). 0 is "
                  "no limit: behind one address there may be a whole field of devices." },
+        { ROW(CONF_INT, conf_limits, waiting), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
+          .max = 100000, .unit = "requests",
+          .doc = "How many requests may wait at a time for an answer that takes long, such as that of another "
+                 "server. One more is answered 5.03 with the seconds to wait in Max-Age." },
 };
 
 static const struct conf_group limits_group = { .name = "limits",

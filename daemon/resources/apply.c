@@ -118,6 +118,7 @@ static void swap_in(struct planned *planned)
 
         resource->before = resource_etag(resource, path, none);
         below_remember(resource);
+        pending_abandon(resource->registry->pendings, resource);
         if (resource->kind->destroy)
                 resource->kind->destroy(resource->self);
         sd_event_source_disable_unref(TAKE(resource->timer));

@@ -10,14 +10,7 @@
 #include "resources/internal.h"
 
 /* Each is about 500 bytes, and libcoap walks over all of its resources when it notifies. */
-enum { MAX_BELOW = 10000, UDP_HEADER = 4 };
-
-/* A request that libcoap will hand in again, as it came. */
-struct below_request {
-        struct below_request *next;
-        const coap_session_t *session;
-        struct buf message;
-};
+enum { MAX_BELOW = 10000 };
 
 struct resource *below_find_parent(const struct registry *registry, struct span path, const char *host)
 {
@@ -67,112 +60,17 @@ int below_add(struct registry *registry, struct resource *parent, struct span pa
         return registry_add_below(registry, parent, buf_string(&text));
 }
 
-/* --- requests that come again --- */
-
-static void request_free(struct below_request *request)
+void below_make_observable(struct resource *parent, struct span path, size_t shard)
 {
-        buf_deinit(&request->message);
-        free(request);
-}
+        struct resource *resource = registry_find_all(parent->registry, path);
 
-enum { AGAIN_US = 2000 };
-
-static int on_again(sd_event_source *source, uint64_t usec, void *user)
-{
-        struct registry *registry = user;
-
-        for (const struct below_request *put_off = registry->below_requests; put_off; put_off = put_off->next)
-                registry->host.kick_soon(registry->host.user, registry_shard_of(registry, put_off->session));
-        if (!registry->below_requests)
-                return 0;
-        sd_event_source_set_time(source, usec + AGAIN_US);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-/*
- * libcoap turns its timer off when the moment that it is for has passed while it was being set (4.3.4 and 4.3.5,
- * coap_io_prepare_epoll()), and would come back to the request with the next datagram only.
- */
-static void make_sure_of_it(struct registry *registry)
-{
-        uint64_t at;
-
-        if (sd_event_now(registry->host.event, CLOCK_MONOTONIC, &at) < 0)
-                return;
-        at += AGAIN_US;
-        if (!registry->again) {
-                sd_event_add_time(registry->host.event, &registry->again, CLOCK_MONOTONIC, at, 1, on_again,
-                                  registry);
-                return;
-        }
-        sd_event_source_set_time(registry->again, at);
-        sd_event_source_set_enabled(registry->again, SD_EVENT_ONESHOT);
-}
-
-bool below_put_off(struct registry *registry, coap_session_t *session, const coap_pdu_t *request)
-{
-        enum { TICK = 1 };
-        struct below_request *put_off = calloc(1, sizeof *put_off);
-
-        if (!put_off)
-                return false;
-        put_off->session = session;
-        message_encode(request, &put_off->message);
-        if (!buf_ok(&put_off->message) || !coap_register_async(session, request, TICK)) {
-                request_free(put_off);
-                return false;
-        }
-        put_off->next = registry->below_requests;
-        registry->below_requests = put_off;
-        make_sure_of_it(registry);
-        return true;
-}
-
-static bool is_of(const struct below_request *put_off, const coap_session_t *session, struct span headless)
-{
-        return put_off->session == session &&
-               span_equal(span_skip(buf_span(&put_off->message), UDP_HEADER), headless);
-}
-
-static void forget(struct registry *registry, const coap_session_t *session, const struct span *headless)
-{
-        struct below_request **link = &registry->below_requests;
-
-        for (struct below_request *put_off = *link; put_off; put_off = *link) {
-                if (session &&
-                    (put_off->session != session || (headless && !is_of(put_off, session, *headless)))) {
-                        link = &put_off->next;
-                        continue;
-                }
-                *link = put_off->next;
-                request_free(put_off);
-        }
-}
-
-void below_came_again(struct registry *registry, const coap_session_t *session, const coap_pdu_t *request)
-{
-        CLEANUP(buf_deinit) struct buf message = { 0 };
-        struct span headless;
-
-        if (!registry->below_requests)
-                return;
-        message_encode(request, &message);
-        headless = span_skip(buf_span(&message), UDP_HEADER);
-        forget(registry, session, &headless);
-}
-
-void below_forget(struct registry *registry, const coap_session_t *session)
-{
-        forget(registry, session, NULL);
-}
-
-struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
-                                   struct span headless)
-{
-        for (const struct below_request *put_off = registry->below_requests; put_off; put_off = put_off->next)
-                if (is_of(put_off, session, headless))
-                        return buf_span(&put_off->message);
-        return (struct span){ 0 };
+        while (resource && resource->parent != parent)
+                resource = resource->next_host;
+        if (!resource)
+                below_add(parent->registry, parent, path);
+        resource = registry_find_all(parent->registry, path);
+        if (resource)
+                place_handle(resource->place, shard);
 }
 
 static void observe_at(struct registry *registry, struct span path, const char *host)

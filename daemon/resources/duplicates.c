@@ -211,13 +211,14 @@ too_large:
 }
 
 void duplicates_remember(struct duplicates *d, const coap_session_t *session, const coap_pdu_t *request,
-                         const coap_pdu_t *response)
+                         coap_mid_t mid, const coap_pdu_t *response)
 {
         struct slot *slot = &d->slots[d->oldest];
         struct key key;
 
         if (!make_key(session, request, &key))
                 return;
+        key.mid = (uint16_t)mid;
         forget(d, d->oldest);
         slot->key = key;
         slot->hash = hash_of(d, &key);

@@ -22,8 +22,11 @@ void duplicates_clear(struct duplicates *duplicates);
 bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session,
                        const coap_pdu_t *request, coap_pdu_t *response);
 
-/* Remembers the finished answer. An answer that is too large for its slot keeps its code alone. */
+/*
+ * Remembers the finished answer to a request that came with `mid`. An answer that is too large for its slot keeps its
+ * code alone.
+ */
 void duplicates_remember(struct duplicates *duplicates, const coap_session_t *session,
-                         const coap_pdu_t *request, const coap_pdu_t *response);
+                         const coap_pdu_t *request, coap_mid_t mid, const coap_pdu_t *response);
 
 #endif

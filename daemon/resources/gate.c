@@ -76,12 +76,18 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const coap_p
         return true;
 }
 
+void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                   coap_mid_t mid, const coap_pdu_t *response_pdu)
+{
+        if (is_unsafe(request) && coap_pdu_get_code(response_pdu) != COAP_EMPTY_CODE)
+                duplicates_remember(registry->duplicates, session, request, mid, response_pdu);
+}
+
 void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                 const coap_pdu_t *response_pdu)
 {
         if (registry->replaying)
                 return;
-        if (is_unsafe(request))
-                duplicates_remember(registry->duplicates, session, request, response_pdu);
+        gate_remember(registry, session, request, coap_pdu_get_mid(request), response_pdu);
         registry->host.request_ends(registry->host.user);
 }

@@ -18,6 +18,7 @@
 #include "resources/message.h"
 #include "resources/observations.h"
 #include "resources/outgoing.h"
+#include "resources/pending.h"
 #include "resources/place.h"
 #include "resources/registry.h"
 
@@ -58,15 +59,14 @@ struct registry {
         struct duplicates *duplicates;
         struct ratelimit *ratelimit;
         struct outgoing *outgoing;
+        struct pendings *pendings;
         struct discovery *discovery;
         sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
         struct resource *to_bury;
         sd_event_source *refresh;
         sd_event_source *checkup;
         bool refresh_due_only;
-        sd_event_source *again; /* while requests that were put off wait */
         struct resource *refresh_next; /* whose observers from before the restart are told next */
-        struct below_request *below_requests;
         size_t n_below; /* resources that have a parent */
         bool replaying;
         uint8_t datagram[4]; /* the head of the one that was read last */
@@ -122,14 +122,8 @@ struct span below_rest(const struct resource *resource);
 void below_remember(struct resource *parent);
 /* and does: what it can not observe goes, and observers of what it changed are told. */
 void below_move(struct resource *parent);
-/*
- * Has libcoap hand a request in again, to a resource that is there now. Returns whether it will; below_came_again()
- * is to be told when it did.
- */
-bool below_put_off(struct registry *registry, coap_session_t *session, const coap_pdu_t *request);
-void below_came_again(struct registry *registry, const coap_session_t *session, const coap_pdu_t *request);
-/* For a session that ends; NULL: for all. */
-void below_forget(struct registry *registry, const coap_session_t *session);
+/* A path below `parent` has a resource from now on that the context of `shard` knows, if it can be observed. */
+void below_make_observable(struct resource *parent, struct span path, size_t shard);
 /* The nearest KIND_SUBTREE above a path. */
 struct resource *below_find_parent(const struct registry *registry, struct span path, const char *host);
 
@@ -151,6 +145,9 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const coap_p
                 coap_pdu_t *response_pdu);
 void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                 const coap_pdu_t *response_pdu);
+/* The answer to one that came with `mid`, should it come again. */
+void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                   coap_mid_t mid, const coap_pdu_t *response_pdu);
 
 /* serve.c */
 /* The present ETag of a path, by a GET of our own; none when there is nothing to get. */

@@ -61,7 +61,11 @@ enum code {
         CODE_TOO_MANY_REQUESTS = CODE(4, 29),
         CODE_INTERNAL_ERROR = CODE(5, 0),
         CODE_NOT_IMPLEMENTED = CODE(5, 1),
+        CODE_BAD_GATEWAY = CODE(5, 2),
         CODE_UNAVAILABLE = CODE(5, 3),
+        CODE_GATEWAY_TIMEOUT = CODE(5, 4),
+        CODE_PROXYING_NOT_SUPPORTED = CODE(5, 5),
+        CODE_HOP_LIMIT_REACHED = CODE(5, 8),
 };
 
 /* Everything in it is borrowed for the call. */
@@ -75,6 +79,7 @@ struct request {
         int content_format; /* of the body; -1: none given */
         int accept;         /* -1: none given */
         bool observe;       /* registers an observation, or is one being served */
+        const struct message *message; /* with all of its options, see message.h; NULL: it is no client's */
 };
 
 struct response {
@@ -90,6 +95,11 @@ struct response {
         struct span location;
         /* 4.13: the largest body that would be taken (RFC 7959, 2.9.3); 0: not told. */
         uint32_t size1;
+        /* The content is sent along with a code other than 2.05 too; else it only lends its ETag to others. */
+        bool with_content;
+        /* More options, each as number and length (2 bytes each, big end first) and value; borrowed until sent. */
+        struct span options;
+        bool later; /* by resource_answer_later() */
 };
 
 /* Fills code and diagnostic; printf-like. Returns nothing, so that handlers can `return response_error(...)`. */
@@ -99,6 +109,10 @@ enum kind_flag {
         KIND_SUBTREE = 1 << 0, /* gets the requests for every path below its own too */
         /* Its content is another one soon: a client that fetches it block by block gets what it began with. */
         KIND_FLEETING = 1 << 1,
+        /* It answers later: only an answer tells whether a path below can be observed. */
+        KIND_SLOW = 1 << 2,
+        /* If-Match and If-None-Match are for the kind to see to, not for the registry. */
+        KIND_CONDITIONS = 1 << 3,
 };
 
 struct kind {
@@ -178,6 +192,28 @@ bool resource_changed_format(struct resource *resource);
  */
 bool resource_below_changed(struct resource *resource, struct span rest);
 void resource_below_gone(struct resource *resource, struct span rest);
+
+/*
+ * From within a handler: the answer comes later. The client gets an empty acknowledgement, and has the answer as a
+ * message of its own (RFC 7252, 5.2.2). What a request needs beforehand, access and a whole body, is done with, what is
+ * done with an answer (ETag, Accept, blocks, Observe) is done then; a request that comes twice is handled once.
+ */
+struct pending;
+struct wait {
+        uint64_t most_us; /* then it is answered 5.04 */
+        /* There is nobody to be answered any more, nor is the pending request: time is up, the client or the resource
+         * went, the daemon ends. Not called once it was answered. */
+        void (*ended)(void *user);
+        void *user;
+};
+/*
+ * NULL: it can not wait, the response says so with 5.03 unless the handler has something to say itself. That is a
+ * notification, too many that wait, or no client's request at all (`request->message` is NULL).
+ */
+struct pending *resource_answer_later(struct resource *resource, const struct request *request,
+                                      struct response *response, const struct wait *wait);
+/* Answers it, any time but within resource_answer_later(). Takes over the content; all else is copied. */
+void request_answer(struct pending *pending, struct response *response);
 
 /* The loop, for kinds with event sources of their own. */
 struct sd_event *resource_event(struct resource *resource);

@@ -135,6 +135,7 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                 .pdu = pdu,
                 .token = coap_pdu_get_token(pdu),
         };
+        message->request.message = message;
         coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
         while ((option = coap_option_next(&iterator))) {
                 struct span value = { coap_opt_value(option), coap_opt_length(option) };

@@ -111,6 +111,8 @@ void resource_free(struct resource *resource)
         if (!resource)
                 return;
         outgoing_forget_resource(resource->registry->outgoing, resource);
+        if (resource->registry->pendings)
+                pending_abandon(resource->registry->pendings, resource);
         sd_event_source_disable_unref(resource->timer);
         sd_event_source_disable_unref(resource->repeat);
         if (resource->self && resource->kind->destroy)
@@ -362,7 +364,7 @@ void registry_session_gone(struct registry *registry, coap_session_t *session)
         blockwise_forget(registry->blockwise, session);
         outgoing_forget_session(registry->outgoing, session);
         discovery_forget(registry->discovery, session);
-        below_forget(registry, session);
+        pending_forget_session(registry->pendings, session);
 }
 
 void registry_nacked(struct registry *registry, const coap_session_t *session, const coap_pdu_t *sent,
@@ -383,6 +385,12 @@ void registry_tidy(struct registry *registry)
 void registry_forget_answers(struct registry *registry)
 {
         duplicates_clear(registry->duplicates);
+}
+
+struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
+                                   struct span headless)
+{
+        return pending_whole(registry->pendings, session, headless);
 }
 
 struct registry_counts registry_count(const struct registry *registry)
@@ -431,6 +439,9 @@ static int registry_init(struct registry *registry)
         r = outgoing_new(&registry->outgoing);
         if (r < 0)
                 return r;
+        r = pendings_new(registry, &registry->pendings);
+        if (r < 0)
+                return r;
         r = discovery_new(registry, &registry->discovery);
         if (r < 0)
                 return r;
@@ -468,6 +479,7 @@ void registry_free(struct registry *registry)
 
         if (!registry)
                 return;
+        pendings_free(TAKE(registry->pendings));
         for (struct resource *resource = registry->first; resource; resource = next) {
                 next = resource->next;
                 place_abandon(resource);
@@ -478,12 +490,10 @@ void registry_free(struct registry *registry)
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
         sd_event_source_disable_unref(registry->checkup);
-        sd_event_source_disable_unref(registry->again);
         blockwise_free(registry->blockwise);
         duplicates_free(registry->duplicates);
         ratelimit_free(registry->ratelimit);
         outgoing_free(registry->outgoing);
-        below_forget(registry, NULL);
         hosts_deinit(&registry->hosts);
         discovery_free(registry->discovery);
         places_deinit(&registry->places);

@@ -147,6 +147,22 @@ static uint8_t add_content(const struct message *message, const struct response 
         return r == -ERANGE ? CODE_BAD_REQUEST : CODE_INTERNAL_ERROR;
 }
 
+/* See struct response. */
+static void add_options(struct span options, coap_pdu_t *pdu)
+{
+        enum { HEAD = 4 };
+
+        while (options.n >= HEAD) {
+                unsigned number = (unsigned)options.p[0] << 8 | options.p[1];
+                size_t length = (size_t)options.p[2] << 8 | options.p[3];
+
+                if (options.n - HEAD < length)
+                        return;
+                coap_add_option(pdu, (coap_option_num_t)number, length, options.p + HEAD);
+                options = span_skip(options, HEAD + length);
+        }
+}
+
 static void add_block1(const struct message *message, const struct response *response, coap_pdu_t *pdu)
 {
         coap_block_b_t block = message->block1;
@@ -158,13 +174,15 @@ static void add_block1(const struct message *message, const struct response *res
 uint8_t message_respond(const struct message *message, const struct response *response, coap_pdu_t *pdu)
 {
         uint8_t code = response->code ? response->code : CODE_INTERNAL_ERROR;
-        bool content = response->content && (code == CODE_CONTENT || code == CODE_VALID);
+        bool content = response->content &&
+                       (code == CODE_CONTENT || code == CODE_VALID || response->with_content);
 
         coap_pdu_set_code(pdu, (coap_pdu_code_t)code);
         if (response->content && response->content->etag.n && code >> 5 == 2)
                 coap_add_option(pdu, COAP_OPTION_ETAG, response->content->etag.n, response->content->etag.b);
         if (response->location.n)
                 add_location(message, response->location, pdu);
+        add_options(response->options, pdu);
         if (message->has_block1)
                 add_block1(message, response, pdu);
         if (response->size1)

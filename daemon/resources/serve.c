@@ -103,7 +103,8 @@ static bool preconditions_hold(struct resource *resource, const struct message *
 {
         struct etag etag;
 
-        if (!m->if_none_match && m->if_match.n == 0 && !m->if_match.any)
+        if ((!m->if_none_match && m->if_match.n == 0 && !m->if_match.any) ||
+            resource->kind->flags & KIND_CONDITIONS)
                 return true;
         etag = resource_etag(resource, m->request.path, m->request.rest);
         if (m->if_none_match && etag.n) {
@@ -176,18 +177,28 @@ static void note_observation(struct resource *resource, const struct message *m,
                 resource->kind->observed(resource->self);
 }
 
+static bool by_blocks(const struct resource *resource, const struct message *m)
+{
+        return m->request.method == METHOD_GET && resource->kind->flags & KIND_FLEETING;
+}
+
 static void ask_kind(struct resource *resource, const struct message *m, struct response *response)
 {
         struct outgoing *outgoing = resource->registry->outgoing;
-        enum method method = m->request.method;
-        bool by_blocks = method == METHOD_GET && resource->kind->flags & KIND_FLEETING;
 
-        if (by_blocks && m->has_block2 && m->block2.num > 0 &&
+        if (by_blocks(resource, m) && m->has_block2 && m->block2.num > 0 &&
             outgoing_answer(outgoing, resource, m, response))
                 return;
-        resource->kind->handle[method](resource->self, &m->request, response);
-        if (by_blocks && response->code == CODE_CONTENT && (!m->has_block2 || m->block2.num == 0))
-                outgoing_keep(outgoing, resource, m, response);
+        resource->kind->handle[m->request.method](resource->self, &m->request, response);
+}
+
+/* What is left to do with a kind's answer. */
+static void take_answer(struct resource *resource, const struct message *m, struct response *response)
+{
+        if (by_blocks(resource, m) && response->code == CODE_CONTENT && (!m->has_block2 || m->block2.num == 0))
+                outgoing_keep(resource->registry->outgoing, resource, m, response);
+        settle_content(resource, m, response);
+        note_observation(resource, m, response);
 }
 
 static void serve_resource(struct resource *resource, struct message *m, struct response *response)
@@ -212,8 +223,8 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
         if (!body_complete(registry, resource, m, response) || !preconditions_hold(resource, m, response))
                 return;
         ask_kind(resource, m, response);
-        settle_content(resource, m, response);
-        note_observation(resource, m, response);
+        if (!response->later)
+                take_answer(resource, m, response);
 }
 
 /*
@@ -226,14 +237,14 @@ static bool comes_again_below(struct registry *registry, struct resource *parent
         const struct registry_host *host = &registry->host;
 
         if (!m->request.observe || m->request.method != METHOD_GET || !parent->kind->observe_below ||
-            (m->has_block2 && m->block2.num > 0))
+            (parent->kind->flags & KIND_SLOW) || (m->has_block2 && m->block2.num > 0))
                 return false;
         if (host->authorize(host->user, m->session, m->request.path, operations_of(m)) != 0)
                 return false;
         if (below_add(registry, parent, m->request.path) < 0 ||
             !registry_observable(registry, m->request.path, registry_shard_of(registry, m->session)))
                 return false;
-        return below_put_off(registry, m->session, request);
+        return pending_put_off(registry->pendings, m->session, request);
 }
 
 /* The same where only this session's context does not know the resource: nobody has seen that it should, in time. */
@@ -251,7 +262,7 @@ static bool comes_again(struct registry *registry, const struct message *m, cons
             host->authorize(host->user, m->session, m->request.path, operations_of(m)) != 0 ||
             !place_handle(place, shard))
                 return false;
-        return below_put_off(registry, m->session, request);
+        return pending_put_off(registry->pendings, m->session, request);
 }
 
 static void serve_nothing(struct registry *registry, struct message *m, struct response *response)
@@ -308,16 +319,15 @@ static bool is_silent(const struct message *m, const struct response *response, 
 static void finish(struct registry *registry, const struct message *m, struct response *response,
                    coap_pdu_t *pdu)
 {
-        uint8_t code;
-
+        if (response->later)
+                return; /* with an empty acknowledgement */
         /* A NON response with the code 0.00 is not sent. */
         if (is_silent(m, response, pdu)) {
                 registry->host.metrics->requests++;
                 representation_unref(response->content);
                 return;
         }
-        code = message_respond(m, response, pdu);
-        count_response(registry, m, code);
+        count_response(registry, m, message_respond(m, response, pdu));
         representation_unref(response->content);
 }
 
@@ -341,18 +351,57 @@ static void serve_one_of(struct resource *first, struct message *m, struct respo
         }
         if (resource && resource->parent)
                 parent = resource->parent;
-        below_came_again(registry, m->session, m->pdu);
         if (parent) {
                 m->request.rest = below_rest_of(parent, m->request.path);
                 serve_resource(parent, m, response);
                 /* libcoap counts it among the observers of what another host has here. */
-                if (!resource && m->request.observe && response->code >> 5 == 2)
+                if (!resource && m->request.observe && response->code >> 5 == 2 && !response->later)
                         response_error(response, CODE_UNAVAILABLE, "it can not be observed now");
         } else if (!resource || resource->gone) {
                 serve_nothing(registry, m, response);
         } else {
                 serve_resource(resource, m, response);
         }
+}
+
+/* The answer that a request has waited for. `place`: where libcoap found it to be for; NULL: nowhere. */
+static void serve_answer(struct registry *registry, struct place *place, struct pending_request *pending,
+                         coap_session_t *session, const coap_pdu_t *request, coap_pdu_t *response_pdu)
+{
+        struct resource *resource = pending->resource;
+        coap_string_t *path = coap_get_uri_path(request);
+        struct message message;
+
+        if (!path) {
+                coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
+                representation_unref(pending->response.content);
+                return;
+        }
+        if (message_parse(session, request, span_of(path->s, path->length), &message, &pending->response) == 0) {
+                message.observers = place ? &place->observers : NULL;
+                if (resource) {
+                        message.request.rest = below_rest_of(resource, message.request.path);
+                        take_answer(resource, &message, &pending->response);
+                }
+        }
+        finish(registry, &message, &pending->response, response_pdu);
+        coap_delete_string(path);
+        gate_remember(registry, session, request, pending->mid, response_pdu);
+}
+
+/* Whether it is a request that has come before, and was answered now. */
+static bool was_waited_for(struct registry *registry, struct place *place, coap_session_t *session,
+                           const coap_pdu_t *request, coap_pdu_t *response_pdu)
+{
+        struct pending_request pending;
+
+        if (registry->replaying || !pending_came_again(registry->pendings, session, request, &pending))
+                return false;
+        registry->is_request = true;
+        if (pending.answered)
+                serve_answer(registry, place, &pending, session, request, response_pdu);
+        pending_done(registry->pendings);
+        return pending.answered;
 }
 
 static void serve_found(struct place *place, coap_session_t *session, const coap_pdu_t *request,
@@ -383,12 +432,13 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
                 return;
         }
         registry = place->registry;
-        if (gate_enter(registry, session, request, response_pdu)) {
-                registry->places.serving = handle;
+        registry->places.serving = handle;
+        if (!was_waited_for(registry, place, session, request, response_pdu) &&
+            gate_enter(registry, session, request, response_pdu)) {
                 serve_found(place, session, request, span_of(path->s, path->length), response_pdu);
-                registry->places.serving = NULL;
                 gate_leave(registry, session, request, response_pdu);
         }
+        registry->places.serving = NULL;
         observations_note(registry->observations, client_of(session), &place->observers, request, response_pdu,
                           !registry->is_request);
 }
@@ -430,7 +480,8 @@ void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_
         coap_string_t *path;
 
         (void)query;
-        if (!gate_enter(registry, session, request, response_pdu))
+        if (was_waited_for(registry, NULL, session, request, response_pdu) ||
+            !gate_enter(registry, session, request, response_pdu))
                 return;
         path = coap_get_uri_path(request);
         if (!path) {
