@@ -34,11 +34,29 @@ const struct conf_row exec_rows[EXEC_ROWS] = {
                 .key = "command",
                 .type = CONF_STRINGS,
                 .offset = offsetof(struct exec_conf, command),
-                .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK,
+                .flags = CONF_RELOAD | CONF_EMPTY_OK,
                 .doc = "The program, by its absolute path, and its arguments, each a string of its own. "
                        "There is no "
                        "shell: nothing is expanded or split.",
                 .example = "( \"/usr/local/lib/coapd/temperature\", \"--unit\", \"celsius\" )",
+        },
+        {
+                .key = "write_command",
+                .type = CONF_STRINGS,
+                .offset = offsetof(struct exec_conf, write_command),
+                .flags = CONF_RELOAD | CONF_EMPTY_OK,
+                .doc = "The program that a PUT or POST runs, as in command: it finds the request's body, of "
+                       "at most "
+                       "max_size bytes, on its standard input, and its method and content format in "
+                       "COAPD_METHOD and "
+                       "COAPD_CONTENT_FORMAT. With exit status 0 the answer is 2.04, to a POST with its "
+                       "output; else "
+                       "it is 5.00, or of the statuses of sysexits.h 4.00 for 65, 4.03 for 77 and 5.03 for "
+                       "75. Then "
+                       "command runs at once, so that observers hear of it. Requests take their turn. Let "
+                       "rules of "
+                       "access say who may. Without this key nobody writes, without command nobody reads.",
+                .example = "( \"/usr/local/lib/coapd/relay\", \"1\" )",
         },
         {
                 .key = "interval",
@@ -51,6 +69,16 @@ const struct conf_row exec_rows[EXEC_ROWS] = {
                 .flags = CONF_RELOAD,
                 .doc = "How often it runs, counted from beginning to beginning. While one run goes on the "
                        "next waits.",
+        },
+        {
+                .key = "on_demand",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct exec_conf, on_demand),
+                .fallback = "false",
+                .flags = CONF_RELOAD,
+                .doc = "Runs it at the start, and from then on only while somebody observes the resource, or "
+                       "when a GET finds that its output is older than interval. Such a GET is answered when "
+                       "the run has ended.",
         },
         {
                 .key = "timeout",
@@ -118,13 +146,12 @@ const struct conf_row exec_rows[EXEC_ROWS] = {
         },
 };
 
-const char *exec_check(const void *fields, const void **ret_member)
+/* What is wrong with a program; NULL: nothing, or there is none. */
+static const char *check_program(const struct conf_strings *command)
 {
-        const struct exec_conf *own = fields;
-        const char *program = own->command.n ? own->command.v[0] : NULL;
+        const char *program = command->n ? command->v[0] : NULL;
         struct stat status;
 
-        *ret_member = &own->command;
         if (!program)
                 return NULL;
         if (program[0] != '/')
@@ -139,6 +166,22 @@ const char *exec_check(const void *fields, const void **ret_member)
                                          : NULL;
 }
 
+const char *exec_check(const void *fields, const void **ret_member)
+{
+        const struct exec_conf *own = fields;
+        const char *wrong = check_program(&own->command);
+
+        *ret_member = &own->command;
+        if (own->command.n == 0 && own->write_command.n == 0) {
+                *ret_member = own;
+                return "has neither command nor write_command, expected one of them or both";
+        }
+        if (wrong)
+                return wrong;
+        *ret_member = &own->write_command;
+        return check_program(&own->write_command);
+}
+
 static bool strings_equal(const struct conf_strings *a, const struct conf_strings *b)
 {
         bool equal = a->n == b->n;
@@ -150,7 +193,9 @@ static bool strings_equal(const struct conf_strings *a, const struct conf_string
 
 bool exec_runs_the_same(const struct exec_conf *a, const struct exec_conf *b)
 {
-        return strings_equal(&a->command, &b->command) && strings_equal(&a->environment, &b->environment) &&
-               strcmp(a->directory, b->directory) == 0 && strcmp(a->content_format, b->content_format) == 0 &&
-               a->max_size == b->max_size && a->timeout == b->timeout;
+        return strings_equal(&a->command, &b->command) &&
+               strings_equal(&a->write_command, &b->write_command) &&
+               strings_equal(&a->environment, &b->environment) && strcmp(a->directory, b->directory) == 0 &&
+               strcmp(a->content_format, b->content_format) == 0 && a->max_size == b->max_size &&
+               a->timeout == b->timeout;
 }

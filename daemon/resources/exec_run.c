@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/buf.h"
@@ -213,17 +214,33 @@ static int open_pipe(int *ret_ours, int *ret_childs)
         return fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-static int fill_actions(posix_spawn_file_actions_t *actions, const char *directory, int out, int err)
+/* A body goes through memory that is a file: nobody has to write as the program reads. */
+static int open_input(struct span input, int *ret_fd)
 {
-        enum { FIRST_OTHER = 3 };
-        int r = posix_spawn_file_actions_adddup2(actions, out, STDOUT_FILENO);
+        CLEANUP(closep)
+        int fd = input.n ? memfd_create("coapd-input", MFD_CLOEXEC) : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+        ssize_t written = 0;
+
+        if (fd >= 0 && input.n)
+                written = pwrite(fd, input.p, input.n, 0);
+        if (fd < 0 || written < 0)
+                return -errno;
+        if ((size_t)written != input.n)
+                return -EIO;
+        *ret_fd = fd;
+        fd = -1;
+        return 0;
+}
+
+static int fill_actions(posix_spawn_file_actions_t *actions, const char *directory, const int fds[3])
+{
+        int r = 0;
+
+        for (int fd = 0; r == 0 && fd < 3; fd++)
+                r = posix_spawn_file_actions_adddup2(actions, fds[fd], fd);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, err, STDERR_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(actions, FIRST_OTHER);
+                r = posix_spawn_file_actions_addclosefrom_np(actions, 3);
         if (r == 0)
                 r = posix_spawn_file_actions_addchdir_np(actions, directory);
         return -r;
@@ -244,7 +261,7 @@ static int fill_attributes(posix_spawnattr_t *attributes)
         return -r;
 }
 
-static int spawn(const struct run_spec *spec, int out, int err, pid_t *ret_pid)
+static int spawn(const struct run_spec *spec, const int fds[3], pid_t *ret_pid)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -257,7 +274,7 @@ static int spawn(const struct run_spec *spec, int out, int err, pid_t *ret_pid)
                 posix_spawn_file_actions_destroy(&actions);
                 return r;
         }
-        r = fill_actions(&actions, spec->directory, out, err);
+        r = fill_actions(&actions, spec->directory, fds);
         if (r == 0)
                 r = fill_attributes(&attributes);
         if (r == 0)
@@ -306,6 +323,7 @@ int run_start(sd_event *event, const struct run_spec *spec,
               void (*done)(void *user, const struct run_result *result), void *user, struct run **ret_run)
 {
         CLEANUP(run_freep) struct run *run = calloc(1, sizeof *run);
+        CLEANUP(closep) int in = -1;
         CLEANUP(closep) int out = -1;
         CLEANUP(closep) int err = -1;
         int r;
@@ -322,11 +340,13 @@ int run_start(sd_event *event, const struct run_spec *spec,
                 .user = user,
         };
         block_sigchld();
-        r = open_pipe(&run->out, &out);
+        r = open_input(spec->input, &in);
+        if (r == 0)
+                r = open_pipe(&run->out, &out);
         if (r == 0)
                 r = open_pipe(&run->err, &err);
         if (r == 0)
-                r = spawn(spec, out, err, &run->pid);
+                r = spawn(spec, (int[3]){ in, out, err }, &run->pid);
         if (r < 0)
                 return r;
         r = watch(run, event, spec->timeout_us);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One run of an operator's program, for the kind `exec`: started without a shell, in a session of its own, with a
- * clean environment, nothing on its standard input and no descriptor of coapd's. Its standard output is collected, its
+ * clean environment, nothing or a request's body on its standard input, and no descriptor of coapd's. Its standard output is collected, its
  * standard error goes to the log line by line. Nothing here blocks.
  *
  * When the program ends, what it left behind in its process group is killed; what its output was until then counts.
@@ -21,6 +21,7 @@ struct run_spec {
         char *const *command;     /* an absolute path and arguments, NULL-terminated */
         char *const *environment; /* all of it, NULL-terminated */
         const char *directory;
+        struct span input;   /* for its standard input; copied */
         size_t max_size;     /* of the output, bytes */
         uint64_t timeout_us; /* then SIGTERM, and SIGKILL two seconds later, to all of its process group */
 };

@@ -92,6 +92,11 @@ def test_exec(example):
                 time.sleep(0.05)
             assert re.fullmatch(form, answer.payload), answer
         assert client.observe("load").first.observe is not None
+        assert b"load average" in client.get("uptime").payload
+        watch = client.put("relay", b"on") and client.observe("relay")
+        assert watch.first.payload == b"on"
+        assert client.put("relay", b"off").text == "2.04"
+        assert watch.fresh(20).payload == b"off"
 
 
 def test_files(example):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`exec`: programs of the operator's as sources. Real ones, good and bad; nothing of them is left behind."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import coap
 import pytest
-from clients import CoapClient, aiocoap_request
+from clients import CoapClient, aiocoap_request, coap_client
 from daemon import SLOW
 
 
@@ -90,7 +91,7 @@ def test_arguments_are_no_shells(coapd, tmp_path):
                                "content_format": "application/json"}])
     with daemon.client() as client:
         answer = read(client)
-        import json
+
 
         assert (json.loads(answer.payload), answer.content_format) == (words, coap.JSON)
 
@@ -123,13 +124,14 @@ def test_environment_is_clean(coapd, tmp_path):
         {"path": "sensor", **look, "environment": ["UNIT=celsius", "PATH=/bin", "SPACE=a b"], "directory": tmp_path},
     ])
     with daemon.client() as client:
-        import json
+
 
         first = json.loads(read(client, path="a b/c").payload)
         second = json.loads(read(client).payload)
     # LC_CTYPE is Python's own.
     for seen in (first, second):
         seen["environ"].pop("LC_CTYPE", None)
+    assert {seen["environ"].pop("COAPD_METHOD") for seen in (first, second)} == {"GET"}
     assert first["environ"] == {"LANG": "C.UTF-8", "COAPD_PATH": "a b/c",
                                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     assert second["environ"] == {"LANG": "C.UTF-8", "COAPD_PATH": "sensor", "UNIT": "celsius", "PATH": "/bin",
@@ -205,17 +207,278 @@ def test_crash(coapd, script, body, reason):
         until(lambda: reason in client.get("sensor").payload)
 
 
-def test_never_read(coapd, tmp_path, script):
-    """Until the first run is over there is nothing to give."""
+def ask(client, path="sensor", method=coap.GET, **options):
+    """A request whose answer comes later: it is acknowledged meanwhile."""
+    message = coap.Message(method, mid=client.next_mid(), token=client.new_token(), payload=options.pop("payload", b""),
+                           options=coap.request_options(path, **options))
+    client.send(message)
+    assert client.receive(20, lambda m: m.type == coap.ACK and m.mid == message.mid).code == 0
+    return message.token
+
+
+def answer_to(client, token, timeout=20 * SLOW):
+    return client.receive(timeout, lambda m: m.token == token and m.code != 0)
+
+
+def test_before_the_first_run_is_over(coapd, tmp_path, script):
+    """A GET waits for it."""
     os.mkfifo(tmp_path / "go")
     script.write(f"cat {tmp_path}/go")
     daemon = coapd(resources=[script.resource(timeout=600)])
+    with daemon.client() as client, daemon.client() as other:
+        until(lambda: script.runs == 1)
+        token, another = ask(client), ask(other, observe=0)
+        assert client.nothing(0.3)
+        daemon.alive()
+        (tmp_path / "go").write_text("here")
+        assert answer_to(client, token).payload == b"here"
+        registered = answer_to(other, another)
+        assert registered.payload == b"here" and registered.observe is not None
+        assert script.runs == 1
+
+
+def test_who_waits_while_it_stops(coapd, tmp_path, script):
+    script.write("sleep 1000")
+    daemon = coapd(resources=[script.resource(timeout=600)])
     with daemon.client() as client:
         until(lambda: script.runs == 1)
-        answer = client.get("sensor")
-        assert (answer.text, answer.max_age) == ("5.03", 1)
+        ask(client)
+        daemon.stop()
+
+
+def test_who_waits_while_it_is_another(coapd, tmp_path, script):
+    script.write("sleep 1000")
+    daemon = coapd(resources=[script.resource(timeout=600)])
+    with daemon.client() as client:
+        until(lambda: script.runs == 1)
+        token = ask(client)
+        script.write("echo -n fresh")
+        daemon.write_config(resources=[script.resource(timeout=599)])
+        daemon.reload()
+        assert answer_to(client, token).payload == b"fresh"
+        script.write("sleep 1000")
+        daemon.write_config(resources=[script.resource(timeout=598), {"path": "time", "kind": "time"}])
+        daemon.reload()
+        daemon.write_config(resources=[{"path": "time", "kind": "time"}])
+        daemon.reload()
+        assert client.get("sensor").text == "4.04"
+
+
+def test_first_run_that_fails(coapd, tmp_path, script):
+    os.mkfifo(tmp_path / "go")
+    script.write(f"cat {tmp_path}/go; exit 7")
+    daemon = coapd(resources=[script.resource(timeout=600)])
+    with daemon.client() as client:
+        until(lambda: script.runs == 1)
+        token = ask(client)
         (tmp_path / "go").write_text("here")
-        assert read(client).payload == b"here"
+        answer = answer_to(client, token)
+        assert (answer.text, b"exit status 7" in answer.payload) == ("5.03", True)
+
+
+# --- on demand ---
+
+
+def test_on_demand(coapd, script):
+    """One run for all who ask while it goes on, and none for who asks within the interval."""
+    daemon = coapd(resources=[script.resource(on_demand=True, interval=3600)])
+    with daemon.client() as client:
+        read(client)
+        assert script.runs == 1
+        script.value.write_text("22")
+        assert client.get("sensor").payload == b"21.5"
+        assert script.runs == 1
+        daemon.write_config(resources=[script.resource(on_demand=True, interval=1)])
+        daemon.reload()
+        before = daemon.wakeups()
+        time.sleep(2.5)
+        assert script.runs == 1 and daemon.wakeups() - before <= 4
+        clients = [daemon.client() for _ in range(5)]
+        script.write('sleep 0.5; cat "$0.value"')
+        tokens = [ask(one) for one in clients]
+        assert {answer_to(one, token).payload for one, token in zip(clients, tokens)} == {b"22"}
+        assert script.runs == 2
+        for one in clients:
+            one.close()
+
+
+def test_on_demand_observed(coapd, script):
+    """It runs by the clock while it is observed."""
+    daemon = coapd(resources=[script.resource(on_demand=True, interval=1)])
+    with daemon.client() as client:
+        read(client)
+        watch = client.observe("sensor")
+        assert watch.first.observe is not None
+        script.value.write_text("23")
+        while watch.fresh(20).payload != b"23":
+            pass
+        daemon.restart()
+        script.value.write_text("24")
+        while watch.fresh(20).payload != b"24":
+            pass
+        watch.cancel()
+        script.value.write_text("25")
+        # The change that finds nobody is the last run.
+        ran = -1
+        while ran != script.runs:
+            ran = script.runs
+            time.sleep(2.5)
+
+
+def test_on_demand_that_fails(coapd, script):
+    daemon = coapd(resources=[script.resource(on_demand=True, interval=1)])
+    with daemon.client() as client:
+        read(client)
+        script.write("exit 1")
+        answer = until(lambda: (got := client.get("sensor")).text == "5.03" and got)
+        assert b"exit status 1" in answer.payload
+        script.write('cat "$0.value"')
+        assert client.get("sensor").payload == b"21.5"
+
+
+def test_other_clients_wait_too(coapd, script):
+    script.write('sleep 0.3; cat "$0.value"')
+    daemon = coapd(resources=[script.resource(on_demand=True, interval=1)])
+    assert aiocoap_request(daemon.uri("sensor")).payload == b"21.5"
+    time.sleep(1.1)
+    script.value.write_text("22\n")
+    assert coap_client(daemon.uri("sensor")).stdout.strip() == "22"
+
+
+# --- writing ---
+
+
+@pytest.fixture
+def relay(tmp_path):
+    """A program that takes a state, and one that tells it."""
+    writer = Script(tmp_path, "relay")
+    writer.write('cat > "$0.value"; echo "$COAPD_METHOD $COAPD_CONTENT_FORMAT" >> "$0.requests"')
+    reader = Script(tmp_path, "state")
+    reader.write(f"cat {writer.value}")
+    return writer, reader
+
+
+def switch(relay, **more):
+    return {"path": "relay", "kind": "exec", "interval": 3600, "command": [relay[1].path],
+            "write_command": [relay[0].path], **more}
+
+
+def test_write(coapd, relay, tmp_path):
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        read(client, path="relay")
+        watch = client.observe("relay")
+        assert client.put("relay", b"on", content_format=coap.TEXT).text == "2.04"
+        assert watch.fresh(20).payload == b"on"
+        assert read(client, path="relay").payload == b"on"
+        assert client.post("relay", b"off", content_format=coap.JSON).text == "2.04"
+        assert watch.fresh(20).payload == b"off"
+        assert client.put_blocks("relay", bytes(70000), 1024, content_format=65000).text == "4.13"
+        assert client.put_blocks("relay", bytes(range(256)) * 100, 512).text == "2.04"
+        until(lambda: client.get_blocks("relay", 512).payload == bytes(range(256)) * 100)
+        assert client.delete("relay").text == "4.05"
+        assert (tmp_path / "relay.requests").read_text() == "PUT text/plain;charset=utf-8\nPOST application/json\nPUT \n"
+    assert coap_client("-m", "put", "-e", "on", daemon.uri("relay")).stdout == ""
+    assert aiocoap_request(daemon.uri("relay")).payload in (b"on", bytes(range(256)) * 100)
+
+
+def test_post_gets_the_output(coapd, relay):
+    """RFC 7252, 5.8.2: the result of the action."""
+    relay[0].write("tr a-z A-Z")
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        answer = client.post("relay", b"hello")
+        assert (answer.text, answer.payload, answer.content_format) == ("2.04", b"HELLO", coap.TEXT)
+        assert client.put("relay", b"hello").payload == b""
+        body = b"abcdefgh" * 1000
+        answer = client.put_blocks("relay", body, 512, method=coap.POST)
+        assert answer.text == "2.04" and answer.payload == body.upper()[:len(answer.payload)]
+
+
+@pytest.mark.parametrize("status, code", [(1, "5.00"), (65, "4.00"), (75, "5.03"), (77, "4.03"), (126, "5.00")])
+def test_write_that_fails(coapd, relay, status, code):
+    relay[0].write(f"echo 'not this one' >&2; exit {status}")
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        answer = client.put("relay", b"on")
+        assert answer.text == code and f"exit status {status}".encode() in answer.payload
+    assert "not this one" in daemon.stderr
+
+
+def test_writes_take_their_turn(coapd, relay, tmp_path):
+    """One at a time, in the order in which they came, and not beside a run that reads."""
+    for script in relay:
+        script.write(f"mkdir {tmp_path}/lock || touch {tmp_path}/two\ncat >> {tmp_path}/all; sleep 0.05\n"
+                     f"rmdir {tmp_path}/lock")
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        tokens = [ask(client, "relay", coap.PUT, payload=b"%d " % i) for i in range(10)]
+        assert {answer_to(client, token).text for token in tokens} == {"2.04"}
+    assert (tmp_path / "all").read_text() == "0 1 2 3 4 5 6 7 8 9 "
+    assert not (tmp_path / "two").exists()
+
+
+def test_too_many_writes(coapd, relay):
+    relay[0].write("sleep 1000")
+    daemon = coapd(resources=[switch(relay, timeout=600)])
+    with daemon.client() as client:
+        read(client, path="relay")
+        for _ in range(17):
+            ask(client, "relay", coap.PUT, payload=b"x")
+        answer = client.put("relay", b"x")
+        assert (answer.text, answer.max_age) == ("5.03", 1)
+
+
+def test_a_write_that_comes_twice(coapd, relay):
+    """RFC 7252, 4.5: it runs once."""
+    relay[0].write('sleep 0.3; cat > "$0.value"')
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        message = coap.Message(coap.PUT, mid=client.next_mid(), token=b"once", payload=b"on",
+                               options=coap.request_options("relay"))
+        for _ in range(3):
+            client.send(message)
+        assert answer_to(client, b"once").text == "2.04"
+        client.send(message)
+        client.nothing(0.5)
+        assert relay[0].runs == 1
+
+
+def test_write_only(coapd, relay):
+    daemon = coapd(resources=[{"path": "relay", "kind": "exec", "write_command": [relay[0].path]}])
+    with daemon.client() as client:
+        assert client.post("relay", b"on").text == "2.04"
+        assert client.get("relay").text == "4.05"
+        assert client.get("relay", observe=0).text == "4.05"
+        assert relay[0].value.read_text() == "on"
+        links = client.get(".well-known/core", query="href=/relay").payload
+        assert links.startswith(b"</relay>") and b"ct=" not in links
+
+
+def test_conditional_write(coapd, relay):
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        tag = read(client, path="relay").etag
+        assert client.put("relay", b"on", extra=[(coap.IF_MATCH, b"other")]).text == "4.12"
+        assert client.put("relay", b"on", extra=[(coap.IF_NONE_MATCH, b"")]).text == "4.12"
+        assert client.put("relay", b"on", extra=[(coap.IF_MATCH, tag)]).text == "2.04"
+        until(lambda: client.get("relay").payload == b"on")
+        assert client.put("relay", b"off", extra=[(coap.IF_MATCH, tag)]).text == "4.12"
+
+
+def test_reload_while_it_writes(coapd, relay):
+    relay[0].write("sleep 1000")
+    daemon = coapd(resources=[switch(relay, timeout=600)])
+    with daemon.client() as client:
+        read(client, path="relay")
+        running, waiting = (ask(client, "relay", coap.PUT, payload=b"x") for _ in range(2))
+        read_only = switch(relay, timeout=599)
+        del read_only["write_command"]
+        daemon.write_config(resources=[read_only])
+        daemon.reload()
+        assert answer_to(client, running).text == answer_to(client, waiting).text == "5.03"
+        assert client.put("relay", b"x").text == "4.05"
+        until(lambda: children(daemon) == [])
 
 
 def test_keep(coapd, script):
@@ -450,6 +713,7 @@ def test_idle_between_runs(coapd, script):
     daemon = coapd(resources=[script.resource(interval=3600)])
     with daemon.client() as client:
         read(client)
+    time.sleep(1)
     before = daemon.wakeups()
     time.sleep(3)
     assert daemon.wakeups() - before <= 2
@@ -463,6 +727,7 @@ def test_idle_between_runs(coapd, script):
     ({"command": ["/nowhere/at/all", "x"]}, "does not exist"),
     ({"command": ["/etc"]}, "not a file"),
     ({"command": ["/etc/passwd"]}, "may not be executed"),
+    ({"write_command": ["/nowhere/at/all"]}, "write_command.*does not exist"),
     ({"command": ["/bin/true"], "interval": 0}, "interval"),
     ({"command": ["/bin/true"], "timeout": 0}, "timeout"),
     ({"command": ["/bin/true"], "content_format": "text/nonsense"}, "content format"),
