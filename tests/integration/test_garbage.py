@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Whatever comes in: coapd lives, answers, and takes no more memory.
 
-All of it is drawn from a seed, so that a failure comes again."""
+All of it is drawn from a seed, so that a failure comes again. COAPD_GARBAGE=1000000 makes it a million datagrams, as
+many TCP frames and as many WebSocket frames."""
 
 import contextlib
 import os
 import random
+import select
 import socket
+import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import coap
@@ -16,6 +20,7 @@ from clients import tls_psk_context
 from coap_stream import CSM, Closed, StreamClient, WebSocketClient
 from daemon import SANITIZED, free_port
 
+COUNT = int(os.environ.get("COAPD_GARBAGE", "0")) or (3000 if SANITIZED else 10000)
 SEED = int(os.environ.get("COAPD_TEST_SEED", "1"))
 # Small limits, so that what a mutated PUT creates is bounded and the memory it takes is soon all taken.
 LIMITS = {"enable": True, "prefix": [""], "max_resources": 40, "max_size": 2000, "max_total_size": 20000}
@@ -85,38 +90,99 @@ def datagrams(rng, count):
             yield mutated(rng, valid_messages(rng).encode())
 
 
-def test_datagrams(coapd):
-    daemon = coapd(resources=RESOURCES, dynamic=LIMITS)
-    rng = random.Random(SEED)
-    rounds, each, ports = (3, 1000, 5) if SANITIZED else (6, 2000, 5)
-    memory = []
-    clients = [daemon.client(host) for host in ("127.0.0.1", "::1") for _ in range(ports)]
-    try:
-        for _ in range(rounds):
-            for i, data in enumerate(datagrams(rng, each)):
-                client = clients[i % len(clients)]
-                client.send_raw(data)
-                if i % 100 == 99:
-                    # What is not read is lost, which is fine; what is not served would be, too, but is not.
-                    drain(clients)
-                    assert daemon.running
-                    with daemon.client() as sane:
-                        assert sane.get("time").text == "2.05"
-            daemon.alive()
-            memory.append(daemon.rss())
-    finally:
-        for client in clients:
-            client.close()
-    if not SANITIZED:
-        # The first rounds fill what is bounded.
-        assert memory[-1] - memory[1] < 1 << 20, memory
-
-
 def drain(clients):
     for client in clients:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                client.socket.recv(2048, socket.MSG_DONTWAIT)
+        while select.select([client.socket], [], [], 0)[0] and client.socket.recv(65536):
+            pass
+
+
+# --- as many as one likes ---
+
+
+def stream_frames(rng):
+    """Frames of one connection, most of which do not end it."""
+    for _ in range(20):
+        message = valid_messages(rng)
+        how = rng.random()
+        if how < 0.6:  # as long as it says, whatever is in it
+            data = mutated(rng, message.encode())[4:]
+            token = min(len(data), rng.choice([0, 1, 8]))
+            rest = len(data) - token
+            length = (bytes([rest << 4 | token]) if rest < 13 else bytes([13 << 4 | token, rest - 13]) if rest < 269
+                      else bytes([14 << 4 | token]) + struct.pack("!H", rest - 269))
+            yield length + bytes([message.code]) + data
+        elif how < 0.8:
+            yield message.encode_stream()
+        else:
+            yield mutated(rng, message.encode_stream())
+
+
+def websocket_frames(rng):
+    for _ in range(20):
+        how = rng.random()
+        message = valid_messages(rng).encode_websocket()
+        if how < 0.7:
+            yield WebSocketClient.frame(mutated(rng, message))
+        elif how < 0.85:
+            yield WebSocketClient.frame(message, opcode=rng.choice([0, 1, 2, 2, 9, 10, 11]))
+        else:
+            yield mutated(rng, WebSocketClient.frame(message))
+
+
+def send_datagrams(daemon, rng, count):
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.client(host)) for host in ("127.0.0.1", "::1") for _ in range(5)]
+        for i, data in enumerate(datagrams(rng, count)):
+            clients[i % len(clients)].send_raw(data)
+            if i % 100 == 99:
+                # What is not read is lost, which is fine; what is not served would be, too, but is not.
+                drain(clients)
+                with daemon.client() as sane:
+                    assert sane.get("time").text == "2.05"
+    return count
+
+
+def send_frames(daemon, rng, count, kind, port, frames):
+    """Connection after connection, each until the daemon has enough of it. Returns how many frames were sent."""
+    sent = 0
+    while sent < count:
+        with contextlib.suppress(OSError, Closed), kind(port) as client:
+            for data in frames(rng):
+                client.send_raw(data)
+                sent += 1
+                drain([client])
+            # It reads all of it, or hangs up before; what it answers is of no interest.
+            client.socket.shutdown(socket.SHUT_WR)
+            while client.socket.recv(65536):
+                pass
+    return sent
+
+
+@pytest.mark.parametrize("transport", ["datagrams", "TCP", "WebSockets"])
+def test_a_great_many(coapd, transport):
+    websockets = free_port()
+    daemon = coapd(
+        endpoints=["coap://127.0.0.1:{port}", "coap://[::1]:{port}", "coap+tcp://127.0.0.1:{port}",
+                   f"coap+ws://127.0.0.1:{websockets}"],
+        server={"log_level": "error", "max_sessions": 200}, resources=RESOURCES, dynamic=LIMITS,
+    )
+    rng = random.Random(SEED + 7)
+    rounds, memory, sent = 10, [daemon.rss()], 0
+    began = time.monotonic()
+    for _ in range(rounds):
+        if transport == "datagrams":
+            sent += send_datagrams(daemon, rng, COUNT // rounds)
+        elif transport == "TCP":
+            sent += send_frames(daemon, rng, COUNT // rounds, StreamClient, daemon.port, stream_frames)
+        else:
+            sent += send_frames(daemon, rng, COUNT // rounds, WebSocketClient, websockets, websocket_frames)
+        daemon.alive()
+        memory.append(daemon.rss())
+    print(f"{sent} {transport} in {time.monotonic() - began:.0f} s; resident memory in MiB: "
+          + " ".join(f"{size / (1 << 20):.1f}" for size in memory))
+    if not SANITIZED:
+        # The first rounds fill what is bounded.
+        assert memory[-1] - memory[rounds // 2] < 1 << 20, memory
 
 
 def test_mutated_requests_do_not_stop_observers(coapd):
