@@ -26,7 +26,7 @@ enum { ROUNDS_MOST = 2000, PORT_FIRST = 10000, PORTS = 22000 };
  * Small limits, so that they are reached. %1$u and %2$u are ports, %3$s is a folder of the rig's.
  */
 static const char config_text[] =
-        "server: { log_level = \"error\"; max_sessions = 40; };\n"
+        "server: { log_level = \"error\"; max_sessions = 40; shards = 2; };\n"
         "endpoints = ( { uri = \"coap://127.0.0.1:%1$u\"; }, { uri = \"coap+tcp://127.0.0.1:%1$u\"; },\n"
         "              { uri = \"coap+ws://127.0.0.1:%2$u\"; } );\n"
         "resources = ( { path = \"time\"; kind = \"time\"; title = \"Clock\"; rt = \"clock\"; },\n"
@@ -38,7 +38,9 @@ static const char config_text[] =
         "  { path = \"secret/motd\"; kind = \"static\"; content = \"hidden\"; } );\n"
         "dynamic: { enable = true; prefix = ( \"\" ); max_resources = %4$d; max_size = %5$d; max_total_size "
         "= %6$d; };\n"
-        "limits: { observations = 200; transfers = 8; transfer_bytes = 65536; };\n"
+        "limits: { observations = 100; observations_per_session = 30; transfers = 8; transfer_bytes = "
+        "65536;\n"
+        "          message_size = 8192; };\n"
         "persist: { dynamic_resources = \"%3$s/dynamic-resources\"; observers = \"%3$s/observers\";\n"
         "           observe_counters = \"%3$s/observe-counters\"; save_frequency = 3; };\n"
         "security: { oscore = ( { sender_id = \"01\"; recipient_ids = ( \"02\", \"\" );\n"
