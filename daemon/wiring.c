@@ -61,6 +61,15 @@ static void denied(void *user, const coap_session_t *session, struct span path, 
                     access_method_names(operations, what, sizeof what), resource, name, peer, others);
 }
 
+static bool authenticated(void *user, const coap_session_t *session)
+{
+        struct server *server = user;
+        struct identity who;
+
+        security_identify(server->security, session, &who);
+        return who.kind != IDENTITY_NONE;
+}
+
 static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
 {
         struct server *server = user;
@@ -365,6 +374,7 @@ int wire_registry(struct server *server)
                 .request_ends = request_ends,
                 .authorize = authorize,
                 .denied = denied,
+                .authenticated = authenticated,
                 .store_put = store_put,
                 .store_del = store_del,
                 .first_number = first_number,

@@ -20,6 +20,8 @@
         X(responses_server_error, "5.xx responses")                                                          \
         X(notifications, "notifications built")                                                              \
         X(observations, "observations registered")                                                           \
+        X(answers_cut, "answers in small blocks, to addresses that proved nothing")                          \
+        X(answers_refused, "answers refused with Echo, to addresses that proved nothing")                    \
         X(observations_now, "observations there are now")                                                    \
         X(observations_refused, "observations beyond a limit")                                               \
         X(observations_kept, "observations kept in the store now")                                           \

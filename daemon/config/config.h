@@ -55,6 +55,8 @@ struct conf_resource {
         void *fields;      /* the kind's own struct, by its conf_variant */
 };
 
+enum conf_unproven { CONF_UNPROVEN_BLOCKS, CONF_UNPROVEN_ECHO, CONF_UNPROVEN_SERVE };
+
 struct conf_limits {
         long long sessions_per_address; /* 0: any number */
         long long handshakes;           /* of DTLS and TLS, on their way */
@@ -62,6 +64,8 @@ struct conf_limits {
         long long observations_per_resource;
         long long observations_per_session;
         long long token_length;
+        int unproven;                  /* enum conf_unproven */
+        long long unproven_response;   /* bytes */
         long long message_size;        /* over streams */
         long long transfers;           /* request bodies on their way in, block by block */
         long long transfer_bytes;      /* of all of them together */

@@ -205,6 +205,11 @@ static const struct conf_group persist_group = {
                "kept. Their folder must exist and coapd must be able to write there."
 };
 
+static const char *const unproven_choices[] = { [CONF_UNPROVEN_BLOCKS] = "blocks",
+                                                [CONF_UNPROVEN_ECHO] = "echo",
+                                                [CONF_UNPROVEN_SERVE] = "serve",
+                                                NULL };
+
 static const struct conf_row limit_rows[] = {
         { ROW(CONF_INT, conf_limits, sessions_per_address), .flags = CONF_RELOAD, .fallback = "10000",
           .min = 0, .max = 10000000, .unit = "sessions",
@@ -234,6 +239,23 @@ static const struct conf_row limit_rows[] = {
           .doc = "How long a message over TCP, TLS or WebSocket may be; clients are told so (RFC 8323, "
                  "5.3.1), "
                  "and send what is larger block by block. The session of one that does not ends." },
+        { ROW(CONF_CHOICE, conf_limits, unproven), .flags = CONF_RELOAD, .fallback = "\"blocks\"",
+          .choices = unproven_choices,
+          .doc = "What to do with a long answer over UDP to an address that has proved nothing: somebody may "
+                 "have forged it, so that its owner is flooded. \"blocks\" sends it in small blocks (RFC "
+                 "7252, "
+                 "11.3), which every client puts together that knows block-wise transfer. \"echo\" refuses "
+                 "it, "
+                 "and every observation, with 4.01 and an Echo option (RFC 9175) until the client sends that "
+                 "back: clients that do not know Echo are shut out. \"serve\" sends it as it is. Proved are "
+                 "the addresses of clients with DTLS, TCP, OSCORE, on this machine's loopback, that observed "
+                 "before the restart, and that have sent an Echo back; with \"blocks\" it is offered beside "
+                 "the first block." },
+        { ROW(CONF_INT, conf_limits, unproven_response), .flags = CONF_RELOAD, .fallback = "160", .min = 100,
+          .max = 1472, .unit = "bytes",
+          .doc = "How long an answer to such an address may be in any case, and three times as long as the "
+                 "request it may be, too. With the headers of IP and UDP, 160 are four times as much as the "
+                 "shortest request." },
         { ROW(CONF_INT, conf_limits, transfers), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
           .max = 1000000, .unit = "transfers",
           .doc = "How many request bodies may be on their way in at a time, block by block. The one that was "
@@ -249,7 +271,8 @@ static const struct conf_row limit_rows[] = {
                  "no limit: behind one address there may be a whole field of devices." },
         { ROW(CONF_INT, conf_limits, waiting), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
           .max = 100000, .unit = "requests",
-          .doc = "How many requests may wait at a time for an answer that takes long, such as that of another "
+          .doc = "How many requests may wait at a time for an answer that takes long, such as that of "
+                 "another "
                  "server. One more is answered 5.03 with the seconds to wait in Max-Age." },
 };
 

@@ -107,6 +107,22 @@ uint64_t client_address(const coap_address_t *peer)
         return address ? address : 2;
 }
 
+/* Nobody elsewhere can send from there. */
+static bool is_loopback(const coap_address_t *peer)
+{
+        struct sockaddr_in6 six;
+        struct sockaddr_in four;
+
+        if (peer->addr.sa.sa_family == AF_INET) {
+                memcpy(&four, &peer->addr, sizeof four);
+                return ntohl(four.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+        }
+        memcpy(&six, &peer->addr, sizeof six);
+        return peer->addr.sa.sa_family == AF_INET6 &&
+               (IN6_IS_ADDR_LOOPBACK(&six.sin6_addr) ||
+                (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) && six.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
 struct client *client_of(const coap_session_t *session)
 {
         return coap_session_get_app_data(session);
@@ -305,7 +321,7 @@ void clients_add(struct clients *clients, coap_session_t *session, bool known)
         client->session = session;
         client->stream = COAP_PROTO_RELIABLE(coap_session_get_proto(session));
         client->of_address.client = client->of_streams.client = client;
-        client->proved = known || coap_session_get_proto(session) != COAP_PROTO_UDP;
+        client->proved = known || coap_session_get_proto(session) != COAP_PROTO_UDP || is_loopback(peer);
         clients->n_streams += client->stream;
         client->next = clients->all;
         client->of_all = &clients->all;

@@ -34,7 +34,7 @@ struct client {
         bool stream;
         bool refused; /* there was no room: it is told so, and ends */
         bool ending;
-        bool proved; /* that it receives what is sent to its address: see echo.h */
+        bool proved; /* that it receives what is sent to its address: see proof.c */
 };
 
 struct clients;

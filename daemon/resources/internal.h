@@ -13,6 +13,7 @@
 #include "resources/blockwise.h"
 #include "resources/clients.h"
 #include "resources/duplicates.h"
+#include "resources/echo.h"
 #include "resources/hosts.h"
 #include "resources/ratelimit.h"
 #include "resources/message.h"
@@ -55,6 +56,7 @@ struct registry {
         struct places places;
         struct clients *clients;
         struct observations *observations;
+        struct echo *echo;
         struct blockwise *blockwise;
         struct duplicates *duplicates;
         struct ratelimit *ratelimit;
@@ -148,6 +150,11 @@ void gate_leave(struct registry *registry, coap_session_t *session, const coap_p
 /* The answer to one that came with `mid`, should it come again. */
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu);
+
+/* proof.c: an Echo option may prove the address; */
+void proof_heed(struct registry *registry, struct client *client, const coap_pdu_t *request);
+/* where nothing does, a long answer is cut into blocks, or made a request for the proof. */
+void proof_ask(struct registry *registry, struct message *m, struct response *response);
 
 /* serve.c */
 /* The present ETag of a path, by a GET of our own; none when there is nothing to get. */

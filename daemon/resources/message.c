@@ -153,6 +153,7 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
         }
         if (coap_get_data(pdu, &length, &data))
                 message->request.body = span_of(data, length);
+        message->datagram_body = message->request.body.n;
         return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <coap3/coap.h>
 
 #include "base/buf.h"
+#include "resources/echo.h"
 #include "resources/kind.h"
 
 struct observed;
@@ -35,6 +36,10 @@ struct message {
         coap_block_b_t block1, block2;
         uint64_t size1;
         struct span request_tag;
+        size_t datagram_body; /* bytes of the body that came with this very message */
+        size_t most;   /* bytes that the answer may have, as far as blocks can do that; 0: any number */
+        bool has_echo; /* the answer gets this Echo option (RFC 9175) */
+        uint8_t echo[ECHO_SIZE];
 };
 
 /*

@@ -430,6 +430,9 @@ static int registry_init(struct registry *registry)
         r = observations_new(registry->clients, registry->host.metrics, &registry->observations);
         if (r < 0)
                 return r;
+        r = echo_new(&registry->echo);
+        if (r < 0)
+                return r;
         r = ratelimit_new(&registry->ratelimit);
         if (r < 0)
                 return r;
@@ -487,6 +490,7 @@ void registry_free(struct registry *registry)
         }
         observations_free(registry->observations);
         clients_free(registry->clients);
+        echo_free(registry->echo);
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
         sd_event_source_disable_unref(registry->checkup);

@@ -45,6 +45,8 @@ struct registry_host {
         /* A request was refused with `code`, for the log; NULL: nobody wants to know. */
         void (*denied)(void *user, const coap_session_t *session, struct span path, unsigned operations,
                        uint8_t code);
+        /* Whether the peer has proved any key with the request at hand; NULL: never. */
+        bool (*authenticated)(void *user, const coap_session_t *session);
         /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
         int (*store_put)(void *user, const struct stored_resource *stored);
         int (*store_del)(void *user, struct span path);

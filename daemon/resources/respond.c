@@ -71,6 +71,8 @@ static size_t room_for_body(const struct message *message, size_t options)
         enum { RESERVE = 16 };
         size_t max = coap_session_max_pdu_size(message->session);
 
+        if (message->most)
+                max = MIN(max, message->most);
         return max > options + RESERVE ? max - options - RESERVE : 0;
 }
 
@@ -78,6 +80,24 @@ static size_t room_for_body(const struct message *message, size_t options)
 static size_t option_bytes(const struct message *message)
 {
         return message->token.length + 64;
+}
+
+static void add_echo(const struct message *message, coap_pdu_t *pdu)
+{
+        if (message->has_echo)
+                coap_add_option(pdu, COAP_OPTION_ECHO, sizeof message->echo, message->echo);
+}
+
+/* The same place in smaller blocks, as long as there are not more of them than there may be. */
+static void fit_block(coap_block_b_t *block, uint64_t size, size_t room)
+{
+        enum { BLOCKS_MOST = 1 << 20 };
+
+        while (block->szx > 0 && (16U << block->szx) > room && size >> (block->szx + 3) < BLOCKS_MOST) {
+                block->szx--;
+                block->num <<= 1;
+        }
+        block->aszx = block->szx;
 }
 
 static int add_block(const struct message *message, const struct representation *rep, coap_pdu_t *pdu)
@@ -90,10 +110,13 @@ static int add_block(const struct message *message, const struct representation 
                 block = (coap_block_b_t){ .szx = MAX_BLOCK_SZX, .aszx = MAX_BLOCK_SZX, .defined = 1 };
         if (rep->size > UINT32_MAX || (block.num && (uint64_t)block.num << (block.szx + 4) >= rep->size))
                 return -ERANGE;
+        if (message->most)
+                fit_block(&block, rep->size, room_for_body(message, option_bytes(message)));
         if (block.num == 0)
                 add_uint(pdu, COAP_OPTION_SIZE2, (uint32_t)rep->size);
         if (coap_write_block_b_opt(message->session, &block, COAP_OPTION_BLOCK2, pdu, (size_t)rep->size) != 1)
                 return -EMSGSIZE;
+        add_echo(message, pdu);
         offset = (uint64_t)block.num << (block.szx + 4);
         n = (size_t)MIN(rep->size - offset, (uint64_t)block.chunk_size);
         return add_slice(pdu, rep, offset, n);
@@ -196,6 +219,7 @@ uint8_t message_respond(const struct message *message, const struct response *re
         } else {
                 if (response->max_age >= 0 && code >> 5 > 2)
                         add_uint(pdu, COAP_OPTION_MAXAGE, (uint32_t)response->max_age);
+                add_echo(message, pdu);
                 add_diagnostic(message, response, pdu);
         }
         return code;

@@ -316,8 +316,7 @@ static bool is_silent(const struct message *m, const struct response *response, 
                coap_pdu_get_type(pdu) == COAP_MESSAGE_NON && coap_is_mcast(coap_session_get_addr_local(m->session));
 }
 
-static void finish(struct registry *registry, const struct message *m, struct response *response,
-                   coap_pdu_t *pdu)
+static void finish(struct registry *registry, struct message *m, struct response *response, coap_pdu_t *pdu)
 {
         if (response->later)
                 return; /* with an empty acknowledgement */
@@ -327,6 +326,7 @@ static void finish(struct registry *registry, const struct message *m, struct re
                 representation_unref(response->content);
                 return;
         }
+        proof_ask(registry, m, response);
         count_response(registry, m, message_respond(m, response, pdu));
         representation_unref(response->content);
 }

@@ -17,7 +17,7 @@ class Network:
         self.keeper = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "ip link set lo up && ip link add net0 type veth peer name far0 && "
              "sysctl -qw net.ipv6.conf.net0.accept_dad=0 net.ipv6.conf.far0.disable_ipv6=1 && "
-             "ip addr add 10.9.8.1/24 dev net0 && ip link set far0 up && ip link set net0 up && "
+             "ip addr add 10.9.8.1/24 brd + dev net0 && ip link set far0 up && ip link set net0 up && "
              "ip route add 224.0.0.0/4 dev net0 && echo ready; cat >/dev/null"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if self.keeper.stdout.readline() != "ready\n":
