@@ -51,7 +51,8 @@ static void on_nack(coap_session_t *session, const coap_pdu_t *sent, coap_nack_r
 
 /* --- reload --- */
 
-static void log_diff(const struct config *old, const struct config *new)
+/* In the log, and in `report` unless that is NULL. */
+static void log_diff(const struct config *old, const struct config *new, FILE *report)
 {
         CLEANUP(freep) char *text = NULL;
         size_t size = 0;
@@ -62,6 +63,8 @@ static void log_diff(const struct config *old, const struct config *new)
                 return;
         config_diff(old, new, out);
         fclose(out);
+        if (report)
+                fputs(text, report);
         rest = text;
         while ((line = strsep(&rest, "\n")))
                 if (*line)
@@ -77,11 +80,11 @@ static void show_status(struct server *server)
 }
 
 /* All or nothing: what can fail comes first, and fails before anything has changed. */
-static int reload(struct server *server)
+static int apply_settings(struct server *server, FILE *report)
 {
         struct settings new = { 0 };
         size_t stale = 0, ended;
-        int r = settings_load_logged(server->file, &new);
+        int r = settings_load_logged(server->file, report, &new);
 
         if (r < 0)
                 return r;
@@ -95,7 +98,7 @@ static int reload(struct server *server)
         ended = security_replace(server->security, TAKE(new.security));
         if (ended)
                 log_notice("%zu sessions ended: their keys are gone or changed", ended);
-        log_diff(server->config, new.config);
+        log_diff(server->config, new.config, report);
         if (stale)
                 log_warning("%zu endpoints are not in the config any more; they close at the next restart",
                             stale);
@@ -109,14 +112,14 @@ static int reload(struct server *server)
         return 0;
 }
 
-static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+/* What changed, or what is wrong, goes to `report`, too, unless that is NULL. */
+static int reload(struct server *server, FILE *report)
 {
-        struct server *server = user;
+        int r;
 
-        (void)source;
-        (void)info;
         notify_reloading();
-        if (reload(server) == 0)
+        r = apply_settings(server, report);
+        if (r == 0)
                 log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_RELOADED }, "reloaded %s",
                             server->file);
         else
@@ -124,6 +127,14 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
                             "not reloaded, the old configuration goes on");
         notify_ready();
         show_status(server);
+        return r;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+        (void)source;
+        (void)info;
+        reload(user, NULL);
         return 0;
 }
 
@@ -276,6 +287,7 @@ static void stop(struct server *server)
         /* Before the context goes: else libcoap takes every observer and every resource for deleted. */
         if (server->engine_self)
                 server->engine->stop(server->engine_self);
+        control_free(TAKE(server->control));
         status_line_free(TAKE(server->status_line));
         registry_free(server->registry);
         server->registry = NULL;
@@ -303,6 +315,7 @@ static int serve_until_told(struct server *server)
         log_message(LOG_NOTICE, &(struct log_fields){ .message_id = MESSAGE_STARTED },
                     "serving %zu configured and %zu dynamic resources, %zu observers restored",
                     counts.configured, counts.dynamic, server->observers_restored);
+        wire_control(server, reload);
         notify_ready();
         show_status(server);
         r = sd_event_loop(server->event);
@@ -328,7 +341,7 @@ int server_open(const char *file, struct server **ret_server)
 {
         CLEANUP(server_closep) struct server *server = NULL;
         CLEANUP(settings_deinit) struct settings settings = { 0 };
-        int r = settings_load_logged(file, &settings);
+        int r = settings_load_logged(file, NULL, &settings);
 
         if (r < 0)
                 return r;

@@ -105,7 +105,7 @@ int settings_load(const char *file, FILE *errors, struct settings *ret_settings)
         return 0;
 }
 
-int settings_load_logged(const char *file, struct settings *ret_settings)
+int settings_load_logged(const char *file, FILE *report, struct settings *ret_settings)
 {
         CLEANUP(freep) char *text = NULL;
         size_t size = 0;
@@ -117,6 +117,8 @@ int settings_load_logged(const char *file, struct settings *ret_settings)
                 return -ENOMEM;
         r = settings_load(file, errors, ret_settings);
         fclose(errors);
+        if (report)
+                fputs(text, report);
         rest = text;
         while ((line = strsep(&rest, "\n")))
                 if (*line)

@@ -25,8 +25,8 @@ const struct conf_vocabulary *settings_vocabulary(void);
  */
 int settings_load(const char *file, FILE *errors, struct settings *ret_settings);
 
-/* The same with the errors in the log. */
-int settings_load_logged(const char *file, struct settings *ret_settings);
+/* The same with the errors in the log, and in `report` as well unless that is NULL. */
+int settings_load_logged(const char *file, FILE *report, struct settings *ret_settings);
 
 /* Frees what is still there; members may have been taken. */
 void settings_deinit(struct settings *settings);

@@ -148,7 +148,7 @@ void wire_status(struct server *server, struct status_numbers *ret_numbers)
         *ret_numbers = (struct status_numbers){
                 .endpoints = endpoints_count(server->endpoints),
                 .sessions = server->metrics.sessions_opened - server->metrics.sessions_closed,
-                .observers = server->metrics.observations_kept,
+                .observers = server->metrics.observations_now,
                 .configured = counts.configured,
                 .dynamic = counts.dynamic,
                 .store_refuses = !store_works(server),

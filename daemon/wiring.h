@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/shards.h"
+#include "control/control.h"
 #include "endpoints/pump.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
@@ -39,6 +40,8 @@ struct server {
         void *engine_self;
         size_t observers_restored;
         struct log_gate denials;
+        int (*reload)(struct server *server, FILE *report); /* server.c's own */
+        struct control *control;         /* NULL: there is no socket for it */
         struct status_line *status_line; /* NULL: not serving yet */
 };
 
@@ -51,6 +54,12 @@ int wire_registry(struct server *server);
 
 /* The engine that the config names, and what it needs. -EINVAL: there is no such engine. */
 int wire_store(struct server *server);
+
+/*
+ * The control socket, if the config has one. Without it clients are served all the same: why it could not be opened is
+ * in the log.
+ */
+void wire_control(struct server *server, int (*reload)(struct server *server, FILE *report));
 
 /* What `systemctl status` shows. */
 void wire_status(struct server *server, struct status_numbers *ret_numbers);

@@ -24,6 +24,7 @@ struct conf_server {
         long long observer_check; /* seconds between two confirmable notifications to an observer, at most */
         long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
         long long send_buffer;
+        char *control; /* the control socket; NULL: none */
 };
 
 /* RFC 7252, 6; RFC 8323, 8. */

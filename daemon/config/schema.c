@@ -45,6 +45,10 @@ static const struct conf_row server_rows[] = {
         { ROW(CONF_INT, conf_server, send_buffer), .fallback = "4194304", .min = 0, .max = 1 << 30,
           .unit = "bytes",
           .doc = "The kernel's send buffer of each datagram endpoint. 0 leaves the kernel's default." },
+        { ROW(CONF_STRING, conf_server, control), .min = 2, .max = 107, .flags = CONF_SAMPLE | CONF_PATH,
+          .example = "\"/run/coapd/control\"",
+          .doc = "The socket at which coapctl(8) shows and controls the running daemon. Its file is for the user "
+                 "and the group that the daemon runs as, and for root. Without it there is none." },
 };
 
 static const struct conf_group server_group = { .name = "server",

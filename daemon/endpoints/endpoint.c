@@ -35,6 +35,11 @@ int endpoint_socket_type(enum transport transport)
         return transports[transport].type;
 }
 
+const char *endpoint_transport_name(enum transport transport)
+{
+        return transports[transport].name;
+}
+
 bool endpoint_is_wildcard(const struct sockaddr_storage *address)
 {
         if (address->ss_family == AF_INET)

@@ -8,6 +8,7 @@
 #include <coap3/coap.h>
 
 #include "base/shards.h"
+#include "base/listing.h"
 #include "config/config.h"
 #include "endpoints/socket_plan.h"
 
@@ -25,6 +26,12 @@ struct endpoint {
 
 /* SOCK_DGRAM or SOCK_STREAM. */
 int endpoint_socket_type(enum transport transport);
+
+/* "udp", "dtls" and so on. */
+const char *endpoint_transport_name(enum transport transport);
+
+/* One row for whoever lists endpoints; what the visitor returned. */
+int endpoint_visit(const struct endpoint *endpoint, visit_endpoint visit, void *closure);
 
 bool endpoint_is_wildcard(const struct sockaddr_storage *address);
 

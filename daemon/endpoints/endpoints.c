@@ -352,6 +352,15 @@ size_t endpoints_count(const struct endpoints *endpoints)
         return endpoints->n;
 }
 
+int endpoints_list(const struct endpoints *endpoints, visit_endpoint visit, void *closure)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < endpoints->n && r == 0; i++)
+                r = endpoint_visit(&endpoints->v[i], visit, closure);
+        return r;
+}
+
 void endpoints_free(struct endpoints *endpoints)
 {
         if (!endpoints)

@@ -14,6 +14,7 @@
 
 #include <coap3/coap.h>
 
+#include "base/listing.h"
 #include "base/named_fd.h"
 #include "base/shards.h"
 #include "config/config.h"
@@ -52,6 +53,9 @@ int endpoints_update(struct endpoints *endpoints, const struct config *config, s
 
 /* Open ones; an entry whose host name stands for two addresses counts twice. */
 size_t endpoints_count(const struct endpoints *endpoints);
+
+/* Each of them, in the order in which they were opened. 0, or what the visitor returned. */
+int endpoints_list(const struct endpoints *endpoints, visit_endpoint visit, void *closure);
 
 /* Does not close libcoap's endpoints: coap_free_context() does. Accepts NULL. */
 void endpoints_free(struct endpoints *endpoints);

@@ -34,6 +34,7 @@ struct clients {
         struct idle idle_streams;
         size_t n_streams;
         struct client *all, *to_end;
+        uint64_t last_serial;
         struct clients_bounds bounds;
         struct metrics *metrics;
         struct log_gate gate;
@@ -121,6 +122,15 @@ static bool is_loopback(const coap_address_t *peer)
         return peer->addr.sa.sa_family == AF_INET6 &&
                (IN6_IS_ADDR_LOOPBACK(&six.sin6_addr) ||
                 (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) && six.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+struct client *clients_first(const struct clients *clients, uint64_t before)
+{
+        struct client *client = clients->all;
+
+        while (client && before && client->serial >= before)
+                client = client->next;
+        return client;
 }
 
 struct client *client_of(const coap_session_t *session)
@@ -323,6 +333,7 @@ void clients_add(struct clients *clients, coap_session_t *session, bool known)
         client->of_address.client = client->of_streams.client = client;
         client->proved = known || coap_session_get_proto(session) != COAP_PROTO_UDP || is_loopback(peer);
         clients->n_streams += client->stream;
+        client->serial = ++clients->last_serial;
         client->next = clients->all;
         client->of_all = &clients->all;
         if (client->next)

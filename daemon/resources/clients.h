@@ -20,6 +20,7 @@ struct observation;
 struct address;
 
 struct client {
+        uint64_t serial; /* falls along the list of all, the newest of which comes first */
         coap_session_t *session;
         struct address *address;
         /* In the lists of the address and, if it is a stream, of all streams: while it is idle. */
@@ -55,6 +56,9 @@ void clients_set_bounds(struct clients *clients, const struct clients_bounds *bo
 void clients_add(struct clients *clients, coap_session_t *session, bool known);
 /* A session ends. */
 void clients_remove(struct clients *clients, coap_session_t *session);
+
+/* The newest whose serial is below `before`, 0: the newest of all; the others by ->next. NULL: none. */
+struct client *clients_first(const struct clients *clients, uint64_t before);
 
 /* NULL: libcoap's dummy, or there was no memory. */
 struct client *client_of(const coap_session_t *session);

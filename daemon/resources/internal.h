@@ -27,6 +27,7 @@ enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
 
 struct resource {
         struct registry *registry;
+        uint64_t serial; /* rises in the order of the list */
         struct resource *prev, *next;
         struct place *place;     /* its path, as libcoap knows it; NULL: not yet */
         struct resource *next_host; /* at this path, for other hosts */
@@ -54,6 +55,7 @@ struct registry {
         struct hosts hosts;
         struct resource *first, *last;
         struct places places;
+        uint64_t last_serial;
         struct clients *clients;
         struct observations *observations;
         struct echo *echo;

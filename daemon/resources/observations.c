@@ -19,6 +19,7 @@ struct observation {
         struct observed *observed;
         uint64_t token, options; /* hashes */
         coap_mid_t mid;          /* of the last notification, as a RST names it */
+        uint64_t serial;         /* falls along the resource's list */
 };
 
 struct observations {
@@ -27,6 +28,7 @@ struct observations {
         uint64_t seed;
         struct observation **buckets;
         size_t n, n_buckets;
+        uint64_t last_serial;
 };
 
 int observations_new(struct clients *clients, struct metrics *metrics, struct observations **ret_observations)
@@ -193,7 +195,8 @@ static struct observation *add(struct observations *o, struct client *client, st
                                      observed,
                                      token,
                                      options,
-                                     COAP_INVALID_MID };
+                                     COAP_INVALID_MID,
+                                     ++o->last_serial };
         *bucket = client->observations = observed->first = one;
         if (one->next_of_client)
                 one->next_of_client->of_client = &one->next_of_client;
@@ -206,6 +209,32 @@ static struct observation *add(struct observations *o, struct client *client, st
         if (o->n > o->n_buckets)
                 grow(o);
         return one;
+}
+
+/* --- for whoever lists them --- */
+
+const struct observation *observations_first(const struct observed *observed, uint64_t before)
+{
+        const struct observation *one = observed->first;
+
+        while (one && before && one->serial >= before)
+                one = one->next_of_resource;
+        return one;
+}
+
+const struct observation *observation_next(const struct observation *one)
+{
+        return one->next_of_resource;
+}
+
+uint64_t observation_serial(const struct observation *one)
+{
+        return one->serial;
+}
+
+const coap_session_t *observation_session(const struct observation *one)
+{
+        return one->client->session;
 }
 
 /* --- what libcoap tells --- */

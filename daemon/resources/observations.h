@@ -24,6 +24,14 @@ struct observations_bounds {
         size_t all, of_resource, of_client;
 };
 
+/*
+ * The newest of a resource whose serial is below `before`, 0: the newest of all; then the next one each. NULL: none.
+ */
+const struct observation *observations_first(const struct observed *observed, uint64_t before);
+const struct observation *observation_next(const struct observation *one);
+uint64_t observation_serial(const struct observation *one);
+const coap_session_t *observation_session(const struct observation *one);
+
 int observations_new(struct clients *clients, struct metrics *metrics,
                      struct observations **ret_observations);
 void observations_free(struct observations *observations);

@@ -129,6 +129,7 @@ struct resource *resource_new(struct registry *registry, const struct kind *kind
         if (!resource)
                 return NULL;
         resource->registry = registry;
+        resource->serial = ++registry->last_serial;
         resource->kind = kind;
         resource->conf = conf;
         resource->path = strdup(path);
@@ -331,9 +332,8 @@ struct sd_event *resource_event(struct resource *resource)
         return resource->registry->host.event;
 }
 
-void resource_daemon_state(const struct resource *resource, struct daemon_state *ret_state)
+void registry_describe(const struct registry *registry, struct daemon_state *ret_state)
 {
-        const struct registry *registry = resource->registry;
         struct daemon_state state = {
                 .resources_configured = registry->counts.configured,
                 .resources_dynamic = registry->counts.dynamic,
@@ -343,6 +343,11 @@ void resource_daemon_state(const struct resource *resource, struct daemon_state 
 
         registry->host.describe(registry->host.user, &state);
         *ret_state = state;
+}
+
+void resource_daemon_state(const struct resource *resource, struct daemon_state *ret_state)
+{
+        registry_describe(resource->registry, ret_state);
 }
 
 /* --- over a restart --- */

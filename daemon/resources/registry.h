@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/daemon_state.h"
+#include "base/listing.h"
 #include "base/shards.h"
 #include "base/stored.h"
 #include "config/config.h"
@@ -146,6 +147,37 @@ struct registry_counts {
         uint64_t dynamic_bytes;
 };
 struct registry_counts registry_count(const struct registry *registry);
+
+/*
+ * What there is, in pages of at most `max` rows behind a place: sessions, the newest first; observers, by resource;
+ * resources, the oldest first. 1: there are more; 0, or what a visitor returned. The others fill in what they know of a
+ * session.
+ */
+typedef int (*visit_client)(void *closure, const struct listing_place *place, const coap_session_t *session,
+                            const char *resource, size_t observations);
+int registry_list_sessions(const struct registry *registry, const struct listing_place *after, size_t max,
+                           visit_client visit, void *closure);
+int registry_list_observers(const struct registry *registry, const struct listing_place *after, size_t max,
+                            visit_client visit, void *closure);
+int registry_list_resources(const struct registry *registry, const struct listing_place *after, size_t max,
+                            visit_resource visit, void *closure);
+
+/*
+ * Observers of the resource at `path`, plain or as libcoap spells it, are told the present state. -ENOENT: there is no
+ * such resource.
+ */
+int registry_notify(struct registry *registry, struct span path, bool *ret_observed);
+
+/*
+ * Makes a dynamic resource, or replaces the content of one, within the limits of the config but whatever the access
+ * rules say. Of `stored` only path, content_format, attributes and body count. Not from within libcoap's callbacks.
+ * -EPERM, or another -errno; `why` says it in words.
+ */
+int registry_import(struct registry *registry, const struct stored_resource *stored, bool *ret_created, char *why,
+                    size_t size);
+
+/* What the daemon is doing, as the kind `status` tells it. */
+void registry_describe(const struct registry *registry, struct daemon_state *ret_state);
 
 /* Frees the kinds' state; libcoap frees its resources with the context. Accepts NULL. */
 void registry_free(struct registry *registry);

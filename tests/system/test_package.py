@@ -2,6 +2,7 @@
 """The Debian package in a machine of its own: install, upgrade, remove, purge; and that it builds reproducibly."""
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -18,13 +19,19 @@ NEXT = "99.0"
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """{name: .deb} of this build, of the same build done again elsewhere, and of a later version."""
-    builds = {}
-    for name, version in (("this", ""), ("again", ""), ("next", NEXT)):
-        folder = tmp_path_factory.mktemp(name)
-        # The unit tests have been run already, and once is enough.
-        subprocess.run([SOURCE / "packaging/build", folder, version], check=True,
-                       env=dict(os.environ, DEB_BUILD_OPTIONS="nocheck"))
-        builds[name] = next(folder.glob("coapd_*.deb"))
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("this", "again", "next")}
+    # The unit tests have been run already, and once is enough.
+    running = [subprocess.Popen([SOURCE / "packaging/build", folders[name]],
+                                env=dict(os.environ, DEB_BUILD_OPTIONS="nocheck")) for name in ("this", "again")]
+    assert [build.wait() for build in running] == [0, 0]
+    builds = {name: next(folders[name].glob("coapd_*.deb")) for name in ("this", "again")}
+    # A later version is the same with another number: one more build would show nothing more.
+    tree = folders["next"] / "tree"
+    subprocess.run(["dpkg-deb", "-R", builds["this"], tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"^Version:.*", f"Version: {NEXT}", control.read_text(), flags=re.M))
+    builds["next"] = folders["next"] / f"coapd_{NEXT}.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, builds["next"]], check=True, stdout=subprocess.DEVNULL)
     return builds
 
 

@@ -17,7 +17,7 @@
 #include "base/util.h"
 
 static const char *const modules[] = {
-        "base", "config", "endpoints", "security", "resources", "persist", "systemd",
+        "base", "config", "endpoints", "security", "resources", "persist", "systemd", "control",
 };
 
 static bool is_contract(const char *header)
