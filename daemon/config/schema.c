@@ -30,9 +30,12 @@ static const struct conf_row server_rows[] = {
                  "all stream endpoints together, which descriptors limit as well (LimitNOFILE= of the unit). "
                  "The one that was idle for the longest makes room for a new one." },
         { ROW(CONF_INT, conf_server, shards), .fallback = "1", .min = 1, .max = 256,
-          .doc = "Into how many shards the clients of coap:// are divided, by their addresses. What libcoap does for "
-                 "one of them takes longer the more there are in its shard; a shard takes 10 KB of memory and two "
-                 "descriptors. Of max_sessions each has its part. With persist.engine = \"libcoap\" there is one." },
+          .doc = "Into how many shards the clients of coap:// are divided, by their addresses. What libcoap "
+                 "does for "
+                 "one of them takes longer the more there are in its shard; a shard takes 10 KB of memory "
+                 "and two "
+                 "descriptors. Of max_sessions each has its part. With persist.engine = \"libcoap\" there is "
+                 "one." },
         { ROW(CONF_INT, conf_server, observer_check), .fallback = "86400", .min = 2, .max = 86400,
           .unit = "seconds", .flags = CONF_RELOAD,
           .doc = "Every observer is sent a confirmable notification at least this often, whether something "
@@ -83,10 +86,13 @@ static const struct conf_row resource_rows[] = {
           .example = "\"time\"", .doc = "What the resource is." },
         { ROW(CONF_STRINGS, conf_resource, host), .flags = CONF_RELOAD, .check = syntax_host, .max = 261,
           .example = "( \"a.example.org\" )",
-          .doc = "Virtual hosts: the resource is there for requests whose Uri-Host is one of these names alone, or "
+          .doc = "Virtual hosts: the resource is there for requests whose Uri-Host is one of these names "
+                 "alone, or "
                  "whose Uri-Host and Uri-Port are, for a name with a port such as \"a.example.org:5684\". "
-                 "Requests that name no host of the config find the resources without this key and those that "
-                 "clients create. Where no resource has a host Uri-Host is ignored. Rules of access are for a "
+                 "Requests that name no host of the config find the resources without this key and those "
+                 "that "
+                 "clients create. Where no resource has a host Uri-Host is ignored. Rules of access are for "
+                 "a "
                  "path at every host." },
         { ROW(CONF_STRING, conf_resource, title), .flags = CONF_RELOAD, .check = syntax_title, .max = 255,
           .example = "\"Clock\"", .doc = "A title for people, shown in /.well-known/core." },
@@ -168,7 +174,9 @@ static const struct conf_row persist_rows[] = {
         { ROW(CONF_STRING, conf_persist, engine), .flags = CONF_ENGINE,
           .doc = "What keeps the state. The engine \"libcoap\" is libcoap's own: it keeps the observers and "
                  "their numbers, but only the newest of the resources that clients created, with the content "
-                 "it was created with." },
+                 "it was created with. Each takes over the files of the other, which are kept under a name "
+                 "that "
+                 "says when." },
         { ROW(CONF_STRING, conf_persist, dynamic_resources), .flags = CONF_PATH | CONF_SAMPLE,
           .example = "\"/var/lib/coapd/dynamic-resources\"",
           .doc = "The file that keeps the resources that clients created. Without it they are gone after a "
@@ -194,7 +202,8 @@ static const struct conf_row persist_rows[] = {
           .unit = "milliseconds",
           .doc = "With sync = \"interval\", how much of the latest changes a power cut may take." },
         { ROW(CONF_CHOICE, conf_persist, bad_file), .fallback = "\"start-empty\"", .choices = bad_files,
-          .doc = "What to do when one of the files turns out to be damaged: \"start-empty\" sets it aside "
+          .doc = "What to do when one of the files turns out to be damaged or none of coapd's: "
+                 "\"start-empty\" sets it aside "
                  "and goes on without it, \"refuse\" does not start. It is never overwritten." },
         { ROW(CONF_INT, conf_persist, observer_max_age), .fallback = "604800", .min = 0,
           .max = 10LL * SECONDS_A_YEAR, .unit = "seconds",

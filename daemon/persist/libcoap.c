@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "persist/export.h"
 #include "persist/files.h"
 #include "persist/persist.h"
 
@@ -46,11 +47,12 @@ static void libcoap_closep(struct libcoap_engine **engine)
  * libcoap knows no bad file: it reads what looks like a record and overwrites the rest at the next event. So
  * whatever is plainly none of its files must not reach it.
  */
-static int check_file(const struct conf_persist *conf, const char *path)
+static int check_file(const struct conf_persist *conf, const char *path, const struct store_schema *schema)
 {
         CLEANUP(freep) char *name = NULL;
         enum persist_file_kind kind;
-        const char *what, *tag = "bad";
+        char reason[256];
+        const char *what;
         int r = persist_file_kind(path, &kind);
 
         if (r < 0) {
@@ -59,8 +61,16 @@ static int check_file(const struct conf_persist *conf, const char *path)
         }
         switch (kind) {
         case PERSIST_FILE_SQLITE:
-                what = "is a store of the engine sqlite";
-                tag = "sqlite";
+                r = store_judge(path, schema, reason, sizeof reason);
+                if (r == STORE_GOOD)
+                        r = export_to_libcoap(path, schema);
+                if (r <= 0) {
+                        if (r < 0)
+                                log_error("%s: a store of the engine sqlite, cannot be taken over: %s", path,
+                                          strerror(-r));
+                        return r;
+                }
+                what = reason;
                 break;
         case PERSIST_FILE_FOLDER:
                 what = "is a folder";
@@ -72,16 +82,15 @@ static int check_file(const struct conf_persist *conf, const char *path)
                 return 0;
         }
         if (conf->bad_file == CONF_BAD_FILE_REFUSE) {
-                log_error("%s: %s, not of the engine libcoap; not starting, as persist.bad_file asks", path,
-                          what);
+                log_error("%s: %s; not starting, as persist.bad_file asks", path, what);
                 return -EINVAL;
         }
-        r = persist_file_set_aside(path, tag, &name);
+        r = persist_file_set_aside(path, "bad", &name);
         if (r < 0) {
                 log_error("%s: %s, and cannot be set aside: %s", path, what, strerror(-r));
                 return r;
         }
-        log_warning("%s: %s, not of the engine libcoap; set aside as %s, starting without", path, what, name);
+        log_error("%s: %s; set aside as %s, starting without", path, what, name);
         return 0;
 }
 
@@ -112,13 +121,18 @@ static int libcoap_open(const struct conf_persist *conf, const struct persist_ho
                 engine->observers,
                 engine->observe_counters,
         };
+        const struct store_schema *const schemas[FILES] = {
+                &store_schema_resources,
+                &store_schema_observers,
+                &store_schema_counters,
+        };
         for (size_t i = 0; i < FILES; i++) {
                 int r = files[i] ? persist_file_lock(files[i], &engine->locks[i]) : 0;
 
                 if (r < 0 && r != -EBUSY)
                         log_error("%s: cannot be written: %s", files[i], strerror(-r));
                 if (r == 0 && files[i])
-                        r = check_file(conf, files[i]);
+                        r = check_file(conf, files[i], schemas[i]);
                 if (r < 0)
                         return r;
         }

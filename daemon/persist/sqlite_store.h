@@ -53,11 +53,11 @@ struct store {
         int wal_fd; /* of PATH-wal, for the sync; -1 until it is needed */
         /* -errno: `db` is a copy in memory, all writes are refused with it. */
         int refusing;
-        bool complete;    /* the copy holds all that the file holds, so that the file may take over later */
-        bool lost;        /* what was there at open was bad and is set aside: rows may be missing */
-        bool dirty;       /* written since the last sync */
-        bool failing;     /* the last write was refused, */
-        bool told;        /* and logged */
+        bool complete; /* the copy holds all that the file holds, so that the file may take over later */
+        bool lost;     /* what was there at open was bad and is set aside: rows may be missing */
+        bool dirty;    /* written since the last sync */
+        bool failing;  /* the last write was refused, */
+        bool told;     /* and logged */
         struct log_gate told_failing;
         bool sync_failed; /* the same of the last sync */
         bool log_is_long; /* and that was logged */

@@ -173,3 +173,37 @@ def test_idle_daemon_does_not_wake(coapd):
         before = daemon.wakeups()
         assert client.nothing(1.0)
         assert daemon.wakeups() - before <= 1
+
+
+def test_switching_engines_and_back(coapd):
+    """libcoap's files hold every resource as it is now, each observer and each number; what comes later is another matter."""
+    daemon = coapd()
+    bodies = {
+        "plain": (b"after", TEXT, ()),
+        "empty": (b"", None, ()),
+        "queried": (b"\xa0", CBOR, ("rt=sensor", "title=Über")),
+        "grüße/%2f/🦊": (b"utf8", 65000, ()),
+        "large": (random.randbytes(9000), OCTETS, ()),
+    }
+    with daemon.client() as client, daemon.client() as watcher:
+        assert client.put("plain", b"before", content_format=OCTETS).text == "2.01"
+        for path, (body, form, query) in bodies.items():
+            answer = client.put_blocks(path, body, size=1024, content_format=form, query=query)
+            assert answer.text in ("2.01", "2.04"), path
+        # Too large for one of libcoap's records.
+        assert client.put_blocks("huge", bytes(65536), size=1024, content_format=OCTETS).text == "2.01"
+        watched = [watcher.observe(path, token=path[:2].encode()) for path in ("plain", "queried", "time")]
+        for engine in ("libcoap", "libcoap", "sqlite"):
+            daemon.stop()
+            daemon.write_config(persist=daemon.persist(engine=engine))
+            daemon.start()
+            for path, (body, form, _) in bodies.items():
+                got = client.get_blocks(path, size=1024)
+                assert (got.text, got.payload, got.content_format) == ("2.05", body, form), path
+            assert client.get("huge").text == "4.04"
+            assert 'rt="sensor"' in client.get_blocks(".well-known/core", size=1024).payload.decode()
+            for observation in watched:
+                observation.fresh()
+        assert len(list(daemon.folder.glob("*.sqlite-*"))) == 3
+    assert "6 dynamic resources taken over, 0 left out" not in daemon.log
+    assert "5 dynamic resources taken over, 1 left out" in daemon.log

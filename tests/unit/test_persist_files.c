@@ -551,20 +551,67 @@ static void takes_over_what_is_whole(void **state)
         close(clients[1]);
 }
 
-static void libcoap_does_not_touch_our_files(void **state)
+static void gives_libcoap_our_stores(void **state)
+{
+        struct rig *rig = *state;
+        int clients[2] = { rig_client(rig, "127.0.0.1"), rig_client(rig, "127.0.0.1") }, last = 0;
+        char name[16];
+
+        rig_start(rig, "sqlite", "127.0.0.1");
+        fill(rig);
+        assert_in_range(rig_observe(rig, clients[0], "a", "one"), 0, 0xffffff);
+        assert_in_range(rig_observe(rig, clients[1], "b", "a-token"), 0, 0xffffff);
+        for (int i = 0; i < 57; i++) {
+                rig_notify(rig, "a");
+                last = rig_next(rig, clients[0], "one");
+        }
+        rig_stop(rig);
+        rig_start(rig, "libcoap", "127.0.0.1");
+        for (size_t i = 0; i < 3; i++) {
+                assert_true(rig_logged(rig, rig_file(rig, i, ": was a store of the engine sqlite; ")));
+                assert_int_equal(rig_count_files(rig, strrchr(rig_file(rig, i, ".sqlite-"), '/') + 1), 1);
+        }
+        for (size_t i = 0; i < BODIES; i++) {
+                snprintf(name, sizeof name, "r%zu", i);
+                assert_non_null(rig_resource(rig, name));
+        }
+        for (int i = 0; i < 2; i++) {
+                rig_notify(rig, "a");
+                assert_true(rig_newer(last, rig_next(rig, clients[0], "one")));
+                rig_notify(rig, "b");
+                assert_in_range(rig_next(rig, clients[1], "a-token"), 0, 0xffffff);
+                rig_stop(rig);
+                rig_start(rig, "libcoap", "127.0.0.1");
+        }
+        rig_stop(rig);
+        /* And back again: all that libcoap was given is in its files still, as nobody made or deleted any. */
+        rig_start(rig, "sqlite", "127.0.0.1");
+        assert_in_range(rig->observers_restored, 2, 6);
+        assert_int_equal(rig->n_stored, BODIES);
+        close(clients[0]);
+        close(clients[1]);
+}
+
+/* What is a database and none of ours must not reach libcoap. */
+static void libcoap_gets_no_bad_file(void **state)
 {
         struct rig *rig = *state;
 
         start_and_fill(rig, NULL);
         rig_stop(rig);
+        make_foreign(rig, rig->files[0]);
+        make_newer(rig, rig->files[1]);
+        make_folder(rig, rig->files[2]);
         rig->conf.bad_file = CONF_BAD_FILE_REFUSE;
         rig_context(rig, "127.0.0.1");
         assert_int_equal(rig_engine(rig, "libcoap"), -EINVAL);
-        assert_true(rig_logged(rig, "is a store of the engine sqlite"));
+        assert_true(rig_logged(rig, "is a database of another application"));
         rig_stop(rig);
         rig->conf.bad_file = CONF_BAD_FILE_START_EMPTY;
         rig_start(rig, "libcoap", "127.0.0.1");
-        assert_int_equal(rig_count_files(rig, ".sqlite-"), 3);
+        assert_true(rig_logged(rig, "has the schema version 7"));
+        assert_true(rig_logged(rig, "is a folder; set aside as "));
+        assert_int_equal(rig_count_files(rig, ".bad-"), 3);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -579,7 +626,8 @@ int main(void)
                 TEST(a_checkpoint_that_was_cut_is_no_damage),
                 TEST(takes_libcoaps_files_over),
                 TEST(takes_over_what_is_whole),
-                TEST(libcoap_does_not_touch_our_files),
+                TEST(gives_libcoap_our_stores),
+                TEST(libcoap_gets_no_bad_file),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
