@@ -63,12 +63,12 @@ const struct conf_row exec_rows[EXEC_ROWS] = {
                 .type = CONF_INT,
                 .offset = offsetof(struct exec_conf, interval),
                 .fallback = "60",
-                .min = 1,
+                .min = 0,
                 .max = 31536000,
                 .unit = "seconds",
                 .flags = CONF_RELOAD,
                 .doc = "How often it runs, counted from beginning to beginning. While one run goes on the "
-                       "next waits.",
+                       "next waits. With on_demand it may be 0: then every GET runs it.",
         },
         {
                 .key = "on_demand",
@@ -178,6 +178,9 @@ const char *exec_check(const void *fields, const void **ret_member)
         }
         if (wrong)
                 return wrong;
+        *ret_member = &own->interval;
+        if (own->interval == 0 && !own->on_demand)
+                return "is 0, expected at least 1 without on_demand";
         *ret_member = &own->write_command;
         return check_program(&own->write_command);
 }

@@ -389,7 +389,7 @@ void exec_read_when_due(struct exec *exec)
         if (exec->conf->on_demand && !exec->watched)
                 sd_event_source_set_enabled(exec->timer, SD_EVENT_OFF);
         else
-                arm(exec, exec->began_ns / 1000 + (uint64_t)exec->conf->interval * US_PER_S);
+                arm(exec, exec->began_ns / 1000 + (uint64_t)MAX(exec->conf->interval, 1) * US_PER_S);
 }
 
 void exec_visit(struct exec *exec, struct exec_visitor *visitor)

@@ -13,6 +13,7 @@ struct transfer {
         struct buf key;
         struct representation *content;
         int64_t max_age;
+        uint8_t code;
 };
 
 struct outgoing {
@@ -55,7 +56,7 @@ static void write_key(const struct message *message, struct buf *out)
 {
         const struct request *request = &message->request;
 
-        buf_printf(out, "%d", request->accept);
+        buf_printf(out, "%d %d", (int)request->method, request->accept);
         for (size_t i = 0; i < request->n_queries; i++) {
                 buf_append_byte(out, '&');
                 buf_append_span(out, request->queries[i]);
@@ -124,6 +125,7 @@ void outgoing_keep(struct outgoing *outgoing, const struct resource *resource, c
                 .key = key,
                 .content = representation_ref(response->content),
                 .max_age = response->max_age,
+                .code = response->code,
         };
         key = (struct buf){ 0 };
         outgoing->bytes += size;
@@ -139,7 +141,8 @@ bool outgoing_answer(struct outgoing *outgoing, const struct resource *resource,
         transfer = buf_ok(&key) ? find(outgoing, resource, message, buf_span(&key)) : NULL;
         if (!transfer)
                 return false;
-        response->code = CODE_CONTENT;
+        response->code = transfer->code;
+        response->with_content = true;
         response->content = representation_ref(transfer->content);
         response->max_age = transfer->max_age;
         return true;

@@ -177,25 +177,30 @@ static void note_observation(struct resource *resource, const struct message *m,
                 resource->kind->observed(resource->self);
 }
 
-static bool by_blocks(const struct resource *resource, const struct message *m)
+static bool asks_for_the_rest(const struct message *m)
 {
-        return m->request.method == METHOD_GET && resource->kind->flags & KIND_FLEETING;
+        return m->has_block2 && m->block2.num > 0;
 }
 
 static void ask_kind(struct resource *resource, const struct message *m, struct response *response)
 {
-        struct outgoing *outgoing = resource->registry->outgoing;
-
-        if (by_blocks(resource, m) && m->has_block2 && m->block2.num > 0 &&
-            outgoing_answer(outgoing, resource, m, response))
-                return;
+        if (resource->kind->flags & KIND_FLEETING && asks_for_the_rest(m)) {
+                if (outgoing_answer(resource->registry->outgoing, resource, m, response))
+                        return;
+                /* RFC 7959, 2.9.2: to do it once more would be another action. */
+                if (m->request.method != METHOD_GET) {
+                        response_error(response, CODE_INCOMPLETE, "the answer is not here any more: start again");
+                        return;
+                }
+        }
         resource->kind->handle[m->request.method](resource->self, &m->request, response);
 }
 
 /* What is left to do with a kind's answer. */
 static void take_answer(struct resource *resource, const struct message *m, struct response *response)
 {
-        if (by_blocks(resource, m) && response->code == CODE_CONTENT && (!m->has_block2 || m->block2.num == 0))
+        if (resource->kind->flags & KIND_FLEETING && !asks_for_the_rest(m) && response->content &&
+            (response->code == CODE_CONTENT || response->with_content))
                 outgoing_keep(resource->registry->outgoing, resource, m, response);
         settle_content(resource, m, response);
         note_observation(resource, m, response);

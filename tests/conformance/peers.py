@@ -37,6 +37,7 @@ class Raw:
         code = coap.METHODS[method]
         if block and payload:
             message = self.client.put_blocks(path, payload, block, method=code, **options)
+            message = self.client.rest(message, code, path, **options)
         elif block or method == "get":
             message = self.client.get_blocks(path, block or 1024, method=code, **options)
         else:

@@ -10,7 +10,6 @@ from peers import by
 
 EVERYONE = by("raw", "aiocoap", "coap-client", "node-coap", "tcp", "websocket", "aiocoap-tcp")
 DATAGRAM = by("raw", "aiocoap", "coap-client", "node-coap")
-SEPARATE = pytest.mark.xfail(strict=True, reason="no kind of resource answers late, so there is no /separate")
 
 
 @EVERYONE
@@ -77,7 +76,6 @@ def test_TD_COAP_CORE_08(ask, raw):
     assert raw.get("test").payload == b"newer"
 
 
-@SEPARATE
 def test_TD_COAP_CORE_09(raw):
     request = raw.send(coap.Message(coap.GET, mid=9, token=b"", options=coap.request_options("separate")))
     ack = raw.receive()
@@ -95,7 +93,6 @@ def test_TD_COAP_CORE_10(ask, raw):
         assert (answer.token, answer.payload) == (b"t" * length, b"some content")
 
 
-@SEPARATE
 def test_TD_COAP_CORE_11(raw):
     request = raw.send(coap.Message(coap.GET, mid=9, token=b"token", options=coap.request_options("separate")))
     ack = raw.receive()
@@ -169,7 +166,6 @@ def test_TD_COAP_CORE_15(plugtest, raw, lost):
     assert requests[0] == requests[1]
 
 
-@SEPARATE
 def test_TD_COAP_CORE_16(plugtest):
     for lost in (("request", 1), ("response", 1), ("response", 2), ("request", 2)):
         relay = LossyRelay(plugtest.port, [lost])
@@ -177,7 +173,6 @@ def test_TD_COAP_CORE_16(plugtest):
             assert client.get("separate", timeout=30).text == "2.05"
 
 
-@SEPARATE
 def test_TD_COAP_CORE_17(raw):
     raw.send(coap.Message(coap.GET, type=coap.NON, token=b"non", options=coap.request_options("separate")))
     answer = raw.receive(10)

@@ -428,12 +428,16 @@ class Client:
 
     def get_blocks(self, path, size=64, method=GET, **more):
         """Fetches a body block by block: the first response with all of the payload. The server may ask for less."""
-        first = response = self.request(method, path, block2=Block.of_size(0, False, size), **more)
+        return self.rest(self.request(method, path, block2=Block.of_size(0, False, size), **more), method, path, **more)
+
+    def rest(self, first, method, path, **more):
+        """The response with all of the payload, of which it is the first block."""
+        response = first
         body = response.payload
-        while response.text == "2.05" and response.block(BLOCK2) and response.block(BLOCK2).more:
+        while response.code >> 5 == 2 and response.block(BLOCK2) and response.block(BLOCK2).more:
             block = response.block(BLOCK2)
             response = self.request(method, path, block2=Block(len(body) // block.size, False, block.szx), **more)
-            if response.text != "2.05":
+            if response.code != first.code:
                 raise AssertionError(f"block {len(body) // block.size} answered {response}")
             if response.etag != first.etag:
                 raise AssertionError("the representation changed in the middle")

@@ -325,6 +325,20 @@ def test_on_demand_observed(coapd, script):
             time.sleep(2.5)
 
 
+def test_on_demand_without_an_interval(coapd, script):
+    """Every GET runs it; observed it runs once a second."""
+    daemon = coapd(resources=[script.resource(on_demand=True, interval=0)])
+    with daemon.client() as client:
+        until(lambda: script.runs == 1)
+        for _ in range(3):
+            assert client.get("sensor").payload == b"21.5"
+        assert script.runs == 4
+        watch = client.observe("sensor")
+        script.value.write_text("22")
+        assert watch.fresh(20).payload == b"22"
+        assert script.runs <= 8
+
+
 def test_on_demand_that_fails(coapd, script):
     daemon = coapd(resources=[script.resource(on_demand=True, interval=1)])
     with daemon.client() as client:
@@ -392,7 +406,15 @@ def test_post_gets_the_output(coapd, relay):
         assert client.put("relay", b"hello").payload == b""
         body = b"abcdefgh" * 1000
         answer = client.put_blocks("relay", body, 512, method=coap.POST)
-        assert answer.text == "2.04" and answer.payload == body.upper()[:len(answer.payload)]
+        ran = relay[0].runs
+        assert answer.text == "2.04" and len(answer.payload) == 1024
+        assert client.rest(answer, coap.POST, "relay").payload == body.upper()
+        assert relay[0].runs == ran
+        # To ask for the rest of nothing is no action.
+        assert client.post("relay", block2=coap.Block.of_size(999, False, 512)).text in ("4.00", "4.08")
+        with daemon.client() as other:
+            assert other.post("relay", block2=coap.Block.of_size(1, False, 512)).text == "4.08"
+        assert relay[0].runs == ran
 
 
 @pytest.mark.parametrize("status, code", [(1, "5.00"), (65, "4.00"), (75, "5.03"), (77, "4.03"), (126, "5.00")])
