@@ -137,7 +137,7 @@ static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
 {
         struct server *server = user;
 
-        registry_datagram(server->registry, message->msg_iov[0].iov_base, n);
+        registry_datagram(server->registry, message, n);
         return security_admit(server->security, fd, message, n);
 }
 

@@ -7,17 +7,30 @@
 
 #include "base/log.h"
 
-static void on_coap_log(coap_log_t level, const char *message)
+/*
+ * libcoap has alerts for what any peer can bring about. Even for a Reset, which is how a client ends an observation:
+ * that is not worth a line.
+ */
+static int level_of(coap_log_t level, const char *message)
+{
+        if (strncmp(message, "got RST", strlen("got RST")) == 0)
+                return LOG_DEBUG;
+        return MIN(MAX((int)level, LOG_ERR), LOG_DEBUG);
+}
+
+static void on_coap_log(coap_log_t coap_level, const char *message)
 {
         static struct log_gate gate = { .burst = 20, .interval_s = 10 };
+        int level = level_of(coap_level, message);
         unsigned suppressed = 0;
 
-        if (level < COAP_LOG_DEBUG && !log_gate_pass(&gate, &suppressed))
+        if (!log_enabled(level))
+                return;
+        if (level < LOG_DEBUG && !log_gate_pass(&gate, &suppressed))
                 return;
         if (suppressed)
                 log_warning("libcoap: %u messages were left out", suppressed);
-        log_message(MIN((int)level, LOG_DEBUG), NULL, "libcoap: %s",
-                    LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
+        log_message(level, NULL, "libcoap: %s", LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
 }
 
 static void on_gnutls_log(int level, const char *message)

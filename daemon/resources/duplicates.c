@@ -79,25 +79,38 @@ void duplicates_clear(struct duplicates *d)
                 d->buckets[i] = NONE;
 }
 
+/* `peer` need not be aligned. */
+static bool set_peer(struct key *key, const void *peer)
+{
+        struct sockaddr_in6 six;
+        struct sockaddr_in four;
+
+        memcpy(&key->family, (const uint8_t *)peer + offsetof(struct sockaddr, sa_family),
+               sizeof key->family);
+        if (key->family == AF_INET) {
+                memcpy(&four, peer, sizeof four);
+                memcpy(key->address, &four.sin_addr, sizeof four.sin_addr);
+                key->port = four.sin_port;
+        } else if (key->family == AF_INET6) {
+                memcpy(&six, peer, sizeof six);
+                memcpy(key->address, &six.sin6_addr, sizeof six.sin6_addr);
+                key->port = six.sin6_port;
+                key->scope = six.sin6_scope_id;
+        } else {
+                return false;
+        }
+        return true;
+}
+
 static bool make_key(const coap_session_t *session, const coap_pdu_t *request, struct key *key)
 {
         const coap_address_t *peer = coap_session_get_addr_remote(session);
         coap_bin_const_t token = coap_pdu_get_token(request);
 
         memset(key, 0, sizeof *key);
-        if (!peer || token.length > MAX_TOKEN || COAP_PROTO_RELIABLE(coap_session_get_proto(session)))
+        if (!peer || token.length > MAX_TOKEN || COAP_PROTO_RELIABLE(coap_session_get_proto(session)) ||
+            !set_peer(key, &peer->addr))
                 return false;
-        key->family = peer->addr.sa.sa_family;
-        if (key->family == AF_INET) {
-                memcpy(key->address, &peer->addr.sin.sin_addr, sizeof peer->addr.sin.sin_addr);
-                key->port = peer->addr.sin.sin_port;
-        } else if (key->family == AF_INET6) {
-                memcpy(key->address, &peer->addr.sin6.sin6_addr, sizeof peer->addr.sin6.sin6_addr);
-                key->port = peer->addr.sin6.sin6_port;
-                key->scope = peer->addr.sin6.sin6_scope_id;
-        } else {
-                return false;
-        }
         key->mid = (uint16_t)coap_pdu_get_mid(request);
         key->type = (uint8_t)coap_pdu_get_type(request);
         key->proto = (uint8_t)coap_session_get_proto(session);
@@ -161,6 +174,27 @@ bool duplicates_answer(struct duplicates *d, const coap_session_t *session, cons
                 return false;
         play_back(slot, response);
         return true;
+}
+
+bool duplicates_know(struct duplicates *d, const struct msghdr *message, struct span datagram)
+{
+        enum { TOKEN_AT = 4 };
+        const uint8_t *p = datagram.p;
+        struct key key;
+
+        memset(&key, 0, sizeof key);
+        /* Version 1, and of the methods those that are remembered. */
+        if (datagram.n < TOKEN_AT || p[0] >> 6 != 1 || p[1] < METHOD_POST || p[1] > METHOD_IPATCH ||
+            p[1] == METHOD_FETCH || !set_peer(&key, message->msg_name))
+                return false;
+        key.mid = (uint16_t)(p[2] << 8 | p[3]);
+        key.type = p[0] >> 4 & 3;
+        key.proto = COAP_PROTO_UDP;
+        key.token_length = p[0] & 15;
+        if (key.token_length > MAX_TOKEN || datagram.n < TOKEN_AT + (size_t)key.token_length)
+                return false;
+        memcpy(key.token, p + TOKEN_AT, key.token_length);
+        return find(d, &key, hash_of(d, &key)) != NULL;
 }
 
 static void forget(struct duplicates *d, size_t index)

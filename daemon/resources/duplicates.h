@@ -9,6 +9,8 @@
 #ifndef COAPD_RESOURCES_DUPLICATES_H
 #define COAPD_RESOURCES_DUPLICATES_H
 
+#include <sys/socket.h>
+
 #include "resources/message.h"
 
 struct duplicates;
@@ -21,6 +23,9 @@ void duplicates_clear(struct duplicates *duplicates);
 /* Whether this message was answered before; then `response` gets the same answer again. */
 bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session,
                        const coap_pdu_t *request, coap_pdu_t *response);
+
+/* The same question of a datagram that libcoap has not seen yet, a well-formed one of plain CoAP. */
+bool duplicates_know(struct duplicates *duplicates, const struct msghdr *message, struct span datagram);
 
 /*
  * Remembers the finished answer to a request that came with `mid`. An answer that is too large for its slot keeps its

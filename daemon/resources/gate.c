@@ -4,10 +4,69 @@
 
 enum { NO_ROOM_RETRY_S = 60 };
 
-void registry_datagram(struct registry *registry, const void *bytes, size_t n)
+/* An option as it stands in a message (RFC 7252, 3.1), when its delta and its length take at most one byte more. */
+struct option_head {
+        size_t at, end;
+        unsigned delta;
+};
+
+static bool read_option(struct span message, size_t at, struct option_head *ret)
 {
-        if (n >= sizeof registry->datagram)
-                memcpy(registry->datagram, bytes, sizeof registry->datagram);
+        enum { MARKER = 0xff, ONE_BYTE = 13 };
+        unsigned delta, length;
+        size_t p = at;
+
+        if (at >= message.n || message.p[at] == MARKER)
+                return false;
+        delta = message.p[p] >> 4;
+        length = message.p[p++] & 15;
+        if (delta > ONE_BYTE || length > ONE_BYTE ||
+            p + (delta == ONE_BYTE) + (length == ONE_BYTE) > message.n)
+                return false;
+        if (delta == ONE_BYTE)
+                delta += message.p[p++];
+        if (length == ONE_BYTE)
+                length += message.p[p++];
+        *ret = (struct option_head){ .at = at, .end = p + length, .delta = delta };
+        return true;
+}
+
+/*
+ * libcoap answers a request with If-None-Match by itself where the resource is there: with 4.12, also when it is the
+ * very message that made the resource, come again. With an Observe instead, the number behind it, which means nothing
+ * in such a request, it comes to us and is answered from memory.
+ */
+static void turn_if_none_match(uint8_t *bytes, size_t n)
+{
+        enum { HEAD = 4, DELTA = 1 << 4, IN_NIBBLE = 13 };
+        struct span message = span_of(bytes, n);
+        struct option_head option = { .end = HEAD + (size_t)(bytes[0] & 15) }, next;
+        unsigned number = 0;
+
+        while (number < COAP_OPTION_IF_NONE_MATCH) {
+                if (!read_option(message, option.end, &option))
+                        return;
+                number += option.delta;
+        }
+        if (number != COAP_OPTION_IF_NONE_MATCH)
+                return;
+        if (read_option(message, option.end, &next)) {
+                if (next.delta == 0 || next.delta >= IN_NIBBLE)
+                        return;
+                bytes[next.at] -= DELTA;
+        }
+        bytes[option.at] += DELTA;
+}
+
+void registry_datagram(struct registry *registry, const struct msghdr *message, size_t n)
+{
+        uint8_t *bytes = message->msg_iov[0].iov_base;
+
+        if (n < sizeof registry->datagram)
+                return;
+        memcpy(registry->datagram, bytes, sizeof registry->datagram);
+        if (duplicates_know(registry->duplicates, message, span_of(bytes, n)))
+                turn_if_none_match(bytes, n);
 }
 
 /*

@@ -7,6 +7,8 @@
 #ifndef COAPD_RESOURCES_REGISTRY_H
 #define COAPD_RESOURCES_REGISTRY_H
 
+#include <sys/socket.h>
+
 #include <coap3/coap.h>
 #include <systemd/sd-event.h>
 
@@ -127,8 +129,8 @@ bool registry_set_number(struct registry *registry, struct span path, uint32_t n
 struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
                                    struct span headless);
 
-/* A datagram is about to be handed to libcoap. */
-void registry_datagram(struct registry *registry, const void *bytes, size_t n);
+/* A datagram is about to be handed to libcoap, which may get to see another option in it. */
+void registry_datagram(struct registry *registry, const struct msghdr *message, size_t n);
 
 /* A session begins, and ends. */
 void registry_session_new(struct registry *registry, coap_session_t *session);

@@ -308,6 +308,29 @@ def test_stream_messages(coapd):
 
 
 @pytest.mark.parametrize("kind", [coap.CON, coap.NON])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_first_put_that_comes_twice_is_the_first_again(coapd, host, kind):
+    """libcoap would say 4.12 to the second one, for the resource is there now."""
+    daemon = coapd()
+    with daemon.client(host) as client, daemon.client(host) as other:
+        for extra in ([], [(coap.URI_HOST, b"h" * 40), (coap.ETAG, b"1234")]):
+            path = f"first{len(extra)}"
+            create = coap.Message(coap.PUT, type=kind, token=b"once", mid=70 + len(extra), payload=b"1", options=sorted(
+                coap.request_options(path, extra=[(coap.IF_NONE_MATCH, b""), *extra])))
+            for _ in range(3):
+                client.send(create)
+                assert client.receive(wanted=lambda m: m.token == b"once").text == "2.01"
+            # Somebody else's message of the same number is another one, and so is a new one of the same client.
+            other.send(create)
+            assert other.receive().text == "4.12"
+            create.mid += 1000
+            client.send(create)
+            assert client.receive(wanted=lambda m: m.token == b"once").text == "4.12"
+            assert client.get(path).payload == b"1"
+        assert client.post(path, b"3").text == "2.04"
+
+
+@pytest.mark.parametrize("kind", [coap.CON, coap.NON])
 def test_a_request_that_comes_twice_runs_once(coapd, kind):
     daemon = coapd(resources=watched())
     with coap.Client(daemon.port) as client:

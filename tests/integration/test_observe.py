@@ -51,6 +51,7 @@ def test_reset_ends_it(coapd):
         client.ping()  # behind the RST
         switch(daemon, "off")
         assert client.nothing(0.3)
+    assert "RST" not in daemon.stderr  # libcoap calls it an alert
 
 
 def test_silence_ends_it(coapd):
