@@ -146,7 +146,7 @@ void store_observers_deinit(struct store_observers *self)
 static void postpone(struct store_observers *self, int64_t id, const struct row *row)
 {
         struct postponed *p;
-        size_t bytes = 0, used = 0;
+        size_t bytes = 0;
 
         for (size_t i = 0; row && i < row->n; i++)
                 bytes += row->v[i].s.n;
@@ -161,15 +161,9 @@ static void postpone(struct store_observers *self, int64_t id, const struct row 
                 return;
         }
         *p = (struct postponed){ .id = id, .insert = row };
-        if (row)
+        if (row) {
                 p->row = *row;
-        for (size_t i = 0; row && i < row->n; i++) {
-                struct span *s = &p->row.v[i].s;
-
-                if (s->n)
-                        memcpy(p->bytes + used, s->p, s->n);
-                s->p = p->bytes + used;
-                used += s->n;
+                row_move(&p->row, p->bytes);
         }
         *self->postponed_end = p;
         self->postponed_end = &p->next;

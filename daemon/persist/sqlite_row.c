@@ -127,3 +127,16 @@ bool row_is_null(const struct row *row, size_t i)
 {
         return i < row->n && row->v[i].type == ROW_NULL;
 }
+
+void row_move(struct row *row, uint8_t *to)
+{
+        for (size_t i = 0; i < row->n; i++) {
+                struct span *s = &row->v[i].s;
+
+                if (s->n == 0)
+                        continue;
+                memcpy(to, s->p, s->n);
+                s->p = to;
+                to += s->n;
+        }
+}

@@ -61,6 +61,9 @@ int row_bind(const struct row *row, sqlite3_stmt *statement);
  */
 bool row_read(sqlite3_stmt *statement, int first, struct row *ret_row);
 
+/* Copies what the spans point at to `to`, which has room for all of it, and points them there. */
+void row_move(struct row *row, uint8_t *to);
+
 /* Typed access to what was read; false when the value is of another type or not there. */
 bool row_get_int(const struct row *row, size_t i, int64_t min, int64_t max, int64_t *ret);
 bool row_get_text(const struct row *row, size_t i, struct span *ret);

@@ -198,11 +198,11 @@ class Coapd(Server):
         if self.secure:
             uris += [self.uri("", scheme)[:-1] for scheme in ("coaps", "coap+tcp", "coap+ws")]
         endpoints = ", ".join(f'{{ uri = "{uri}"; }}' for uri in uris)
-        notify = ' notify = "con";' if self.confirmable else ""
+        confirmable = " confirmable = true;" if self.confirmable else ""
         text = [f"""server: {{ log_level = "warning"; }};
 endpoints = ( {endpoints} );
 resources = (
-  {{ path = "time"; kind = "time";{notify} }},
+  {{ path = "time"; kind = "time";{confirmable} }},
   {{ path = "hello"; kind = "static"; content = "hello, world"; }},
   {{ path = "{self.large}"; kind = "static"; content = "{"x" * LARGE}"; }}
 );
