@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <systemd/sd-event.h>
 
@@ -25,6 +26,16 @@ static void apply_log_level(const struct config *config)
 {
         log_set_level(LOG_ERR + config->server.log_level);
         foreign_log_follow();
+}
+
+/* libcoap and GnuTLS have copies of the keys all over the heap, so it is all of the memory or nothing. */
+static void guard_memory(const struct server *server)
+{
+        bool keys = security_has_tls(server->security) || security_has_oscore(server->security);
+
+        /* Keys that a reload took out may be there still. */
+        if (keys && prctl(PR_SET_DUMPABLE, server->config->server.core_dumps) < 0)
+                log_warning("core dumps may show keys: %s", strerror(errno));
 }
 
 static int on_coap_event(coap_session_t *session, coap_event_t event)
@@ -109,6 +120,7 @@ static int apply_settings(struct server *server, FILE *report)
         config_free(server->config);
         server->config = TAKE(new.config);
         apply_log_level(server->config);
+        guard_memory(server);
         return 0;
 }
 
@@ -355,6 +367,7 @@ int server_open(const char *file, struct server **ret_server)
         server->security = TAKE(settings.security);
         server->access = TAKE(settings.access);
         apply_log_level(server->config);
+        guard_memory(server);
         r = start(server);
         if (r < 0)
                 return r;

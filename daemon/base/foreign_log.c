@@ -43,6 +43,7 @@ void foreign_log_follow(void)
         bool debug = log_enabled(LOG_DEBUG);
 
         coap_set_log_handler(on_coap_log);
+        coap_set_show_pdu_output(0); /* to the handler too, and not past it */
         coap_set_log_level(debug ? COAP_LOG_DEBUG : COAP_LOG_WARN);
         coap_dtls_set_log_level(debug ? COAP_LOG_INFO : COAP_LOG_ERR);
         gnutls_global_set_log_function(on_gnutls_log);

@@ -22,6 +22,7 @@ struct conf_server {
         long long max_sessions;
         long long shards; /* libcoap contexts: base/shards.h */
         long long observer_check; /* seconds between two confirmable notifications to an observer, at most */
+        bool core_dumps;          /* also of a process that has keys in its memory */
         long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
         long long send_buffer;
         char *control; /* the control socket; NULL: none */

@@ -40,6 +40,11 @@ static const struct conf_row server_rows[] = {
           .unit = "seconds", .flags = CONF_RELOAD,
           .doc = "Every observer is sent a confirmable notification at least this often, whether something "
                  "changed or not: one that does not acknowledge it is forgotten (RFC 7641, 4.5)." },
+        { ROW(CONF_BOOL, conf_server, core_dumps), .flags = CONF_RELOAD, .fallback = "false",
+          .doc = "Whether the kernel may write a core dump, and other processes of coapd's user look into "
+                 "its "
+                 "memory, also while there are keys in it: a crash leaves more to find its cause by, and the "
+                 "keys to whoever may read the dump. Without any key in the config it always may." },
         { ROW(CONF_INT, conf_server, receive_buffer), .fallback = "4194304", .min = 0, .max = 1 << 30,
           .unit = "bytes",
           .doc = "The kernel's receive buffer of each datagram endpoint. It has to hold the acknowledgements "
@@ -271,8 +276,10 @@ static const struct conf_row limit_rows[] = {
                  "shortest request." },
         { ROW(CONF_INT, conf_limits, transfers), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
           .max = 1000000, .unit = "transfers",
-          .doc = "How many request bodies may be on their way in at a time, block by block. The one that was "
-                 "idle for the longest makes room for a new one; its client is told 4.08 and begins again." },
+          .doc = "How many request bodies may be on their way in at a time, block by block. Of the address "
+                 "that "
+                 "has the most of them, the one that was idle for the longest makes room for a new one; its "
+                 "client is told 4.08 and begins again." },
         { ROW(CONF_INT, conf_limits, transfer_bytes), .flags = CONF_RELOAD, .fallback = "67108864",
           .min = 65536, .max = 1LL << 40, .unit = "bytes",
           .doc = "How much memory they may take together. It grows with what has arrived, never with what a "

@@ -121,11 +121,15 @@ static const struct conf_row oscore_rows[] = {
           .example = "\"9e7ca92223786340\"", .doc = "The master salt, as hex digits." },
 };
 
-static const struct conf_group oscore_group = {
-        .name = "oscore",
-        GROUP_OF(conf_oscore, oscore_rows),
-        .doc = "The contexts of OSCORE (RFC 8613), which protects requests end to end over any endpoint."
-};
+static const struct conf_group oscore_group = { .name = "oscore",
+                                                GROUP_OF(conf_oscore, oscore_rows),
+                                                .doc = "The contexts of OSCORE (RFC 8613), which protects "
+                                                       "requests end to end over any endpoint. A reload "
+                                                       "adds contexts, and recipients to the first one; "
+                                                       "recipients that are gone are strangers at once. A "
+                                                       "recipient that is added to another context, and "
+                                                       "other keys of a context, need a restart: the log "
+                                                       "says so, and until then those clients are refused." };
 
 static const struct conf_row security_rows[] = {
         { ROW(CONF_GROUP, conf_security, psk), .group = &psk_group },

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/util.h"
 
 /*
  * EXCHANGE_LIFETIME (RFC 7252, 4.8.2): no retransmission of a block arrives later than that, so an older
@@ -19,6 +20,7 @@ struct transfer {
         uint32_t hash;
         time_t last_used;
         const coap_session_t *session;
+        uint64_t address;
         enum method method;
         int content_format;
         uint8_t tag_length; /* TAG_ABSENT: there was no Request-Tag (RFC 9175, 3.2) */
@@ -153,17 +155,45 @@ static void expire(struct blockwise *b)
                 drop(b, b->oldest);
 }
 
+static size_t weight_of(const struct transfer *t, bool in_bytes)
+{
+        return in_bytes ? t->body.cap : 1;
+}
+
+/*
+ * Who makes room for `keep`: of the address that takes the most, the oldest. So whoever begins many pushes out its own.
+ * NULL: that is `keep` itself. With very many under way the oldest of them are looked at.
+ */
+static struct transfer *find_victim(const struct blockwise *b, const struct transfer *keep, bool in_bytes)
+{
+        enum { LOOK_AT = 1024, COUNTERS = 256 };
+        size_t weights[COUNTERS] = { 0 }, most = 0, n = 0;
+        struct transfer *t;
+
+        for (t = b->oldest; t && n < LOOK_AT; t = t->newer, n++) {
+                size_t *weight = &weights[(t->address * 0x9e3779b97f4a7c15U >> 32) % COUNTERS];
+
+                *weight += weight_of(t, in_bytes);
+                most = MAX(most, *weight);
+        }
+        for (t = b->oldest; t && n > 0; t = t->newer, n--)
+                if (t != keep && weights[(t->address * 0x9e3779b97f4a7c15U >> 32) % COUNTERS] == most)
+                        return t;
+        return NULL;
+}
+
 static struct transfer *begin(struct blockwise *b, const struct message *m, uint32_t hash)
 {
         struct transfer *t;
 
-        while (b->transfers >= b->max_transfers && b->oldest)
-                drop(b, b->oldest);
+        while (b->transfers >= b->max_transfers && (t = find_victim(b, NULL, false)))
+                drop(b, t);
         t = calloc(1, sizeof *t);
         if (!t)
                 return NULL;
         t->hash = hash;
         t->session = m->session;
+        t->address = m->address;
         t->method = m->request.method;
         t->content_format = m->request.content_format;
         t->tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
@@ -180,11 +210,12 @@ static struct transfer *begin(struct blockwise *b, const struct message *m, uint
 static bool append(struct blockwise *b, struct transfer *t, struct span data)
 {
         size_t cap = t->body.cap;
+        struct transfer *victim;
 
         buf_append_span(&t->body, data);
         b->bytes += t->body.cap - cap;
-        while (b->bytes > b->max_bytes && b->oldest != t)
-                drop(b, b->oldest);
+        while (b->bytes > b->max_bytes && (victim = find_victim(b, t, true)))
+                drop(b, victim);
         return buf_ok(&t->body) && buf_ok(&t->path) && b->bytes <= b->max_bytes;
 }
 

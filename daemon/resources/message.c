@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "resources/clients.h"
+
 void response_error(struct response *response, uint8_t code, const char *fmt, ...)
 {
         va_list ap;
@@ -119,6 +121,7 @@ static bool parse_block(coap_session_t *session, const coap_pdu_t *pdu, coap_opt
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
                       struct message *message, struct response *response)
 {
+        const coap_address_t *peer = coap_session_get_addr_remote(session);
         coap_opt_iterator_t iterator;
         coap_opt_t *option;
         const uint8_t *data;
@@ -132,6 +135,7 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                         .accept = -1,
                 },
                 .session = session,
+                .address = peer ? client_address(peer) : 0,
                 .pdu = pdu,
                 .token = coap_pdu_get_token(pdu),
         };

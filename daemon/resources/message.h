@@ -26,6 +26,7 @@ struct message {
         struct request request;
         const char *host; /* a name of the config that it is for; NULL: none of them. Set by serve.c */
         coap_session_t *session;
+        uint64_t address; /* the client's: client_address() */
         const coap_pdu_t *pdu;
         coap_bin_const_t token;
         struct observed *observers; /* of the resource; NULL: they are not counted */

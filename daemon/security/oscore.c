@@ -181,7 +181,9 @@ static void merge_context(struct oscore *oscore, struct oscore_context *live, st
                 recipient->next = live->recipients;
                 live->recipients = recipient;
                 if (!recipient->live)
-                        log_warning("%s:%u: OSCORE recipient \"%.*s\" is known after the next restart",
+                        log_warning("%s:%u: OSCORE recipient \"%.*s\" needs a restart: libcoap adds "
+                                    "recipients to "
+                                    "the first context only",
                                     fresh->at.file, fresh->at.line, (int)(2 * recipient->id_n),
                                     recipient->name);
         }
@@ -216,10 +218,10 @@ void oscore_replace(struct oscore *oscore, struct oscore *fresh)
                 if (live) {
                         merge_context(oscore, live, context);
                 } else if (is_shadowed(oscore, context)) {
-                        log_warning(
-                                "%s:%u: the OSCORE context has other keys than before; its peers are refused "
-                                "until the next restart",
-                                context->at.file, context->at.line);
+                        log_warning("%s:%u: the OSCORE context has other keys than before, which needs a "
+                                    "restart; "
+                                    "until then its peers are refused",
+                                    context->at.file, context->at.line);
                 } else {
                         fresh->contexts[i] = NULL;
                         adopt_context(oscore, context);

@@ -197,6 +197,46 @@ static void the_oldest_transfer_gives_way(void **state)
         assert_int_equal(take(*state, &m), 0);
 }
 
+/* Sessions are cheap: an address that begins many transfers pushes out its own. */
+static void an_address_pushes_out_its_own_transfers(void **state)
+{
+        struct message m;
+
+        m = block(1, 0, true, 6, 1024);
+        m.address = 1;
+        assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        for (uintptr_t peer = 2; peer < 100; peer++) {
+                m = block(peer, 0, true, 6, 1024);
+                m.address = 2;
+                assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        }
+        m = block(1, 1, false, 6, 1024);
+        m.address = 1;
+        assert_int_equal(take(*state, &m), 0);
+        assert_int_equal(m.request.body.n, 2048);
+}
+
+/* And so does one that sends much. */
+static void a_long_transfer_pushes_out_no_others(void **state)
+{
+        struct message m;
+
+        m = block(1, 0, true, 6, 1024);
+        m.address = 1;
+        assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        for (uintptr_t peer = 2; peer < 5; peer++)
+                for (uint32_t i = 0; i < 4; i++) {
+                        m = block(peer, i, i < 3, 6, 1024);
+                        m.request.body.n = 1024;
+                        m.address = 2;
+                        if (i < 3)
+                                take(*state, &m);
+                }
+        m = block(1, 1, false, 6, 1024);
+        m.address = 1;
+        assert_int_equal(take(*state, &m), 0);
+}
+
 static void all_transfers_share_one_bound(void **state)
 {
         struct message m;
@@ -228,6 +268,8 @@ int main(void)
                 TEST(a_block_must_fill_its_size),
                 TEST(too_large_is_told_before_memory_is_taken),
                 TEST(the_oldest_transfer_gives_way),
+                TEST(an_address_pushes_out_its_own_transfers),
+                TEST(a_long_transfer_pushes_out_no_others),
                 TEST(all_transfers_share_one_bound),
         };
 
