@@ -41,7 +41,8 @@ static void tell(const char *error, sd_json_variant *reply)
         if (strcmp(error, INTERFACE "NotReloaded") == 0) {
                 for (size_t i = 0; errors && i < sd_json_variant_elements(errors); i++)
                         fprintf(stderr, "%s\n", sd_json_variant_string(sd_json_variant_by_index(errors, i)));
-                fprintf(stderr, "coapctl: not reloaded, the old configuration goes on\n");
+                fprintf(stderr, "coapctl: not reloaded, the old configuration goes on%s\n",
+                        errors && sd_json_variant_elements(errors) > 0 ? "" : "; the log says why");
         } else if (strcmp(error, INTERFACE "NoSuchResource") == 0) {
                 fprintf(stderr, "coapctl: there is no resource %s\n", text_of(reply, "path"));
         } else if (strcmp(error, INTERFACE "NotImported") == 0) {

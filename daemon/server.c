@@ -90,18 +90,31 @@ static void show_status(struct server *server)
         status_line_tell(server->status_line, &numbers);
 }
 
+struct new_endpoints {
+        struct endpoints *endpoints;
+        const struct config *config;
+        size_t stale;
+};
+
+static int open_new_endpoints(void *closure)
+{
+        struct new_endpoints *new = closure;
+
+        return endpoints_update(new->endpoints, new->config, &new->stale);
+}
+
 /* All or nothing: what can fail comes first, and fails before anything has changed. */
 static int apply_settings(struct server *server, FILE *report)
 {
         struct settings new = { 0 };
-        size_t stale = 0, ended;
+        struct new_endpoints endpoints = { .endpoints = server->endpoints };
+        size_t ended;
         int r = settings_load_logged(server->file, report, &new);
 
         if (r < 0)
                 return r;
-        r = endpoints_update(server->endpoints, new.config, &stale);
-        if (r == 0)
-                r = registry_apply(server->registry, new.config);
+        endpoints.config = new.config;
+        r = registry_apply(server->registry, new.config, open_new_endpoints, &endpoints);
         if (r < 0) {
                 settings_deinit(&new);
                 return r;
@@ -110,9 +123,9 @@ static int apply_settings(struct server *server, FILE *report)
         if (ended)
                 log_notice("%zu sessions ended: their keys are gone or changed", ended);
         log_diff(server->config, new.config, report);
-        if (stale)
+        if (endpoints.stale)
                 log_warning("%zu endpoints are not in the config any more; they close at the next restart",
-                            stale);
+                            endpoints.stale);
         access_free(server->access);
         server->access = TAKE(new.access);
         if (server->engine->reload)
@@ -248,7 +261,7 @@ static int start_registry(struct server *server)
 {
         int r = wire_registry(server);
 
-        return r < 0 ? r : registry_apply(server->registry, server->config);
+        return r < 0 ? r : registry_apply(server->registry, server->config, NULL, NULL);
 }
 
 static int open_store(struct server *server)

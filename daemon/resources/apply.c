@@ -30,29 +30,14 @@ static void unplan(struct planned *plan, size_t n)
         free(plan);
 }
 
-/*
- * The living resource that this config is of: at its path and one of its hosts. Others that stand there make way:
- * the config comes first.
- */
-static struct resource *find_living(struct registry *registry, const struct conf_resource *conf, struct span path)
+/* The living resource that this config is of: at its path and one of its hosts. */
+static struct resource *find_living(struct registry *registry, const struct conf_resource *conf,
+                                    struct span path)
 {
-        struct resource *next;
-
-        for (struct resource *r = registry_find_all(registry, path); r; r = next) {
-                next = r->next_host;
-                if (!hosts_overlap(resource_configured(r)->conf, conf))
-                        continue;
-                if (!r->parent && !resource_is_dynamic(r)) {
-                        if (!r->planned)
-                                return r;
-                        continue;
-                }
-                /* The stored row stays, for a config without this path. */
-                if (!r->parent && !r->gone)
-                        log_notice("resource %s: configured now, the one that a client created rests",
-                                   conf->path);
-                registry_remove(r);
-        }
+        for (struct resource *r = registry_find_all(registry, path); r; r = r->next_host)
+                if (!r->parent && !resource_is_dynamic(r) && !r->planned &&
+                    hosts_overlap(resource_configured(r)->conf, conf))
+                        return r;
         return NULL;
 }
 
@@ -149,12 +134,33 @@ static void remove_unplanned(struct registry *registry, bool below)
         }
 }
 
+/* What clients made at its path, and what was there as a part of another one, makes way: the config comes first. */
+static void make_way(struct registry *registry, const struct planned *planned)
+{
+        struct resource *next;
+
+        for (struct resource *r = registry_find_all(registry, span_of_string(planned->resource->path)); r;
+             r = next) {
+                next = r->next_host;
+                if ((!r->parent && !resource_is_dynamic(r)) ||
+                    !hosts_overlap(resource_configured(r)->conf, planned->conf))
+                        continue;
+                /* The stored row stays, for a config without this path. */
+                if (!r->parent && !r->gone)
+                        log_notice("resource %s: configured now, the one that a client created rests",
+                                   planned->conf->path);
+                registry_remove(r);
+        }
+}
+
 static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 {
         int r = 0;
 
         remove_unplanned(registry, true);
         remove_unplanned(registry, false);
+        for (size_t i = 0; i < n; i++)
+                make_way(registry, &plan[i]);
         for (size_t i = 0; i < n; i++) {
                 struct resource *resource = plan[i].resource;
 
@@ -197,7 +203,8 @@ static void set_bounds(struct registry *registry, const struct config *config)
                                               });
 }
 
-int registry_apply(struct registry *registry, const struct config *config)
+int registry_apply(struct registry *registry, const struct config *config, int (*others)(void *closure),
+                   void *closure)
 {
         const struct conf_resource *confs = config->resources.v;
         size_t n = config->resources.n;
@@ -215,7 +222,9 @@ int registry_apply(struct registry *registry, const struct config *config)
                         return r;
                 }
         }
-        r = hosts_set(&registry->hosts, config);
+        r = others ? others(closure) : 0;
+        if (r == 0)
+                r = hosts_set(&registry->hosts, config);
         if (r < 0) {
                 unplan(plan, n);
                 return r;

@@ -80,8 +80,12 @@ int registry_new(const struct registry_host *host, struct registry **ret_registr
  * observers kept, removes what is gone with 4.04 to its observers. `config` is borrowed until the next call or
  * registry_free(). Returns 0, or -errno when a resource could not be made (logged): at start that is fatal, at
  * reload the old one goes on.
+ *
+ * `others` is called between the two: the registry can carry out the config, and has changed nothing. Its -errno is
+ * returned, and nothing changes. NULL: nobody else has a part in it.
  */
-int registry_apply(struct registry *registry, const struct config *config);
+int registry_apply(struct registry *registry, const struct config *config, int (*others)(void *closure),
+                   void *closure);
 
 /* A dynamic resource comes back from the store. 0; -EEXIST: the config has this path; -ENOSPC: over a limit. */
 int registry_restore(struct registry *registry, const struct stored_resource *stored);
@@ -175,8 +179,8 @@ int registry_notify(struct registry *registry, struct span path, bool *ret_obser
  * rules say. Of `stored` only path, content_format, attributes and body count. Not from within libcoap's callbacks.
  * -EPERM, or another -errno; `why` says it in words.
  */
-int registry_import(struct registry *registry, const struct stored_resource *stored, bool *ret_created, char *why,
-                    size_t size);
+int registry_import(struct registry *registry, const struct stored_resource *stored, bool *ret_created,
+                    char *why, size_t size);
 
 /* What the daemon is doing, as the kind `status` tells it. */
 void registry_describe(const struct registry *registry, struct daemon_state *ret_state);

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/message_ids.h"
 #include "base/util.h"
 #include "security/interpose.h"
 #include "security/peers.h"
@@ -73,8 +74,10 @@ int tls_verify(gnutls_session_t gnutls)
                 return 0;
         describe_address(peer->session, address, sizeof(address));
         if (log_gate_pass(&gate, &suppressed))
-                log_message(LOG_NOTICE, &(struct log_fields){ .peer = address },
-                            "%s: its certificate is refused: %s", address, why);
+                log_message(
+                        LOG_NOTICE,
+                        &(struct log_fields){ .message_id = MESSAGE_CERTIFICATE_REFUSED, .peer = address },
+                        "%s: its certificate is refused: %s", address, why);
         gnutls_alert_send(gnutls, GNUTLS_AL_FATAL, alert);
         return GNUTLS_E_CERTIFICATE_ERROR;
 }

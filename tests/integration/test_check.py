@@ -264,3 +264,24 @@ def test_status_tells_sessions_and_observers(coapd):
         client.observe("time")
         other.put("door", b"x")
         daemon.await_status("2 sessions: 1 observers, 1 configured and 1 dynamic")
+
+
+def test_a_reload_that_fails_late_changes_nothing(coapd):
+    """The config is good, but an address in it is taken, which shows only when it is to be opened."""
+    daemon = coapd()
+    other, taken = free_port(), free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder, daemon.client() as client:
+        holder.bind(("127.0.0.1", taken))
+        client.put("door", b"x")
+        observation = client.observe("door")
+        daemon.write_config(endpoints=["coap://127.0.0.1:{port}", f"coap://127.0.0.1:{other}",
+                                       f"coap://127.0.0.1:{taken}"],
+                            resources=[greeting(), {"path": "door", "kind": "static", "content": "configured"}])
+        log = daemon.reload()
+        assert "not reloaded" in log and f"127.0.0.1:{taken} can not be opened" in log
+        assert client.get("time").text == "2.05" and client.get("motd").text == "4.04"
+        assert client.get("door").payload == b"x"
+        client.put("door", b"y")
+        assert observation.next().payload == b"y"
+    with pytest.raises((coap.Timeout, ConnectionError)), coap.Client(other) as nobody:
+        nobody.get("time", timeout=0.5)

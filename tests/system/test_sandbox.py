@@ -78,6 +78,18 @@ def test_a_folder_is_written_to_where_the_unit_lets_it(folder):
     folder.run(put)
 
 
+def test_programs_run(coapd):
+    """The kind exec: what a program writes, and one that takes what a client sends."""
+    coapd.write("/etc/coapd.conf", CONFIG.replace("resources = (", """resources = (
+        { path = "word"; kind = "exec"; command = ( "/usr/bin/sh", "-c", "id -un; cat /etc/hostname" ); },
+        { path = "relay"; kind = "exec"; command = ( "/usr/bin/cat", "/var/lib/coapd/relay" ); interval = 3600;
+          write_command = ( "/usr/bin/tee", "/var/lib/coapd/relay" ); },"""))
+    coapd.run("systemctl restart coapd")
+    coapd.wait(lambda: "coapd" in coapd.run(f"{CLIENT} coap://127.0.0.1/word").stdout.split(), 20, "its output")
+    coapd.run(f"{CLIENT} -m put -e on coap://127.0.0.1/relay")
+    coapd.wait(lambda: coapd.run(f"{CLIENT} coap://127.0.0.1/relay").stdout.strip() == "on", 20, "what was sent")
+
+
 @pytest.fixture
 def small_disk(coapd):
     """The state on a disk of its own, of 1 MiB."""

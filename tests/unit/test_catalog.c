@@ -44,6 +44,19 @@ static bool has(char ids[MAX_IDS][33], size_t n, const char *id)
         return false;
 }
 
+static void the_manual_lists_them_all(void **state)
+{
+        char defined[MAX_IDS][33], listed[MAX_IDS][33];
+        size_t n_defined = read_ids("daemon/base/message_ids.h", "#define MESSAGE_", defined);
+        size_t n_listed = read_ids("packaging/man/coapd.8", ".It Li ", listed);
+
+        (void)state;
+        assert_int_equal(n_defined, n_listed);
+        for (size_t i = 0; i < n_defined; i++)
+                if (!has(listed, n_listed, defined[i]))
+                        fail_msg("%s is not in coapd(8)", defined[i]);
+}
+
 static void ids_and_entries_are_the_same(void **state)
 {
         char defined[MAX_IDS][33], explained[MAX_IDS][33];
@@ -63,7 +76,10 @@ static void ids_and_entries_are_the_same(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(ids_and_entries_are_the_same) };
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(ids_and_entries_are_the_same),
+                cmocka_unit_test(the_manual_lists_them_all),
+        };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,14 +124,25 @@ static int set_up(void **state)
         assert_non_null(f->context);
         assert_true(sd_event_new(&f->event) >= 0);
         to.sin_port = htons(listen_on_loopback(f));
-        host = (struct registry_host){ .shards = shards_of_one(&f->context), .event = f->event, .metrics = &f->metrics, .user = f,
-                                       .request_begins = nothing_begins, .request_ends = nothing,
-                                       .authorize = allow, .kick = kick, .kick_soon = kick_soon, .yield = nothing };
-        f->config.limits = (struct conf_limits){ .waiting = 2, .observations = 10, .observations_per_resource = 10, .observations_per_session = 10, .sessions_per_address = 10 };
+        host = (struct registry_host){ .shards = shards_of_one(&f->context),
+                                       .event = f->event,
+                                       .metrics = &f->metrics,
+                                       .user = f,
+                                       .request_begins = nothing_begins,
+                                       .request_ends = nothing,
+                                       .authorize = allow,
+                                       .kick = kick,
+                                       .kick_soon = kick_soon,
+                                       .yield = nothing };
+        f->config.limits = (struct conf_limits){ .waiting = 2,
+                                                 .observations = 10,
+                                                 .observations_per_resource = 10,
+                                                 .observations_per_session = 10,
+                                                 .sessions_per_address = 10 };
         f->config.server.observer_check = 86400;
         f->conf = (struct conf_resource){ .observable = true, .max_age = -1 };
         assert_int_equal(registry_new(&host, &f->registry), 0);
-        assert_int_equal(registry_apply(f->registry, &f->config), 0);
+        assert_int_equal(registry_apply(f->registry, &f->config, NULL, NULL), 0);
         assert_int_equal(registry_add(f->registry, &kind_slow, "slow", &f->conf, &f->slow.resource), 0);
         f->slow.resource->self = &f->slow;
         f->slow.most_us = MINUTE_US;
@@ -163,7 +174,10 @@ static void turn(struct fixture *f)
 static void ask(struct fixture *f, int type, int method, uint8_t mid, bool observe)
 {
         uint8_t head[] = { (uint8_t)(0x41 | type << 4), (uint8_t)method, 0, mid, mid };
-        const char *options = observe ? "\x60\x54" "slow" : "\xb4" "slow";
+        const char *options = observe ? "\x60\x54"
+                                        "slow"
+                                      : "\xb4"
+                                        "slow";
         uint8_t message[16];
         size_t n = strlen(options);
 
@@ -366,9 +380,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(test_confirmable), TEST(test_non_confirmable),        TEST(test_twice),
-                TEST(test_time_is_up),  TEST(test_no_more_than_the_limit), TEST(test_resource_goes),
-                TEST(test_registry_goes), TEST(test_observation),          TEST(test_notification_does_not_wait),
+                TEST(test_confirmable),
+                TEST(test_non_confirmable),
+                TEST(test_twice),
+                TEST(test_time_is_up),
+                TEST(test_no_more_than_the_limit),
+                TEST(test_resource_goes),
+                TEST(test_registry_goes),
+                TEST(test_observation),
+                TEST(test_notification_does_not_wait),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
