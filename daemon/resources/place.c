@@ -71,6 +71,8 @@ static void delete_handle(struct place *place, coap_resource_t *handle)
 {
         (void)place;
         coap_resource_set_userdata(handle, NULL);
+        /* Else who has not acknowledged the last notification yet is not told that there will be no more. */
+        coap_resource_set_mode(handle, COAP_RESOURCE_FLAGS_NOTIFY_NON);
         coap_delete_resource(NULL, handle); /* it knows its context */
 }
 

@@ -283,6 +283,57 @@ static void set_number_counts_from_there(void **state)
         finish(f);
 }
 
+/* place.c sets the number of all handles of a path, and libcoap counts on where somebody observes alone. */
+static void a_change_counts_where_somebody_observes(void **state)
+{
+        struct facts *f = *state;
+        coap_resource_t *a;
+
+        begin(f, "127.0.0.1");
+        a = rig_resource(&f->rig, "a");
+        coap_persist_set_observe_num(a, 50);
+        assert_int_equal(coap_resource_notify_observers(a, NULL), 0);
+        assert_int_equal(rig_observe(&f->rig, f->client, "a", "tok"), 50);
+        coap_persist_set_observe_num(a, 60);
+        assert_int_equal(coap_resource_notify_observers(a, NULL), 1);
+        coap_persist_set_observe_num(a, 61); /* to the same: what leaves has the number of when it leaves */
+        assert_int_equal(rig_next(&f->rig, f->client, "tok"), 61);
+        finish(f);
+}
+
+/*
+ * Who owes an acknowledgement is not told that a resource of confirmable notifications is gone, and is when it is
+ * deleted as one of others: place.c.
+ */
+static void the_end_is_told_in_the_other_mode(void **state)
+{
+        struct facts *f = *state;
+
+        for (int other = 0; other <= 1; other++) {
+                coap_resource_t *a;
+                uint8_t data[64];
+                ssize_t n = 0;
+                int left = 0;
+
+                begin(f, "127.0.0.1");
+                a = rig_resource(&f->rig, "a");
+                rig_observe(&f->rig, f->client, "a", "tok");
+                coap_resource_set_mode(a, COAP_RESOURCE_FLAGS_NOTIFY_CON);
+                coap_resource_notify_observers(a, NULL);
+                rig_pump(&f->rig);
+                assert_true(recv(f->client, data, sizeof data, 0) > 4);
+                assert_int_equal(data[0] >> 4 & 3, COAP_MESSAGE_CON);
+                if (other)
+                        coap_resource_set_mode(a, COAP_RESOURCE_FLAGS_NOTIFY_NON);
+                coap_delete_resource(NULL, a);
+                rig_pump(&f->rig);
+                while ((n = recv(f->client, data, sizeof data, 0)) > 4)
+                        left += data[1] == 0x84; /* 4.04 */
+                assert_int_equal(left, other);
+                finish(f);
+        }
+}
+
 /* One row for each observation: a new token for the same question ends the old one, and that is told. */
 static void a_new_token_ends_the_old_observation(void **state)
 {
@@ -411,6 +462,8 @@ int main(void)
                 TEST(nobody_tells_of_dynamic_resources),
                 TEST(numbers_are_told_every_so_often),
                 TEST(set_number_counts_from_there),
+                TEST(a_change_counts_where_somebody_observes),
+                TEST(the_end_is_told_in_the_other_mode),
                 TEST(a_new_token_ends_the_old_observation),
                 TEST(the_request_is_whole),
                 TEST(an_observer_of_an_unknown_context_would_be_told_in_the_clear),
