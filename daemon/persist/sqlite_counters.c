@@ -3,6 +3,7 @@
 #include "persist/sqlite_counters.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,21 +177,36 @@ static void read_row(struct store_counters *self, uint32_t jump)
         c->deleted_us = deleted;
 }
 
+/* "BOOT N": the boot in which it runs, "" after an orderly end, and how many power cuts there were. */
+static int write_running(struct store_counters *self, const char *boot)
+{
+        char text[96];
+
+        snprintf(text, sizeof text, "%s %u", boot, self->power_cuts);
+        sqlite3_bind_text(self->boot_put, 1, text, -1, SQLITE_STATIC);
+        return store_write(self->store, self->boot_put);
+}
+
 /* Whether the machine went down since the last orderly end, and notes that it has not ended yet this time. */
 static void look_for_power_cut(struct store_counters *self)
 {
-        char boot[64], last[64] = "";
+        char boot[64], last[96] = "", *count;
 
         persist_boot_id(boot, sizeof boot);
         if (sqlite3_step(self->boot_get) == SQLITE_ROW)
                 strncpy(last, (const char *)sqlite3_column_text(self->boot_get, 0), sizeof last - 1);
         sqlite3_reset(self->boot_get);
+        count = last + strcspn(last, " ");
+        if (*count) {
+                self->power_cuts = (uint32_t)strtoul(count + 1, NULL, 10);
+                *count = '\0';
+        }
         self->power_cut = last[0] && strcmp(last, boot) != 0;
+        self->power_cuts += self->power_cut;
         if (self->power_cut)
                 log_notice("%s: the machine went down without stopping coapd; Observe numbers skip ahead",
                            self->store->path);
-        sqlite3_bind_text(self->boot_put, 1, boot, -1, SQLITE_STATIC);
-        if (self->store->refusing == 0 && store_write(self->store, self->boot_put) == 0)
+        if (self->store->refusing == 0 && write_running(self, boot) == 0)
                 store_sync(self->store);
 }
 
@@ -244,10 +260,8 @@ int store_counters_init(struct store_counters *self, struct store *store)
 
 void store_counters_deinit(struct store_counters *self, bool clean)
 {
-        if (self->store && clean && !self->unsaved && self->boot_put && !self->store->refusing) {
-                sqlite3_bind_text(self->boot_put, 1, "", 0, SQLITE_STATIC);
-                store_write(self->store, self->boot_put);
-        }
+        if (self->store && clean && !self->unsaved && self->boot_put && !self->store->refusing)
+                write_running(self, "");
         for (size_t i = 0; i < self->n_counters; i++)
                 free((void *)self->counters[i].path.p);
         free(self->counters);
@@ -325,8 +339,14 @@ bool store_counters_first(struct store_counters *self, struct span path, uint32_
 {
         struct counter *c = find(self, path);
 
-        if (!c)
-                return false;
+        /*
+         * A power cut takes rows that were not on the disk yet. Whoever has none may have had one, so each power cut has a
+         * beginning of its own, beyond what was sent since the one before.
+         */
+        if (!c) {
+                *ret_number = (self->power_cuts * POWER_CUT_JUMP) & NUMBER_MASK;
+                return self->power_cuts > 0;
+        }
         /* Its row is written when somebody observes it. */
         c->deleted_us = 0;
         *ret_number = c->reserved;

@@ -32,8 +32,9 @@ struct store_counters {
         int64_t next_id, next_sequence_id;
         struct sequence *sequences;
         bool unsaved; /* some number in memory is ahead of its row */
-        /* The power failed while the last writes were not on the disk yet. */
+        /* The power failed while the last writes were not on the disk yet; and how often it did. */
         bool power_cut;
+        uint32_t power_cuts;
 };
 
 /* Takes `store` over, in success and failure; reads all of it. */

@@ -496,6 +496,29 @@ static void numbers_skip_after_a_power_cut(void **state)
         close(watch->client);
 }
 
+/* Its row went with the power: the number is newer all the same, each time. */
+static void numbers_without_a_row_skip_as_well(void **state)
+{
+        struct rig *rig = *state;
+        uint32_t number = 2, next = 0;
+
+        rig_start(rig, "sqlite", "127.0.0.1");
+        assert_false(rig->engine->first_number(rig->self, SPAN_LITERAL("new"), &next));
+        for (int cut = 1; cut < 40; cut++) {
+                rig_stop(rig);
+                rig_sql(rig, 2, "UPDATE running SET boot = 'another' || boot RETURNING 1");
+                rig_start(rig, "sqlite", "127.0.0.1");
+                assert_true(rig->engine->first_number(rig->self, SPAN_LITERAL("new"), &next));
+                assert_true(rig_newer((int)number, (int)next));
+                number = next;
+                /* An orderly end is none. */
+                rig_stop(rig);
+                rig_start(rig, "sqlite", "127.0.0.1");
+                assert_true(rig->engine->first_number(rig->self, SPAN_LITERAL("new"), &next));
+                assert_int_equal(next, number);
+        }
+}
+
 static void save_sequences(struct rig *rig, void *user)
 {
         uint64_t *used = user, start = 0;
@@ -613,6 +636,7 @@ int main(void)
                 TEST(numbers_wrap),
                 TEST(a_resource_made_again_counts_on),
                 TEST(numbers_skip_after_a_power_cut),
+                TEST(numbers_without_a_row_skip_as_well),
                 TEST(sequences_are_never_given_twice),
                 TEST(each_file_may_be_missing),
                 TEST(is_opened_once),
