@@ -167,3 +167,10 @@ void resource_below_gone(struct resource *parent, struct span rest)
         registry_remove(resource);
         parent->registry->host.kick(parent->registry->host.user);
 }
+
+bool resource_is_observed(const struct resource *resource, struct span rest)
+{
+        const struct resource *found = rest.n > 0 ? find_below(resource, rest) : resource;
+
+        return found && found->place && found->place->observers.n > 0;
+}

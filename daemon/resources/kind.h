@@ -193,6 +193,9 @@ bool resource_changed_format(struct resource *resource);
 bool resource_below_changed(struct resource *resource, struct span rest);
 void resource_below_gone(struct resource *resource, struct span rest);
 
+/* Whether anybody observes it, or the path below it that `rest` is. */
+bool resource_is_observed(const struct resource *resource, struct span rest);
+
 /*
  * From within a handler: the answer comes later. The client gets an empty acknowledgement, and has the answer as a
  * message of its own (RFC 7252, 5.2.2). What a request needs beforehand, access and a whole body, is done with, what is

@@ -18,6 +18,7 @@ struct pending {
         struct buf message;
         struct buf path;
         struct buf token;
+        size_t token_end; /* in the message, behind its header */
         coap_mid_t mid;
         bool observe;
         uint64_t deadline_us;
@@ -188,6 +189,8 @@ static struct pending *pending_new(struct pendings *all, coap_session_t *session
         pending->session = session;
         pending->shard = registry_shard_of(all->registry, session);
         pending->mid = coap_pdu_get_mid(request);
+        pending->token_end = coap_pdu_get_token(request).length + (coap_pdu_get_token(request).length >= 13) +
+                             (coap_pdu_get_token(request).length >= 269);
         buf_append(&pending->token, coap_pdu_get_token(request).s, coap_pdu_get_token(request).length);
         message_encode(request, &pending->message);
         /* NULL too when one with this token waits already, as the answer to a request of before. */
@@ -245,10 +248,13 @@ struct pending *resource_answer_later(struct resource *resource, const struct re
 
 /* --- come again --- */
 
+/* Not byte for byte: libcoap counts Hop-Limit down each time. Of a token it keeps one at a time. */
 static bool is_of(const struct pending *pending, const coap_session_t *session, struct span headless)
 {
-        return pending->session == session &&
-               span_equal(span_skip(buf_span(&pending->message), UDP_HEADER), headless);
+        struct span whole = span_skip(buf_span(&pending->message), UDP_HEADER);
+
+        return pending->session == session && whole.n == headless.n &&
+               memcmp(whole.p, headless.p, MIN(pending->token_end, whole.n)) == 0;
 }
 
 static struct pending *find_coming(const struct pendings *all, const coap_session_t *session, struct span headless)

@@ -99,6 +99,30 @@ def test_exec(example):
         assert watch.fresh(20).payload == b"off"
 
 
+def test_proxy(example, coapd, certificates):
+    """The three targets are one coapd here, with the names that the example gives it."""
+    pki = {"certificate": certificates["server.crt"], "private_key": certificates["server.key"],
+           "ca": certificates["ca.crt"]}
+    psk = {"identities": [{"identity": "gateway-1", "key": "the key of the mill"}]}
+    key = certificates.folder / "mill.key"
+    key.write_text("the key of the mill\n")
+    key.chmod(0o600)
+    plain, mill = coapd(), coapd(endpoints=["coaps://127.0.0.1:{port}"], security={"psk": psk})
+    plant = coapd(endpoints=["coaps+tcp://127.0.0.1:{port}"], security={"pki": pki})
+    daemon = example("proxy.conf", replace=[
+        ("coap://192.0.2.10", plain.uri()), ("coaps://mill.example", f"coaps://localhost:{mill.port}"),
+        ("coaps+tcp://plant.example", f"coaps+tcp://localhost:{plant.port}"),
+        ("/etc/coapd/gateway-1.key.pem", certificates["client.key"]), ("/etc/coapd/gateway-1.key", key),
+        ("/etc/coapd/ca.pem", certificates["ca.crt"]), ("/etc/coapd/gateway-1.pem", certificates["client.crt"]),
+    ])
+    with daemon.client() as client:
+        assert client.put("greenhouse/windows/1", b"open", timeout=20).text == "2.01"
+        assert client.get("greenhouse/windows/1").payload == b"open"
+        assert client.put("greenhouse/x", b"").text == "4.01"
+        assert client.get("mill/level", timeout=30).text == "4.04"
+        assert client.observe("plant/time", timeout=30).number is not None
+
+
 def test_files(example):
     def prepare(folder):
         (folder / "srv/fw").mkdir(parents=True)

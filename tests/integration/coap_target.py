@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A CoAP server that answers as the test says and remembers what it was asked, for what a proxy does before it."""
+
+import select
+import socket
+import threading
+
+import coap
+from daemon import free_port
+
+
+class Target:
+    """answer(message) -> Message, list of them or None, in a thread; what came is in `seen`."""
+
+    def __init__(self, answer, port=None):
+        self.answer = answer
+        self.seen = []
+        self.changed = threading.Condition()
+        self.port = port or free_port()
+        self.peer = None
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", self.port))
+        self.stopping = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        self.thread.join()
+        self.socket.close()
+
+    def _run(self):
+        while not self.stopping:
+            if not select.select([self.socket], [], [], 0.1)[0]:
+                continue
+            try:
+                data, self.peer = self.socket.recvfrom(65536)
+            except ConnectionRefusedError:
+                continue
+            message = coap.Message.decode(data)
+            with self.changed:
+                self.seen.append(message)
+                self.changed.notify_all()
+            answers = self.answer(message) if 1 <= message.code < 32 else None
+            for one in answers if isinstance(answers, list) else [answers]:
+                if one is not None:
+                    self.send(one)
+
+    def send(self, message):
+        self.socket.sendto(message.encode(), self.peer)
+
+    @property
+    def requests(self):
+        return [m for m in self.seen if 1 <= m.code < 32]
+
+    def await_seen(self, condition, timeout=20.0):
+        """The first message that came of which the condition holds."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: any(map(condition, self.seen)), timeout), f"only {self.seen}"
+            return next(filter(condition, self.seen))
+
+
+def reply(request, code, payload=b"", options=()):
+    """The piggybacked answer to a request."""
+    return coap.Message(coap.code(code), type=coap.ACK, mid=request.mid, token=request.token, options=list(options),
+                        payload=payload)

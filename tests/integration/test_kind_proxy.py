@@ -1,0 +1,566 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`proxy`: a coapd before another server: coapd, coap-server, aiocoap, and one that does as the test says."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import coap
+import pytest
+from clients import CoapClient, aiocoap_request, coap_client
+from coap_target import Target, reply
+from daemon import SLOW, free_port
+
+KEY = "correct horse battery staple"
+BIG = os.urandom(40000)
+
+
+@pytest.fixture
+def pair(coapd):
+    """pair() starts a target and a proxy before it, at `up`: the two of them."""
+
+    def make(scheme="coap", base="", proxy=None, front=None, **target):
+        target.setdefault("endpoints", [f"{scheme}://127.0.0.1:{{port}}"])
+        origin = coapd(**target)
+        one = {"path": "up", "kind": "proxy", "target": origin.uri(base, scheme=scheme), **(proxy or {})}
+        return origin, coapd(resources=[one], **(front or {}))
+
+    return make
+
+
+@pytest.fixture
+def before(coapd):
+    """before(target) is a proxy before a Target."""
+
+    def make(target, path="", **proxy):
+        uri = f"coap://127.0.0.1:{target.port}/{path}"
+        return coapd(resources=[{"path": "up", "kind": "proxy", "target": uri, **proxy}])
+
+    return make
+
+
+# --- requests ---
+
+
+def use(front, patience=10 * SLOW):
+    with front.client() as client:
+        assert client.put("up/a/b", b"one", timeout=patience).text == "2.01"
+        answer = client.get("up/a/b", timeout=patience)
+        assert (answer.text, answer.payload) == ("2.05", b"one")
+        assert client.put("up/a/b", b"two", timeout=patience).text == "2.04"
+        assert client.get("up/a/b", timeout=patience).payload == b"two"
+        assert client.delete("up/a/b", timeout=patience).text == "2.02"
+        assert client.get("up/a/b", timeout=patience).text == "4.04"
+
+
+def test_methods(pair):
+    use(pair()[1])
+
+
+def test_tcp(pair):
+    use(pair("coap+tcp")[1])
+
+
+@pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
+def test_pre_shared_key(pair, scheme, tmp_path):
+    key = tmp_path / "key"
+    key.write_text(KEY + "\n")
+    key.chmod(0o600)
+    security = {"psk": {"identities": [{"identity": "gateway", "key": KEY}]}}
+    use(pair(scheme, proxy={"identity": "gateway", "key_file": key}, security=security)[1])
+
+
+@pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
+def test_wrong_key(pair, scheme):
+    security = {"psk": {"identities": [{"identity": "gateway", "key": KEY}]}}
+    proxy = {"identity": "gateway", "key": "another one", "timeout": 5}
+    _, front = pair(scheme, proxy=proxy, security=security)
+    with front.client() as client:
+        assert client.get("up/time", timeout=20 * SLOW).text in ("5.02", "5.04")
+
+
+@pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
+def test_certificates(pair, certificates, scheme):
+    pki = {"certificate": certificates["server.crt"], "private_key": certificates["server.key"],
+           "ca": certificates["ca.crt"], "require_client_certificate": True}
+    proxy = {"ca": certificates["ca.crt"], "certificate": certificates["client.crt"],
+             "private_key": certificates["client.key"]}
+    use(pair(scheme, proxy=proxy, security={"pki": pki})[1])
+
+
+@pytest.mark.parametrize("trusted, named", [("other-ca", "server"), ("ca", "client")])
+def test_certificate_of_another(pair, certificates, trusted, named):
+    """It is signed by nobody we trust, or is somebody else's."""
+    pki = {"certificate": certificates[f"{named}.crt"], "private_key": certificates[f"{named}.key"]}
+    proxy = {"ca": certificates[f"{trusted}.crt"], "timeout": 5}
+    _, front = pair("coaps", proxy=proxy, security={"pki": pki})
+    with front.client() as client:
+        assert client.get("up/time", timeout=20 * SLOW).text in ("5.02", "5.04")
+
+
+@pytest.mark.parametrize("scheme", ["coap", "coap+tcp"])
+def test_big_bodies(pair, scheme):
+    origin, front = pair(scheme, dynamic={"enable": True, "prefix": [""], "max_size": 100000})
+    with front.client() as client:
+        assert client.put_blocks("up/big", BIG, size=1024, timeout=10 * SLOW).text == "2.01"
+        assert client.get_blocks("up/big", size=512, timeout=10 * SLOW).payload == BIG
+    assert aiocoap_request(front.uri("up/big")).payload == BIG
+
+
+def test_body_over_the_limit(pair):
+    _, front = pair(proxy={"max_size": 1000}, resources=[{"path": "big", "kind": "static", "content": "x" * 1001}])
+    with front.client() as client:
+        answer = client.get("up/big")
+        assert (answer.text, answer.payload) == ("5.02", b"the target's answer is larger than max_size")
+        answer = client.put("up/new", b"x" * 1001)
+        assert (answer.text, answer.uint(coap.SIZE1)) == ("4.13", 1000)
+
+
+def test_base_path_and_location(pair):
+    """What is made below the target's path is told as what it is here."""
+    _, front = pair(base="things", dynamic={"enable": True, "prefix": ["things"]})
+    with front.client() as client:
+        answer = client.post(["up", "list", ""], b"member", content_format=coap.TEXT)
+        assert answer.text == "2.01" and answer.location.startswith("up/list/")
+        assert client.get(answer.location).payload == b"member"
+
+
+def test_conditions_are_the_targets(pair):
+    _, front = pair()
+    with front.client() as client:
+        assert client.put("up/x", b"1").text == "2.01"
+        etag = client.get("up/x").etag
+        assert etag
+        assert client.put("up/x", b"2", extra=[(coap.IF_MATCH, b"other")]).text == "4.12"
+        assert client.put("up/x", b"2", extra=[(coap.IF_MATCH, etag)]).text == "2.04"
+        assert client.put("up/x", b"3", extra=[(coap.IF_NONE_MATCH, b"")]).text == "4.12"
+        assert client.get("up/x").payload == b"2"
+
+
+def test_options_on_their_way(before):
+    """RFC 7252, 5.4.2: what is safe goes through, what is not stays; 5.7.2: Uri-Host is the target's."""
+    safe, unsafe = 65000, 65002
+    with Target(lambda m: reply(m, "2.05", b"ok", [(safe, b"back"), (unsafe, b"no")])) as target:
+        front = before(target, "base")
+        extra = [(coap.URI_HOST, b"front.example"), (safe, b"1"), (unsafe, b"2"), (coap.NO_RESPONSE, b"")]
+        with front.client() as client:
+            answer = client.get("up/a//b", query=["q=1", "z"], accept=0, extra=extra)
+        assert answer.option(safe) == b"back" and answer.option(unsafe) is None
+        seen = target.requests[0]
+        assert [v.decode() for v in seen.all(coap.URI_PATH)] == ["base", "a", "b"]
+        assert seen.all(coap.URI_QUERY) == [b"q=1", b"z"]
+        assert seen.all(coap.URI_HOST) == []
+        assert seen.option(safe) == b"1" and seen.option(unsafe) is None
+        assert seen.uint(coap.ACCEPT) == 0 and seen.uint(coap.HOP_LIMIT) == 16
+        assert seen.option(coap.NO_RESPONSE) is None
+
+
+def test_name_of_the_target(coapd):
+    """It is looked up, and the target sees by which name."""
+    origin = coapd()
+    front = coapd(resources=[{"path": "up", "kind": "proxy", "target": f"coap://localhost:{origin.port}"}])
+    with front.client() as client:
+        assert client.get("up/time", timeout=20 * SLOW).text == "2.05"
+
+
+def test_unknown_name(coapd):
+    front = coapd(resources=[{"path": "up", "kind": "proxy", "target": "coap://nobody.invalid", "timeout": 20}])
+    with front.client() as client:
+        assert client.get("up/time", timeout=60).text in ("5.02", "5.04")
+        front.alive()
+
+
+def test_errors_with_a_body(before):
+    def answer(m):
+        return reply(m, "4.22", b"\xa1\x21\x61x", [(coap.CONTENT_FORMAT, coap.uint(coap.PROBLEM_DETAILS))])
+
+    with Target(answer) as target, before(target).client() as client:
+        for method in (coap.GET, coap.POST):
+            got = client.request(method, "up/x")
+            assert (got.text, got.payload, got.content_format) == ("4.22", b"\xa1\x21\x61x", coap.PROBLEM_DETAILS)
+
+
+def test_access_rules_are_asked_here(coapd):
+    with Target(lambda m: reply(m, "2.05", b"ok")) as target:
+        front = coapd(
+            resources=[{"path": "up", "kind": "proxy", "target": f"coap://127.0.0.1:{target.port}"}],
+            access=[{"path": "/up/open", "methods": ["GET"], "allow": ["anyone"]}],
+        )
+        with front.client() as client:
+            assert client.get("up/open").text == "2.05"
+            assert client.put("up/open", b"x").text in ("4.01", "4.03")
+            assert client.get("up/closed").text in ("4.01", "4.03")
+        assert len(target.requests) == 1
+
+
+# --- targets that are not as they should be ---
+
+
+def test_nobody_there(coapd):
+    front = coapd(resources=[{"path": "up", "kind": "proxy", "target": f"coap://127.0.0.1:{free_port()}"}])
+    with front.client() as client:
+        for method in (coap.GET, coap.PUT):
+            answer = client.request(method, "up/x", timeout=20 * SLOW)
+            assert (answer.text, answer.payload) == ("5.02", b"the target can not be reached")
+
+
+@pytest.mark.parametrize("scheme", ["coap+tcp", "coaps", "coaps+tcp"])
+def test_nobody_there_either(coapd, scheme):
+    keys = {"identity": "gateway", "key": KEY} if "coaps" in scheme else {}
+    target = f"{scheme}://127.0.0.1:{free_port()}"
+    front = coapd(resources=[{"path": "up", "kind": "proxy", "target": target, "timeout": 5, **keys}])
+    with front.client() as client:
+        assert client.get("up/x", timeout=20 * SLOW).text in ("5.02", "5.04")
+
+
+def test_silence(before):
+    with Target(lambda m: None) as target, before(target, timeout=1).client() as client:
+        answer = client.get("up/x", timeout=20 * SLOW)
+        assert (answer.text, answer.payload) == ("5.04", b"the target does not answer")
+
+
+def test_rejection(before):
+    def reset(m):
+        return coap.Message(0, type=coap.RST, mid=m.mid)
+
+    with Target(reset) as target, before(target).client() as client:
+        answer = client.get("up/x", timeout=20 * SLOW)
+        assert (answer.text, answer.payload) == ("5.02", b"the target rejected the request")
+
+
+def test_slow_target(before):
+    """Its acknowledgement, ours, and the two answers."""
+    with Target(lambda m: coap.Message(0, type=coap.ACK, mid=m.mid)) as target, before(target).client() as client:
+        client.send(coap.Message(coap.GET, mid=7, token=b"t", options=coap.request_options("up/x")))
+        empty = client.receive(10 * SLOW, lambda m: m.mid == 7)
+        assert (empty.type, empty.code, empty.token) == (coap.ACK, 0, b"")
+        asked = target.await_seen(lambda m: m.code == coap.GET)
+        target.send(coap.Message(coap.code("2.05"), token=asked.token, payload=b"late"))
+        answer = client.receive(10 * SLOW, lambda m: m.token == b"t")
+        assert (answer.type, answer.text, answer.payload) == (coap.CON, "2.05", b"late")
+        target.await_seen(lambda m: m.type == coap.ACK)
+
+
+def test_loop(coapd):
+    """RFC 8768: each turn counts one down, until somebody says 5.08."""
+    front = coapd(start=False)
+    front.write_config(resources=[{"path": "up", "kind": "proxy", "target": front.uri("up"), "parallel": 255, "timeout": 5}])
+    front.start()
+    with front.client() as client:
+        assert client.get("up/x", timeout=30 * SLOW).text == "5.08"
+        assert client.put("up/x", b"", timeout=30 * SLOW).text == "5.08"
+
+
+def test_target_restarts(pair):
+    origin, front = pair("coap+tcp", proxy={"timeout": 5})
+    with front.client() as client:
+        assert client.put("up/x", b"1").text == "2.01"
+        origin.restart("kill")
+        assert client.get("up/x", timeout=20 * SLOW).text in ("2.05", "5.02")
+        answer = client.get("up/x", timeout=20 * SLOW)
+        assert (answer.text, answer.payload) == ("2.05", b"1")
+
+
+# --- the cache ---
+
+
+def test_fresh_answers_are_kept(before):
+    with Target(lambda m: reply(m, "2.05", b"x", [(coap.MAX_AGE, coap.uint(1000))])) as target:
+        with before(target).client() as client:
+            first = client.get("up/x")
+            second = client.get("up/x")
+            assert (first.payload, second.payload) == (b"x", b"x")
+            assert 900 < second.max_age <= first.max_age <= 1000
+            assert len(target.requests) == 1
+            client.get("up/x", query="another")
+            client.get("up/x", accept=0)
+            assert len(target.requests) == 3
+            assert client.put("up/x", b"new").text == "2.05"  # as this target answers all
+            client.get("up/x")
+            assert len(target.requests) == 5
+
+
+def test_stale_answers_are_validated(before):
+    def answer(m):
+        if m.option(coap.ETAG) == b"tag":
+            return reply(m, "2.03", options=[(coap.ETAG, b"tag"), (coap.MAX_AGE, coap.uint(1000))])
+        return reply(m, "2.05", b"x" * 100, [(coap.ETAG, b"tag"), (coap.MAX_AGE, b"")])
+
+    with Target(answer) as target, before(target).client() as client:
+        for _ in range(3):
+            got = client.get("up/x")
+            assert (got.text, got.payload, got.etag) == ("2.05", b"x" * 100, b"tag")
+        assert [m.option(coap.ETAG) for m in target.requests] == [None, b"tag"]
+        assert client.get("up/x", extra=[(coap.ETAG, b"tag")]).text == "2.03"
+
+
+def test_one_question_for_all_who_wait(before):
+    with Target(lambda m: coap.Message(0, type=coap.ACK, mid=m.mid)) as target:
+        front = before(target)
+        clients = [front.client() for _ in range(5)]
+        for client in clients:
+            client.send(coap.Message(coap.GET, mid=7, token=b"t", options=coap.request_options("up/x")))
+        for client in clients:
+            client.receive(10 * SLOW, lambda m: m.type == coap.ACK)
+        asked = target.await_seen(lambda m: m.code == coap.GET)
+        target.send(coap.Message(coap.code("2.05"), token=asked.token, payload=b"all"))
+        for client in clients:
+            assert client.receive(10 * SLOW, lambda m: m.token == b"t").payload == b"all"
+            client.close()
+        assert len(target.requests) == 1
+
+
+def test_no_cache(before):
+    with Target(lambda m: reply(m, "2.05", b"x")) as target, before(target, cache_entries=0).client() as client:
+        client.get("up/x")
+        client.get("up/x")
+        assert len(target.requests) == 2
+
+
+def test_cache_is_bounded(before):
+    with Target(lambda m: reply(m, "2.05", b"x" * 500)) as target:
+        with before(target, cache_entries=2).client() as client:
+            for name in ("a", "b", "c", "a"):
+                client.get(f"up/{name}")
+            assert len(target.requests) == 4
+            client.get("up/c")
+            assert len(target.requests) == 4
+
+
+# --- observations ---
+
+
+class Observed(Target):
+    """A target with one resource that can be observed."""
+
+    def __init__(self, max_age=1000):
+        self.value, self.number, self.max_age = b"0", 5, max_age
+        self.token = None
+        self.observable = True
+        super().__init__(self._answer)
+
+    def _options(self):
+        return [(coap.OBSERVE, coap.uint(self.number)), (coap.MAX_AGE, coap.uint(self.max_age))]
+
+    def _answer(self, m):
+        if m.observe == 0 and self.observable:
+            self.token = m.token
+            return reply(m, "2.05", self.value, self._options())
+        return reply(m, "2.05", self.value, [(coap.MAX_AGE, coap.uint(self.max_age))])
+
+    def change(self, value):
+        self.value = value
+        self.number += 1
+        self.send(coap.Message(coap.code("2.05"), token=self.token, options=self._options(), payload=value))
+
+    def registrations(self):
+        return [m for m in self.requests if m.observe == 0]
+
+
+def test_one_observation_for_all(before):
+    with Observed() as target:
+        front = before(target)
+        with front.client() as one, front.client() as two:
+            first, second = one.observe("up/x"), two.observe("up/x")
+            assert first.first.payload == second.first.payload == b"0"
+            assert first.number is not None and second.number is not None
+            for value in (b"1", b"2"):
+                target.change(value)
+                assert first.fresh(10 * SLOW).payload == value
+                assert second.fresh(10 * SLOW).payload == value
+            assert one.get("up/x").payload == b"2"
+            assert len(target.requests) == 1
+            first.cancel()
+            second.cancel()
+            target.await_seen(lambda m: m.observe == 1 and m.token == target.token, 60)
+
+
+def test_target_that_can_not_be_observed(before):
+    with Observed() as target:
+        target.observable = False
+        with before(target).client() as client:
+            assert client.observe("up/x").number is None
+
+
+def test_observation_is_renewed(before):
+    """The target forgets it, and what came last gets old."""
+    with Observed(max_age=1) as target:
+        front = before(target)
+        with front.client() as client:
+            observation = client.observe("up/x")
+            token = target.token
+            target.value = b"changed without a word"
+            while (answer := observation.fresh(20 * SLOW)).payload == b"0":
+                pass
+            assert answer.payload == target.value
+            assert {m.token for m in target.registrations()} == {token}
+
+
+def test_older_notification_is_dropped(before):
+    with Observed() as target, before(target).client() as client:
+        observation = client.observe("up/x")
+        target.number = 100
+        target.change(b"new")
+        assert observation.fresh(10 * SLOW).payload == b"new"
+        target.number = 50
+        target.change(b"old")
+        target.number = 101
+        target.change(b"newest")
+        assert observation.fresh(10 * SLOW).payload == b"newest"
+
+
+def test_observation_of_a_big_body(pair):
+    origin, front = pair(dynamic={"enable": True, "prefix": [""], "max_size": 100000})
+    with origin.client() as there, front.client() as here:
+        assert there.put_blocks("big", BIG, size=1024).text == "2.01"
+        observation = here.observe("up/big", timeout=20 * SLOW)
+        assert observation.first.payload == BIG[:1024]
+        changed = BIG[::-1]
+        assert there.put_blocks("big", changed, size=1024).text == "2.04"
+        assert observation.fresh(20 * SLOW).payload == changed[:1024]
+        assert here.get_blocks("up/big", size=1024).payload == changed
+
+
+def test_observed_target_goes(before):
+    with Observed(max_age=1) as target:
+        front = before(target, timeout=1)
+        client = front.client()
+        observation = client.observe("up/x")
+        assert observation.number is not None
+    while (answer := observation.next(60 * SLOW)).text == "2.05":
+        pass
+    assert answer.text in ("5.02", "5.04") and answer.observe is None
+    client.close()
+
+
+def test_observation_survives_a_restart_of_the_target(pair):
+    origin, front = pair(resources=[])
+    with origin.client() as there, front.client() as here:
+        there.put("x", b"1")
+        observation = here.observe("up/x")
+        origin.restart()
+        there.put("x", b"2")
+        while (answer := observation.fresh(20 * SLOW)).payload != b"2":
+            pass
+        assert answer.text == "2.05"
+
+
+# --- reload ---
+
+
+def test_reload_keeps_observations_and_answers(before):
+    with Observed() as target:
+        front = before(target)
+        with front.client() as client:
+            observation = client.observe("up/x")
+            front.groups["resources"][0]["timeout"] = 7
+            front.write_config()
+            front.reload()
+            target.change(b"after")
+            assert observation.fresh(10 * SLOW).payload == b"after"
+            assert client.get("up/x").payload == b"after"
+            assert len(target.requests) == 1
+
+
+def test_reload_to_another_target(before):
+    with Observed() as target, Target(lambda m: reply(m, "2.05", b"other")) as other:
+        front = before(target)
+        with front.client() as client:
+            observation = client.observe("up/x")
+            front.groups["resources"][0]["target"] = f"coap://127.0.0.1:{other.port}"
+            front.write_config()
+            front.reload()
+            ended = observation.next(10 * SLOW)
+            assert (ended.text, ended.observe) == ("5.03", None)
+            assert client.get("up/x").payload == b"other"
+
+
+def test_reload_while_somebody_waits(before):
+    with Target(lambda m: coap.Message(0, type=coap.ACK, mid=m.mid)) as target:
+        front = before(target)
+        with front.client() as client:
+            for token, method in ((b"1", coap.GET), (b"2", coap.PUT)):
+                client.send(coap.Message(method, token=token, options=coap.request_options("up/x")))
+                target.await_seen(lambda m, method=method: m.code == method)
+            front.groups["resources"] = []
+            front.write_config()
+            front.reload()
+            answers = {client.receive(10 * SLOW, lambda m, t=token: m.token == t).text for token in (b"1", b"2")}
+            assert answers == {"5.03"}
+
+
+def test_stop_while_somebody_waits(before):
+    with Target(lambda m: coap.Message(0, type=coap.ACK, mid=m.mid)) as target:
+        front = before(target)
+        with front.client() as client:
+            client.send(coap.Message(coap.GET, token=b"1", options=coap.request_options("up/x", observe=0)))
+            client.send(coap.Message(coap.PUT, token=b"2", options=coap.request_options("up/x")))
+            target.await_seen(lambda m: m.code == coap.PUT)
+            front.stop()
+
+
+# --- the others ---
+
+
+def test_coap_server_as_target(coapd):
+    port = free_port()
+    server = subprocess.Popen(["coap-server-gnutls", "-A", "127.0.0.1", "-p", str(port), "-d", "10"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        front = coapd(resources=[{"path": "up", "kind": "proxy", "target": f"coap://127.0.0.1:{port}"}])
+        with front.client() as client:
+            while client.get("up/time", timeout=20 * SLOW).text != "2.05":
+                pass
+            assert client.put("up/example_data", BIG[:500]).text in ("2.04", "2.01")
+            assert client.get("up/example_data").payload == BIG[:500]
+        with CoapClient(front.uri("up/time")) as observer:
+            lines = {observer.line() for _ in range(3)}
+            assert len(lines) > 1
+        assert "5.04" not in coap_client(front.uri("up/async?1"), wait=20 * SLOW).stdout
+    finally:
+        server.kill()
+        server.wait()
+
+
+AIOCOAP_SERVER = textwrap.dedent("""
+    import asyncio, sys, aiocoap, aiocoap.resource as resource
+
+    class Store(resource.ObservableResource):
+        content = b"x" * 5000
+        async def render_get(self, request):
+            return aiocoap.Message(payload=self.content)
+        async def render_put(self, request):
+            Store.content = request.payload
+            self.updated_state()
+            return aiocoap.Message(code=aiocoap.CHANGED)
+
+    async def main():
+        site = resource.Site()
+        site.add_resource(["store"], Store())
+        await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", int(sys.argv[1])))
+        print("ready", flush=True)
+        await asyncio.get_running_loop().create_future()
+
+    asyncio.run(main())
+""")
+
+
+def test_aiocoap_as_target(coapd):
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-c", AIOCOAP_SERVER, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        front = coapd(resources=[{"path": "up", "kind": "proxy", "target": f"coap://127.0.0.1:{port}"}])
+        with front.client() as client:
+            assert client.get_blocks("up/store", size=256, timeout=20 * SLOW).payload == b"x" * 5000
+            assert client.put_blocks("up/store", BIG[:3000], size=1024, timeout=20 * SLOW).text == "2.04"
+            assert client.get_blocks("up/store", size=1024, timeout=20 * SLOW).payload == BIG[:3000]
+            # aiocoap sends the content of an observed resource in one piece, too large for a datagram of libcoap's.
+            assert client.put("up/store", b"small", timeout=20 * SLOW).text == "2.04"
+            observation = client.observe("up/store", timeout=20 * SLOW)
+            assert client.put("up/store", b"other", timeout=20 * SLOW).text == "2.04"
+            assert observation.fresh(20 * SLOW).payload == b"other"
+    finally:
+        server.kill()
+        server.communicate()
