@@ -64,6 +64,13 @@ static int plan_one(struct registry *registry, const struct conf_resource *conf,
         return kind->create(resource, conf, &ret_planned->self);
 }
 
+static bool in_several_formats(const struct resource *resource)
+{
+        int formats[MAX_FORMATS];
+
+        return resource->kind->formats && resource->kind->formats(resource->self, formats, MAX_FORMATS) > 1;
+}
+
 static int only_format(const struct resource *resource)
 {
         int formats[MAX_FORMATS];
@@ -112,7 +119,7 @@ static void swap_in(struct planned *planned)
         now = resource_etag(resource, path, none);
         if (only_format(resource) != format)
                 resource_changed_format(resource);
-        else if (!now.n || !etag_equal(&now, &resource->before))
+        else if (!now.n || !etag_equal(&now, &resource->before) || in_several_formats(resource))
                 resource_changed(resource);
         else if (resource->observed)
                 resource_repeat(resource);

@@ -148,6 +148,8 @@ static bool wants_run(const struct exec *exec)
 {
         if (exec->conf->command.n == 0)
                 return false;
+        if (exec->outdated)
+                return true;
         if (exec->conf->on_demand)
                 return !exec->content || exec->failing ||
                        age_ns(exec->good_ns) > ns_of_seconds(exec->conf->interval);

@@ -48,6 +48,7 @@ struct exec {
         struct log_gate gate;
 
         sd_event_source *timer;
+        bool outdated;                /* written since it was read last: who asks waits */
         bool due;                     /* to be read as soon as nothing runs */
         bool watched;                 /* on_demand: somebody observes it, as far as is known */
         unsigned unchanged;           /* on_demand: runs since the observers were told something */

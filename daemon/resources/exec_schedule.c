@@ -229,6 +229,7 @@ static void on_read(void *user, const struct run_result *result)
         char trouble[sizeof exec->trouble] = "";
 
         exec->run = NULL;
+        exec->outdated = false;
         describe_failure(result, trouble, sizeof trouble);
         if (result->outcome == RUN_GOOD)
                 take_content(exec, result->output);
@@ -248,6 +249,7 @@ static void read_now(struct exec *exec)
         r = start(exec, &exec->conf->command, METHOD_GET, NULL, (struct span){ 0 }, on_read);
         if (r == 0)
                 return;
+        exec->outdated = false;
         note_failure(exec, strerror(-r));
         answer_readers(exec);
         exec_read_when_due(exec);
@@ -301,6 +303,7 @@ static void on_written(void *user, const struct run_result *result)
         }
         answer(visitor, &response);
         exec->due = true;
+        exec->outdated = true;
         next_run(exec);
 }
 

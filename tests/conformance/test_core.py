@@ -195,7 +195,6 @@ def test_TD_COAP_CORE_19(raw):
     assert answer.text == "2.01" and answer.all(coap.LOCATION_QUERY) == [b"first=1", b"second=2"]
 
 
-@pytest.mark.xfail(strict=True, reason="no kind of resource has text in one format and XML in another")
 @EVERYONE
 def test_TD_COAP_CORE_20(ask):
     for accept in (coap.TEXT, 41):

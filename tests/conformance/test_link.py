@@ -7,7 +7,7 @@ import coap
 from peers import by
 
 EVERYONE = by("raw", "aiocoap", "coap-client", "node-coap", "tcp", "websocket", "aiocoap-tcp")
-LISTED = ["/query", "/seg1/seg2/seg3", "/separate", "/large-post", "/large",
+LISTED = ["/query", "/seg1/seg2/seg3", "/separate", "/multi-format", "/large-post", "/large",
           "/obs", "/obs-non", "/link1", "/link2", "/link3", "/link4", "/path"]
 UNSIZED = ["/separate", "/large-post", "/obs", "/obs-non"]
 

@@ -89,7 +89,7 @@ def test_examples_are_valid(coapd, tmp_path):
     for file in files:
         copy = tmp_path / file.name
         text = file.read_text().replace("/var/lib/coapd", str(tmp_path)).replace("/srv/coap", str(tmp_path))
-        text = text.replace("%eth0", "%lo")
+        text = text.replace("%eth0", "%lo").replace("/run/coapd", str(tmp_path))
         for root in re.findall(r'root = "([^"]+)"', text):
             Path(root).mkdir(exist_ok=True)
         copy.write_text(text)

@@ -61,6 +61,8 @@ def test_static_file(example):
     with daemon.client() as client:
         assert client.get("motd").payload == b"hello"
         assert client.get("state").content_format == coap.JSON
+        assert client.get("greeting").payload == b"Good morning"
+        assert client.get("greeting", accept=41).payload == b"<greeting>Good morning</greeting>"
         assert client.get("about").payload == Path("/etc/os-release").read_bytes()
 
 
@@ -93,10 +95,12 @@ def test_exec(example):
             assert re.fullmatch(form, answer.payload), answer
         assert client.observe("load").first.observe is not None
         assert b"load average" in client.get("uptime").payload
-        watch = client.put("relay", b"on") and client.observe("relay")
+        assert client.put("relay", b"on").text == "2.04"
+        watch = client.observe("relay")
         assert watch.first.payload == b"on"
         assert client.put("relay", b"off").text == "2.04"
-        assert watch.fresh(20).payload == b"off"
+        while watch.next(20).payload != b"off":
+            pass
 
 
 def test_proxy(example, coapd, certificates):
@@ -248,7 +252,7 @@ def test_multicast(example, network):
 
 
 def test_tuned(example):
-    daemon = example("tuned.conf")
+    daemon = example("tuned.conf", [("/run/coapd/", "")])
     with daemon.client() as client:
         assert client.observe("config").first.max_age == 3600
         assert client.put("devices/1", b"x" * 64).text == "2.01"

@@ -396,6 +396,16 @@ def test_write(coapd, relay, tmp_path):
     assert aiocoap_request(daemon.uri("relay")).payload in (b"on", bytes(range(256)) * 100)
 
 
+def test_who_writes_reads_what_was_written(coapd, relay):
+    """A GET behind a write waits for the run that follows it."""
+    relay[1].write(f"sleep 0.2; cat {relay[0].value}")
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client:
+        for i in range(5):
+            assert client.put("relay", b"%d" % i).text == "2.04"
+            assert client.get("relay").payload == b"%d" % i
+
+
 def test_post_gets_the_output(coapd, relay):
     """RFC 7252, 5.8.2: the result of the action."""
     relay[0].write("tr a-z A-Z")

@@ -60,9 +60,44 @@ def test_reload_without_the_file_keeps_the_old(coapd, tmp_path):
         assert client.get("page").payload == b"one"
 
 
+FORMS = {"content": ["text", "[1]", "<x/>"], "content_format": ["text/plain", "application/json", "41"]}
+
+
+def test_several_formats(coapd):
+    daemon = coapd(resources=resource(**FORMS))
+    with daemon.client() as client:
+        tags = set()
+        for accept, body in ((None, b"text"), (0, b"text"), (50, b"[1]"), (41, b"<x/>")):
+            answer = client.get("page", accept=accept)
+            assert (answer.text, answer.content_format, answer.payload) == ("2.05", accept or 0, body)
+            assert client.get("page", accept=accept, extra=[(coap.ETAG, answer.etag)]).text == "2.03"
+            tags.add(answer.etag)
+        assert len(tags) == 3
+        assert client.get("page", accept=60).text == "4.06"
+        assert client.observe("page", accept=60).first.text == "4.06"
+        assert b'ct="0 41 50";sz=4' in client.get(".well-known/core", query="ct=41").payload
+        watch = client.observe("page", accept=50)
+        daemon.write_config(resources=resource(**{**FORMS, "content": ["text", "[2]", "<x/>"]}))
+        daemon.reload()
+        assert watch.fresh().payload == b"[2]"
+
+
+def test_several_files(coapd, tmp_path):
+    for name in ("a.json", "a.cbor"):
+        (tmp_path / name).write_text(name)
+    daemon = coapd(resources=resource(file=[tmp_path / "a.json", tmp_path / "a.cbor"]))
+    with daemon.client() as client:
+        assert (client.get("page").content_format, client.get("page", accept=60).payload) == (50, b"a.cbor")
+
+
 @pytest.mark.parametrize(
     "keys, complaint",
     [
+        ({"content": ["a", "b"]}, "content format twice"),
+        ({"content": ["a", "b"], "content_format": ["text/plain", "0"]}, "content format twice"),
+        ({"content": ["a", "b"], "content_format": "text/plain"}, "as many content formats"),
+        ({"content": ["x"] * 9, "content_format": [str(n) for n in range(9)]}, "more than 8"),
+        ({"file": ["/etc/os-release", "/nowhere"]}, "does not exist"),
         ({}, "neither content nor file"),
         ({"content": "x", "file": "/etc/hostname"}, "both content and file"),
         ({"file": "/nowhere/at/all"}, "does not exist"),
