@@ -258,6 +258,14 @@ static void end_soon(struct clients *clients, struct client *client)
         clients->to_end = client;
 }
 
+void clients_end(struct clients *clients, const coap_session_t *session)
+{
+        struct client *client = client_of(session);
+
+        if (client)
+                end_soon(clients, client);
+}
+
 coap_session_t *clients_next_to_end(struct clients *clients)
 {
         struct client *client = clients->to_end;

@@ -68,8 +68,11 @@ bool clients_touch(struct clients *clients, struct client *client);
 /* The number of its observations has changed between none and one. */
 void clients_settle(struct clients *clients, struct client *client);
 
+/* The session is to end with the turn. */
+void clients_end(struct clients *clients, const coap_session_t *session);
+
 /*
- * The next session that is to end, to make room; NULL: none. For the end of a turn: not from within libcoap. The caller
+ * The next session that is to end, to make room or by clients_end(); NULL: none. For the end of a turn: not from within libcoap. The caller
  * ends it.
  */
 coap_session_t *clients_next_to_end(struct clients *clients);

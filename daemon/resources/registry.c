@@ -372,6 +372,11 @@ void registry_session_gone(struct registry *registry, coap_session_t *session)
         pending_forget_session(registry->pendings, session);
 }
 
+void registry_session_closed(struct registry *registry, const coap_session_t *session)
+{
+        clients_end(registry->clients, session);
+}
+
 void registry_nacked(struct registry *registry, const coap_session_t *session, const coap_pdu_t *sent,
                      coap_nack_reason_t reason, coap_mid_t mid)
 {

@@ -140,6 +140,9 @@ void registry_datagram(struct registry *registry, const struct msghdr *message, 
 void registry_session_new(struct registry *registry, coap_session_t *session);
 void registry_session_gone(struct registry *registry, coap_session_t *session);
 
+/* The peer has closed its session, which libcoap would keep: it ends with the turn. */
+void registry_session_closed(struct registry *registry, const coap_session_t *session);
+
 /* As libcoap's coap_nack_handler_t. */
 void registry_nacked(struct registry *registry, const coap_session_t *session, const coap_pdu_t *sent,
                      coap_nack_reason_t reason, coap_mid_t mid);

@@ -7,6 +7,7 @@ many TCP frames and as many WebSocket frames."""
 import contextlib
 import os
 import random
+import re
 import select
 import socket
 import struct
@@ -310,6 +311,28 @@ def test_websocket(coapd, certificates, secure):
             if i % 10 == 9:
                 assert bystander.get("time").text == "2.05"
     daemon.alive()
+
+
+def test_a_closed_websocket_leaves_nothing(coapd):
+    """Whether it says goodbye, or is thrown out for a frame that is not masked."""
+    port = free_port()
+    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", f"coap+ws://127.0.0.1:{port}"],
+                   resources=[*RESOURCES, {"path": "status", "kind": "status"}])
+
+    def sessions_closed():
+        with daemon.client() as client:
+            return int(re.search(rb"^sessions_closed (\d+)$", client.get("status").payload, re.M).group(1))
+
+    for _ in range(10):
+        for last in (WebSocketClient.frame(b"\3\xe8", opcode=8), b"\x82\x05plain"):
+            with WebSocketClient(port) as client:
+                client.request(coap.GET, "time", observe=0)
+                client.send_raw(last)
+                client.wait_closed()
+    end = time.monotonic() + 20
+    while sessions_closed() < 20:
+        assert time.monotonic() < end, sessions_closed()
+        time.sleep(0.1)
 
 
 def test_websocket_handshakes(coapd):
