@@ -223,3 +223,27 @@ def test_keys_that_do_not_open(coapd, material):
         result = coap_client("-v", "0", *arguments, daemon.uri("open", scheme, port=daemon.ports[scheme]), wait=1)
         assert "open" not in result.stdout, (scheme, arguments, result)
     assert Peer("cert:CN=ops", "coaps", *c.pki_arguments()).ask(daemon, "named") == "allowed"
+
+
+def test_a_reload_takes_keys_away(coapd, material):
+    """A key that is gone, one that changed, a certificate that was revoked, a raw key that no rule names any more."""
+    c = material["certificates"]
+    c.client_named("leaver", "serial = 815\n")
+    named = groups(material)["access"]
+    named[2]["allow"] += ["cert:CN=leaver"]
+    daemon = start(coapd, material, access=named)
+    leaver = Peer("cert:CN=leaver", "coaps", *c.pki_arguments("leaver"))
+    changed = {**groups(material)["security"], "pki": c.pki(crl=c.revocations("leaver")),
+               "psk": {"identities": [{"identity": "sensor-1", "key": "another horse"}]}}
+    gone = [leaver, *(p for p in peers_of(material) if (p.name or "").startswith(("psk:", "rpk:")))]
+    for peer in gone:
+        assert peer.ask(daemon, "open") == "allowed", peer
+    rules = groups(material)["access"]
+    rules[2]["allow"].remove(material["rpk"])
+    daemon.write_config(security=changed, access=rules)
+    for again in (daemon.reload, daemon.restart):
+        again()
+        for peer in gone:
+            assert peer.ask(daemon, "open").startswith("silence"), (again, peer)
+        assert Peer("cert:CN=ops", "coaps", *c.pki_arguments()).ask(daemon, "named") == "allowed"
+        assert Peer("psk:sensor-1", "coaps", "-u", "sensor-1", "-k", "another horse").ask(daemon, "named") == "allowed"

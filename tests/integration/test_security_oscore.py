@@ -3,7 +3,9 @@
 
 import re
 import select
+import socket
 import sqlite3
+import threading
 
 import pytest
 
@@ -118,3 +120,90 @@ def test_a_recipient_that_is_taken_out_is_a_stranger_at_once(coapd, client_files
     daemon.reload()
     result = coap_client(*ask)
     assert result.stderr.startswith("4.01"), result
+
+
+class Relay(threading.Thread):
+    """Stands between a client and the daemon, and keeps what the client sends."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.near, self.far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self.near.bind(("127.0.0.1", 0))
+        self.far.connect(("127.0.0.1", port))
+        self.sent, self.over = [], False
+
+    def run(self):
+        client = None
+        while not self.over:
+            for ready in select.select([self.near, self.far], [], [], 0.1)[0]:
+                if ready is self.near:
+                    data, client = self.near.recvfrom(2048)
+                    self.sent.append(data)
+                    self.far.send(data)
+                elif client:
+                    self.near.sendto(self.far.recv(2048), client)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.join()
+        self.near.close()
+        self.far.close()
+
+    def replay(self):
+        """Everything once more: as it was, and as another message."""
+        for data in list(self.sent):
+            self.far.send(data)
+            self.far.send(data[:2] + bytes([data[2] ^ 0x55]) + data[3:])
+
+
+def test_replayed_messages_change_nothing(coapd, client_files):
+    rules = [{"path": "/door", "methods": ["PUT", "CREATE"], "allow": ["oscore:02"]},
+             {"path": "/**", "methods": ["GET"], "allow": ["anyone"]}]
+    daemon = coapd(security=context("02"), access=rules)
+
+    def put(value, port):
+        coap_client("-v", "0", "-E", client_files, "-m", "put", "-e", value, daemon.uri("door", port=port))
+
+    def door():
+        with daemon.client() as client:
+            return client.get("door").payload
+
+    with Relay(daemon.port) as relay:
+        put("open", relay.near.getsockname()[1])
+        assert door() == b"open" and relay.sent
+        put("shut", daemon.port)
+        assert door() == b"shut"
+        for _ in range(2):
+            relay.replay()
+            assert door() == b"shut"
+        for how in ("stop", "kill"):
+            daemon.restart(how)
+            relay.replay()
+            assert door() == b"shut", how
+        # And to nobody it looks as if it were its message.
+        with daemon.client() as client:
+            for data in relay.sent:
+                client.send_raw(data)
+            assert door() == b"shut"
+        put("open", daemon.port)
+        assert door() == b"open"
+
+
+def test_a_reload_says_what_of_oscore_needs_a_restart(coapd, client_files):
+    one, two = context("02")["oscore"], [{"sender_id": "05", "recipient_ids": ["06"], "master_secret": SECRET[::-1]}]
+    daemon = coapd(security={"oscore": one + two}, access=only("oscore:02"))
+    daemon.write_config(security={"oscore": [{**one[0], "recipient_ids": ["02", "03"]}, two[0]]})
+    assert "restart" not in daemon.reload(), "a recipient of the first context"
+    daemon.write_config(security={"oscore": [one[0], {**two[0], "recipient_ids": ["06", "07"]}]})
+    assert 'OSCORE recipient "07" needs a restart' in daemon.reload()
+    daemon.write_config(security={"oscore": [{**one[0], "master_secret": SECRET[::-1]}, two[0]]})
+    assert "other keys than before, which needs a restart" in daemon.reload()
+    ask = ["-v", "0", "-E", client_files, daemon.uri("time")]
+    assert not CLOCK.fullmatch(coap_client(*ask, wait=2).stdout.strip())
+    daemon.write_config(security={"oscore": one})
+    daemon.restart()
+    assert CLOCK.fullmatch(coap_client(*ask).stdout.strip())
