@@ -8,7 +8,7 @@ import coap
 import coap_stream
 import pytest
 from certificates import PSK_IDENTITY, PSK_KEY
-from clients import tls_psk_context
+from clients import CoapClient, coap_client, tls_psk_context
 from coap_stream import Closed, StreamClient
 
 # Each remembers for a second what it told, so that every question goes to another.
@@ -275,6 +275,40 @@ def test_streams_make_room(coapd, key):
         assert not is_closed(clients[0])
         now = counters(daemon)
         assert (now["sessions_evicted"], now["sessions_refused"], now["observations_now"]) == (1, 1, 3)
+
+
+def test_dtls_sessions_of_an_address(coapd):
+    daemon = open_endpoints(coapd, "sqlite", resources=watched(), limits={"sessions_per_address": 3})
+    daemon.write_config(endpoints=["coap://127.0.0.1:{port}", f"coaps://127.0.0.1:{daemon.port + 1}"])
+    daemon.restart()
+    key = ["-v", "0", "-u", PSK_IDENTITY, "-k", PSK_KEY, daemon.uri("t0", "coaps", port=daemon.port + 1)]
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            assert stack.enter_context(CoapClient(*key)).line() == "x"
+        assert coap_client(*key, wait=5).stderr.startswith("5.03")
+        now = counters(daemon)
+        assert (now["sessions_refused"], now["observations_now"]) == (1, 3)
+
+
+def test_sessions_that_wait_make_room_too(coapd, tmp_path):
+    """What is put off until there is something to observe, and answers that take a while, outlive their session."""
+    for i in range(60):
+        (tmp_path / f"f{i}").write_text("x")
+    daemon = coapd(limits={"sessions_per_address": 2},
+                   resources=STATUS + [{"path": "fw", "kind": "files", "root": tmp_path}])
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            clients = [stack.enter_context(coap.Client(daemon.port)) for _ in range(20)]
+            for kind in (coap.NON, coap.CON):
+                for i, client in enumerate(clients):
+                    client.send(coap.Message(coap.GET, type=kind, token=b"one",
+                                             options=coap.request_options(f"fw/f{i}", observe=0)))
+        for i in range(60):
+            (tmp_path / f"f{i}").write_text("y")
+        with daemon.client(source="127.0.0.8") as elsewhere:
+            assert elsewhere.get("fw/f0").payload == b"y"
+        now = counters(daemon)
+        assert now["sessions_evicted"] + now["sessions_refused"] > 50
 
 
 # --- messages ---

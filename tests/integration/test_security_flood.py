@@ -137,6 +137,26 @@ def test_clients_get_in_during_a_flood_of_hellos(coapd, certificates, step):
         assert grown < 40e6
 
 
+def test_handshakes_are_bounded(coapd, certificates):
+    daemon = coapd(security={"psk": certificates.psk()}, limits={"handshakes": 20},
+                   resources=[{"path": "time", "kind": "time"}, {"path": "status", "kind": "status"}])
+    daemon.write_config(endpoints=["coap://127.0.0.1:{port}", f"coaps://127.0.0.1:{daemon.port + 1}"])
+    daemon.restart()
+    with Flood(daemon.port + 1, 200, 1000, half_a_handshake) as flood:
+        while flood.sent < 1000:
+            time.sleep(0.05)
+        assert rate_of_one(daemon)
+    with daemon.client() as client:
+        status = dict(line.split(" ", 1) for line in client.get_blocks("status", 1024).payload.decode().splitlines())
+    assert int(status["handshakes_ended"]) > 0
+
+
+def rate_of_one(daemon):
+    result = coap_client("-v", "0", "-u", PSK_IDENTITY, "-k", PSK_KEY,
+                         daemon.uri("time", "coaps", port=daemon.port + 1), wait=9)
+    return result.stdout.strip()
+
+
 def test_a_hello_is_answered_with_less_than_it_brings_and_forgotten(coapd, certificates):
     daemon = secure(coapd, psk=certificates.psk())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
