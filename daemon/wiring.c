@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/message_ids.h"
 #include "config/config.h"
@@ -68,6 +69,18 @@ static bool authenticated(void *user, const coap_session_t *session)
 
         security_identify(server->security, session, &who);
         return who.kind != IDENTITY_NONE;
+}
+
+static void identify(void *user, const coap_session_t *session, struct buf *out)
+{
+        enum { LONGEST = 4096 };
+        struct server *server = user;
+        struct identity who;
+        char text[LONGEST];
+
+        security_identify(server->security, session, &who);
+        if (who.kind != IDENTITY_NONE)
+                buf_append_string(out, identity_describe(&who, text, sizeof text));
 }
 
 static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
@@ -375,6 +388,7 @@ int wire_registry(struct server *server)
                 .authorize = authorize,
                 .denied = denied,
                 .authenticated = authenticated,
+                .identify = identify,
                 .store_put = store_put,
                 .store_del = store_del,
                 .first_number = first_number,

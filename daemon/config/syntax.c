@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Forms of values; see syntax.h. */
+#include "base/utf8.h"
 #include "config/syntax.h"
 
 #include <arpa/inet.h>
@@ -64,31 +65,13 @@ const char *syntax_multicast(const char *value)
         return "a multicast address such as 224.0.1.187 or ff02::fd%eth0";
 }
 
-/* RFC 3629: libcoap and clients take paths for UTF-8. */
-static bool valid_utf8(const char *value)
-{
-        const uint8_t *p = (const uint8_t *)value;
-
-        while (*p) {
-                unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc2 ? 1 : 0;
-                uint8_t low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
-                uint8_t high = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
-
-                if (*p > 0xf4 || (*p >= 0x80 && more == 0))
-                        return false;
-                for (p++; more; more--, p++, low = 0x80, high = 0xbf)
-                        if (*p < low || *p > high)
-                                return false;
-        }
-        return true;
-}
-
+/* libcoap and clients take paths for UTF-8. */
 static bool valid_text(const char *value)
 {
         for (const char *p = value; *p; p++)
                 if ((unsigned char)*p < 0x20 || *p == 0x7f)
                         return false;
-        return valid_utf8(value);
+        return utf8_is_valid(span_of_string(value));
 }
 
 static bool percent_encoded(const char *p)

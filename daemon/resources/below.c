@@ -154,6 +154,9 @@ bool resource_below_changed(struct resource *parent, struct span rest)
                 return false;
         if (resource_changed(resource))
                 return true;
+        /* A request that was put off may be about to observe it: it would find nothing once more. */
+        if (pending_any_comes(parent->registry->pendings))
+                return true;
         registry_remove(resource);
         return false;
 }

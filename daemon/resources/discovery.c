@@ -7,11 +7,13 @@
  */
 #include <errno.h>
 
+#include "base/content_format.h"
 #include "base/log.h"
 #include "resources/internal.h"
+#include "resources/link_format.h"
 #include "resources/uri_path.h"
 
-enum { FORMAT_LINK = 40, REMEMBERED = 8 };
+enum { REMEMBERED = 8 };
 
 struct remembered {
         const coap_session_t *session;
@@ -29,20 +31,6 @@ struct discovery {
 
 /* --- one link --- */
 
-/* A quoted-string of RFC 6690: backslash and quote escaped, controls left out. */
-static void append_quoted(struct buf *out, struct span value)
-{
-        buf_append_byte(out, '"');
-        for (size_t i = 0; i < value.n; i++) {
-                if (value.p[i] < 0x20 || value.p[i] == 0x7f)
-                        continue;
-                if (value.p[i] == '"' || value.p[i] == '\\')
-                        buf_append_byte(out, '\\');
-                buf_append_byte(out, value.p[i]);
-        }
-        buf_append_byte(out, '"');
-}
-
 /* An attribute of a link: the value as it is compared with a filter, unquoted. */
 struct attribute {
         const char *name;
@@ -55,6 +43,7 @@ enum { RT, IF, TITLE, CT, SZ, OBS, ATTRIBUTES };
 
 struct link {
         const struct resource *resource;
+        struct buf path;
         struct attribute attributes[ATTRIBUTES];
 };
 
@@ -111,12 +100,31 @@ static void describe_dynamic(struct link *link)
         link->attributes[OBS].flag = true;
 }
 
-static void describe(const struct resource *resource, struct link *link)
+/* One of the links of a kind that has several. */
+static void describe_link(struct link *link, const struct kind_link *one)
+{
+        struct buf *rt = &link->attributes[RT].value;
+
+        if (*one->rest) {
+                buf_append_byte(&link->path, '/');
+                buf_append_string(&link->path, one->rest);
+                buf_reset(rt);
+                buf_reset(&link->attributes[IF].value);
+                buf_reset(&link->attributes[TITLE].value);
+        }
+        if (rt->n == 0)
+                buf_append_string(rt, one->resource_type);
+        link->attributes[OBS].flag &= one->observable;
+}
+
+static void describe(const struct resource *resource, const struct kind_link *one, struct link *link)
 {
         static const char *const names[] = { "rt", "if", "title", "ct", "sz", "obs" };
         uint64_t size = resource->kind->size ? resource->kind->size(resource->self) : 0;
 
         link->resource = resource;
+        buf_reset(&link->path);
+        buf_append_string(&link->path, resource->path);
         for (int i = 0; i < ATTRIBUTES; i++) {
                 buf_reset(&link->attributes[i].value);
                 link->attributes[i].name = names[i];
@@ -130,17 +138,22 @@ static void describe(const struct resource *resource, struct link *link)
         if (size > 0)
                 buf_printf(&link->attributes[SZ].value, "%llu", (unsigned long long)size);
         link->attributes[SZ].number = true;
+        if (one)
+                describe_link(link, one);
 }
 
 static void link_deinit(struct link *link)
 {
+        buf_deinit(&link->path);
         for (int i = 0; i < ATTRIBUTES; i++)
                 buf_deinit(&link->attributes[i].value);
 }
 
 static void append_link(struct buf *out, const struct link *link)
 {
-        buf_printf(out, "%s</%s>", out->n ? "," : "", link->resource->path);
+        buf_append_string(out, out->n ? ",</" : "</");
+        buf_append_span(out, buf_span(&link->path));
+        buf_append_byte(out, '>');
         for (int i = 0; i < ATTRIBUTES; i++) {
                 const struct attribute *a = &link->attributes[i];
 
@@ -151,33 +164,12 @@ static void append_link(struct buf *out, const struct link *link)
                         if (a->number)
                                 buf_append_span(out, buf_span(&a->value));
                         else
-                                append_quoted(out, buf_span(&a->value));
+                                link_append_quoted(out, buf_span(&a->value));
                 }
         }
 }
 
 /* --- filters: RFC 6690, 4.1 --- */
-
-/* A pattern may end in '*', which stands for anything. */
-static bool matches(struct span value, struct span pattern)
-{
-        if (pattern.n > 0 && pattern.p[pattern.n - 1] == '*')
-                return span_starts_with(value, span_of(pattern.p, pattern.n - 1));
-        return span_equal(value, pattern);
-}
-
-static bool matches_word(struct span words, struct span pattern)
-{
-        while (words.n > 0) {
-                const uint8_t *space = memchr(words.p, ' ', words.n);
-                size_t n = space ? (size_t)(space - words.p) : words.n;
-
-                if (matches(span_of(words.p, n), pattern))
-                        return true;
-                words = span_skip(words, n + 1);
-        }
-        return false;
-}
 
 /* Spelled as in the link, or as a client's URI parser leaves it, which decodes a query before it is an option. */
 static bool matches_path(struct span path, struct span pattern)
@@ -187,13 +179,13 @@ static bool matches_path(struct span path, struct span pattern)
         if (pattern.n > 0 && pattern.p[0] == '/')
                 pattern = span_skip(pattern, 1);
         uri_path_encode(pattern, &encoded);
-        return matches(path, pattern) || matches(path, buf_span(&encoded));
+        return link_matches(path, pattern) || link_matches(path, buf_span(&encoded));
 }
 
 static bool passes_one(const struct link *link, struct span name, struct span pattern, bool has_pattern)
 {
         if (span_equal_string(name, "href"))
-                return matches_path(span_of_string(link->resource->path), pattern);
+                return matches_path(buf_span(&link->path), pattern);
         for (int i = 0; i < ATTRIBUTES; i++) {
                 const struct attribute *a = &link->attributes[i];
 
@@ -202,8 +194,8 @@ static bool passes_one(const struct link *link, struct span name, struct span pa
                 /* Without the attribute not even "*" matches. */
                 if (a->flag || !has_pattern || a->value.n == 0)
                         return a->flag || a->value.n > 0;
-                return i == TITLE ? matches(buf_span(&a->value), pattern)
-                                  : matches_word(buf_span(&a->value), pattern);
+                return i == TITLE ? link_matches(buf_span(&a->value), pattern)
+                                  : link_matches_word(buf_span(&a->value), pattern);
         }
         return false;
 }
@@ -223,15 +215,31 @@ static bool passes(const struct link *link, const struct request *request)
 
 /* --- the list --- */
 
-static bool visible(struct discovery *discovery, const struct message *m, const struct resource *resource)
+static bool visible(const struct message *m, const struct resource *resource)
+{
+        if (resource->gone || !resource->self || (resource->conf && resource->conf->hidden))
+                return false;
+        return hosts_include(resource->conf, m->host);
+}
+
+static bool may(struct discovery *discovery, const struct message *m, struct span path, enum method method)
 {
         const struct registry_host *host = &discovery->registry->host;
 
-        if (resource->gone || !resource->self || (resource->conf && resource->conf->hidden))
-                return false;
-        if (!hosts_include(resource->conf, m->host))
-                return false;
-        return host->authorize(host->user, m->session, span_of_string(resource->path), OPERATION_GET) == 0;
+        return host->authorize(host->user, m->session, path, operation_of_method(method)) == 0;
+}
+
+static void list_resource(struct discovery *discovery, const struct message *m, const struct resource *resource,
+                          struct link *link, struct buf *list)
+{
+        const struct kind_link *one = resource->kind->links;
+
+        do {
+                describe(resource, one, link);
+                if (may(discovery, m, buf_span(&link->path), one ? one->method : METHOD_GET) &&
+                    passes(link, &m->request))
+                        append_link(list, link);
+        } while (one && (++one)->rest);
 }
 
 static struct representation *make_list(struct discovery *discovery, const struct message *m)
@@ -240,13 +248,10 @@ static struct representation *make_list(struct discovery *discovery, const struc
         CLEANUP(link_deinit) struct link link = { 0 };
 
         for (const struct resource *r = discovery->registry->first; r; r = r->next) {
-                if (!visible(discovery, m, r))
-                        continue;
-                describe(r, &link);
-                if (passes(&link, &m->request))
-                        append_link(&list, &link);
+                if (visible(m, r))
+                        list_resource(discovery, m, r, &link, &list);
         }
-        return buf_ok(&list) ? representation_new(buf_span(&list), FORMAT_LINK) : NULL;
+        return buf_ok(&list) ? representation_new(buf_span(&list), CONTENT_FORMAT_LINK_FORMAT) : NULL;
 }
 
 static void join_queries(const struct message *m, struct buf *out)

@@ -6,7 +6,6 @@
  * of success, and a change that the store refuses does not happen.
  */
 #include <errno.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -57,19 +56,6 @@ static bool bytes_allowed(const struct registry *registry, uint64_t old_size, ui
         uint64_t limit = (uint64_t)registry->config->dynamic.max_total_size;
 
         return new_size <= old_size || registry->counts.dynamic_bytes - old_size + new_size <= limit;
-}
-
-static void refuse_store(struct response *response, int error)
-{
-        enum { RETRY_AFTER_S = 30 };
-
-        if (error == -ENOSPC || error == -EDQUOT)
-                response_error(response, CODE_UNAVAILABLE, "the store is full; nothing was changed");
-        else if (error == -EAGAIN)
-                response_error(response, CODE_UNAVAILABLE, "the store is locked; nothing was changed");
-        else
-                response_error(response, CODE_INTERNAL_ERROR, "the store failed; nothing was changed");
-        response->max_age = response->code == CODE_UNAVAILABLE ? RETRY_AFTER_S : -1;
 }
 
 static int keep(struct registry *registry, struct span path, const struct dynamic *dynamic,
@@ -150,7 +136,7 @@ static void change_content(struct dynamic *dynamic, struct representation *chang
         if (!etag_equal(&content->etag, &dynamic->content->etag) || content->size != dynamic->content->size) {
                 r = keep(registry, span_of_string(dynamic->resource->path), dynamic, content);
                 if (r < 0) {
-                        refuse_store(response, r);
+                        response_refused_by_store(response, r);
                         return;
                 }
                 replace_content(dynamic, representation_ref(content));
@@ -193,7 +179,7 @@ static void dynamic_delete(void *self, const struct request *request, struct res
 
         (void)request;
         if (r < 0) {
-                refuse_store(response, r);
+                response_refused_by_store(response, r);
                 return;
         }
         registry_remove_soon(dynamic->resource);
@@ -305,18 +291,15 @@ static void join_queries(const struct request *request, struct buf *out)
 /* Appends a segment that nothing has below `path`: chance, so that a name deleted is not used again soon. */
 static void append_member_name(const struct registry *registry, struct buf *path)
 {
-        static const char digits[] = "abcdefghijkmnpqrstuvwxyz23456789";
         enum { NAME_LENGTH = 8 };
         size_t n = path->n;
 
         do {
-                uint8_t chance[NAME_LENGTH];
+                char name[NAME_LENGTH + 1] = "";
 
                 path->n = n;
-                if (getrandom(chance, sizeof chance, 0) != sizeof chance)
-                        path->failed = true;
-                for (size_t i = 0; i < sizeof chance; i++)
-                        buf_append_byte(path, (uint8_t)digits[chance[i] % (sizeof digits - 1)]);
+                path->failed |= !uri_path_chance(name, NAME_LENGTH);
+                buf_append_string(path, name);
         } while (buf_ok(path) && registry_find(registry, buf_span(path)));
 }
 
@@ -339,7 +322,7 @@ static void create(struct registry *registry, struct span path, const struct req
         join_queries(request, &dynamic->attributes);
         r = keep(registry, path, dynamic, content);
         if (r < 0) {
-                refuse_store(response, r);
+                response_refused_by_store(response, r);
                 goto refused;
         }
         r = publish(registry, path, dynamic, content);
@@ -410,6 +393,14 @@ int registry_restore(struct registry *registry, const struct stored_resource *st
 {
         struct response unused = { .max_age = -1 };
 
+        if (owned_is(stored->path)) {
+                int r = owned_hand_over(registry, stored->path, stored);
+
+                if (r < 0)
+                        log_notice("stored state %s: the config has nothing that takes it; it is kept in the store",
+                                   LOG_ESCAPE(stored->path));
+                return r;
+        }
         if (registry_find(registry, stored->path)) {
                 log_notice("stored resource %s: the config has this path now; it is kept in the store",
                            LOG_ESCAPE(stored->path));
@@ -430,6 +421,10 @@ void registry_undo(struct registry *registry, struct span path, const struct sto
         struct dynamic *dynamic;
         struct etag etag = { 0 };
 
+        if (owned_is(path)) {
+                owned_hand_over(registry, path, stored);
+                return;
+        }
         if (!resource || !resource_is_dynamic(resource))
                 return;
         if (!stored) {

@@ -152,6 +152,10 @@ void gate_leave(struct registry *registry, coap_session_t *session, const coap_p
 /* The answer to one that came with `mid`, should it come again. */
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu);
+/* owned.c: rows of the store that belong to a kind. */
+bool owned_is(struct span path);
+/* Gives what the store has to the resource that it belongs to. 0; -ENOENT: none is there; or its -errno. */
+int owned_hand_over(struct registry *registry, struct span path, const struct stored_resource *stored);
 
 /* proof.c: an Echo option may prove the address; */
 void proof_heed(struct registry *registry, struct client *client, const coap_pdu_t *request);

@@ -21,6 +21,7 @@
 
 struct resource;
 struct buf;
+struct stored_resource;
 
 /* The values are the request codes of RFC 7252, 12.1.1 and RFC 8132, 4. */
 enum method {
@@ -115,6 +116,14 @@ enum kind_flag {
         KIND_CONDITIONS = 1 << 3,
 };
 
+/* A link in /.well-known/core of a kind that has more than the one to itself. */
+struct kind_link {
+        const char *rest; /* below the resource's path; "": itself. NULL: the end */
+        const char *resource_type;
+        enum method method; /* who may use that sees the link */
+        bool observable;
+};
+
 struct kind {
         const char *name;
         const char *doc; /* for the manual page */
@@ -125,6 +134,9 @@ struct kind {
         unsigned flags; /* enum kind_flag */
         /* What `rt` says in /.well-known/core when the config says nothing; NULL: nothing. */
         const char *resource_type;
+
+        /* What stands in /.well-known/core in place of the one link to the resource; NULL: that. */
+        const struct kind_link *links;
 
         /* Rules between the keys; as in struct conf_variant. NULL: none. */
         const char *(*check)(const void *fields, const void **ret_member);
@@ -170,6 +182,11 @@ struct kind {
          * again for the same path. NULL: paths below can not be observed.
          */
         int (*observe_below)(void *self, struct span rest);
+        /*
+         * KIND_SUBTREE: what resource_store() kept, at a start, or when a change of it did not last; NULL: nothing
+         * is kept of this path. 0; or -errno: it is left where it is, for another config.
+         */
+        int (*stored)(void *self, struct span rest, const struct stored_resource *stored);
 };
 
 /* --- what a kind may ask of the registry --- */
@@ -223,6 +240,21 @@ struct sd_event *resource_event(struct resource *resource);
 
 /* What the daemon is doing, for a kind that tells of it. */
 void resource_daemon_state(const struct resource *resource, struct daemon_state *ret_state);
+
+/*
+ * KIND_SUBTREE: keeps something of a path below over restarts, as dynamic resources are kept; `stored->path` is filled
+ * in. 0, or -errno: nothing has changed, and response_refused_by_store() says so to the client.
+ */
+int resource_store(struct resource *resource, struct span rest, struct stored_resource *stored);
+int resource_unstore(struct resource *resource, struct span rest);
+void response_refused_by_store(struct response *response, int error);
+
+/* Appends "coap://[2001:db8::1]:61616", where the request came from. False: that has no URI. */
+bool request_peer_uri(const struct request *request, struct buf *out);
+/* The interface that it came in on from a link-local address, else 0. */
+unsigned request_peer_link(const struct request *request);
+/* Appends who the peer proved to be, "psk:sensor-1"; nothing for a stranger. */
+void resource_identify(const struct resource *resource, const struct request *request, struct buf *out);
 
 /* The path in libcoap's spelling, for the log and for links. */
 const char *resource_path(const struct resource *resource);

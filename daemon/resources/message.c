@@ -2,6 +2,7 @@
 /* Requests read from PDUs; see message.h. The way back is in respond.c. */
 #include "resources/message.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -17,6 +18,19 @@ void response_error(struct response *response, uint8_t code, const char *fmt, ..
         response->code = code;
         response->diagnostic = response->text;
         representation_unref(TAKE(response->content));
+}
+
+void response_refused_by_store(struct response *response, int error)
+{
+        enum { RETRY_AFTER_S = 30 };
+
+        if (error == -ENOSPC || error == -EDQUOT)
+                response_error(response, CODE_UNAVAILABLE, "the store is full; nothing was changed");
+        else if (error == -EAGAIN)
+                response_error(response, CODE_UNAVAILABLE, "the store is locked; nothing was changed");
+        else
+                response_error(response, CODE_INTERNAL_ERROR, "the store failed; nothing was changed");
+        response->max_age = response->code == CODE_UNAVAILABLE ? RETRY_AFTER_S : -1;
 }
 
 bool request_query(const struct request *request, const char *name, struct span *ret_value)

@@ -71,6 +71,11 @@ static void pending_free(struct pending *pending)
         free(pending);
 }
 
+bool pending_any_comes(const struct pendings *pendings)
+{
+        return pendings->coming.first != NULL;
+}
+
 /* --- the time --- */
 
 static uint64_t now_us(const struct pendings *pendings)

@@ -23,6 +23,9 @@ void pendings_free(struct pendings *pendings);
 /* Has libcoap hand a request in again right away. Returns whether it will. */
 bool pending_put_off(struct pendings *pendings, coap_session_t *session, const coap_pdu_t *request);
 
+/* Whether any is about to. */
+bool pending_any_comes(const struct pendings *pendings);
+
 /* A request that has come again. */
 struct pending_request {
         struct resource *resource; /* that was asked; NULL: it is gone, or none was */

@@ -19,6 +19,7 @@
 #include "config/config.h"
 
 struct registry;
+struct buf;
 
 /* What a peer wants to do, as bits. */
 enum operation {
@@ -50,6 +51,8 @@ struct registry_host {
                        uint8_t code);
         /* Whether the peer has proved any key with the request at hand; NULL: never. */
         bool (*authenticated)(void *user, const coap_session_t *session);
+        /* Appends who the peer proved to be; nothing for a stranger. */
+        void (*identify)(void *user, const coap_session_t *session, struct buf *out);
         /* As put and del of the persist engine: 0 or -errno, then nothing changes. */
         int (*store_put)(void *user, const struct stored_resource *stored);
         int (*store_del)(void *user, struct span path);

@@ -2,6 +2,8 @@
 /* Paths as libcoap spells them; see uri_path.h. */
 #include "resources/uri_path.h"
 
+#include <sys/random.h>
+
 static bool stands_for_itself(uint8_t c)
 {
         return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
@@ -39,4 +41,16 @@ bool uri_path_below(struct span path, struct span prefix)
 {
         return prefix.n == 0 ||
                (span_starts_with(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/'));
+}
+
+bool uri_path_chance(char *name, size_t n)
+{
+        static const char digits[] = "abcdefghijkmnpqrstuvwxyz23456789";
+
+        if (getrandom(name, n, 0) != (ssize_t)n)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                name[i] = digits[(uint8_t)name[i] % (sizeof digits - 1)];
+        name[n] = '\0';
+        return true;
 }

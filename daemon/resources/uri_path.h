@@ -21,4 +21,7 @@ void uri_path_encode_segment(struct span segment, struct buf *out);
  */
 bool uri_path_below(struct span path, struct span prefix);
 
+/* `n` letters and digits of chance and a NUL: a name that is not in use again soon. False: there is no chance. */
+bool uri_path_chance(char *name, size_t n);
+
 #endif

@@ -260,3 +260,18 @@ def test_tuned(example):
     daemon.restart("kill")
     with daemon.client() as client:
         assert client.get("devices/1").payload == b"x" * 64
+
+
+def test_rd(example):
+    daemon = example("rd.conf")
+    with daemon.client() as client:
+        assert client.get(".well-known/core", query="rt=core.rd*").payload.count(b"core.rd") == 3
+        query = ["ep=node1", "base=coap://node1.example"]
+        made = client.post("rd", b'</temp>;rt="temperature-c"', query=query, content_format=coap.LINK_FORMAT)
+        assert made.text == "2.01"
+        daemon.restart()
+        found = client.get("rd/lookup/res", query="rt=temperature-c").payload
+        assert found == b'<coap://node1.example/temp>;rt="temperature-c";anchor="coap://node1.example"'
+        assert made.location.encode() in client.get("rd/lookup/ep", query="ep=node*").payload
+        assert client.post(made.location).text == "2.04"
+        assert client.delete(made.location).text == "2.02"
