@@ -450,6 +450,66 @@ static void its_own_observer_file_is_rewritten_each_time(void **state)
         close(more);
 }
 
+static void on_replayed(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                        const coap_string_t *query, coap_pdu_t *response)
+{
+        struct seen *seen = coap_resource_get_userdata(resource);
+        static const coap_address_t zeros;
+        size_t n = 0;
+        const uint8_t *data = NULL;
+
+        (void)query;
+        assert_memory_equal(coap_session_get_addr_remote(session), &zeros, sizeof zeros);
+        coap_get_data(request, &n, &data);
+        assert_int_equal(n, 3);
+        memcpy(seen->request, data, n);
+        seen->created++;
+        coap_pdu_set_code(response, COAP_RESPONSE_CODE_CREATED);
+}
+
+/* Why nobody's rights are looked at while host->replaying() is on; and a value that is as old as its resource. */
+static void what_is_replayed_comes_from_nobody(void **state)
+{
+        static const uint8_t create[] = { 0xb1, 'x', 0xff, 'o', 'l', 'd' }, change[] = { 0xb1, 'x', 0xff, 'n', 'e', 'w' };
+        struct facts *f = *state;
+        coap_resource_t *unknown;
+
+        rig_start(&f->rig, "libcoap", "127.0.0.1");
+        rig_send(&f->rig, f->client, COAP_REQUEST_CODE_PUT, "p", create, sizeof create);
+        rig_send(&f->rig, f->client, COAP_REQUEST_CODE_PUT, "q", change, sizeof change);
+        rig_stop(&f->rig);
+        rig_context(&f->rig, "127.0.0.1");
+        unknown = coap_resource_unknown_init(NULL);
+        coap_register_request_handler(unknown, COAP_REQUEST_PUT, on_replayed);
+        coap_resource_set_userdata(unknown, &f->seen);
+        coap_add_resource(f->rig.context, unknown);
+        f->seen.created = 0;
+        assert_int_equal(rig_engine(&f->rig, "libcoap"), 0);
+        assert_int_equal(f->seen.created, 1);
+        assert_memory_equal(f->seen.request, "old", 3);
+}
+
+/* Its numbers go on after a restart, up to a save_frequency further; import_records.c counts on no more. */
+static void its_own_counters_are_rounded_up(void **state)
+{
+        struct facts *f = *state;
+        int last = 0, next;
+
+        f->rig.conf.save_frequency = SAVE_FREQUENCY;
+        rig_start(&f->rig, "libcoap", "127.0.0.1");
+        rig_observe(&f->rig, f->client, "a", "tok");
+        for (int i = 0; i < 3 * SAVE_FREQUENCY + 2; i++) {
+                rig_notify(&f->rig, "a");
+                last = rig_next(&f->rig, f->client, "tok");
+                assert_in_range(last, 0, 0xffffff);
+        }
+        rig_stop(&f->rig);
+        rig_start(&f->rig, "libcoap", "127.0.0.1");
+        rig_notify(&f->rig, "a");
+        next = rig_next(&f->rig, f->client, "tok");
+        assert_in_range(next, last + 1, last + SAVE_FREQUENCY + 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -470,6 +530,8 @@ int main(void)
                 TEST(its_own_files_keep_the_newest_dynamic_resource_only),
                 TEST(one_file_of_two_is_none),
                 TEST(its_own_observer_file_is_rewritten_each_time),
+                TEST(what_is_replayed_comes_from_nobody),
+                TEST(its_own_counters_are_rounded_up),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
