@@ -134,6 +134,15 @@ Found beside the cases; each is pinned by a test, so that an upgrade of libcoap 
 | pings | draw a RST each (RFC 7252, 4.3) | at most four a second and peer |
 | a confirmable notification sent again | has the newest state and number (RFC 7641, 4.5.2) | is the old one |
 | WebSocket messages over 1472 bytes | are for the receiver to limit (RFC 8323, 5.3.1) | end the connection; the CSM promises 8 MiB |
+
+## Left out
+
+| what | why |
+| --- | --- |
+| `pmin`, `pmax` and the other conditional attributes (draft-ietf-core-conditional-attributes) | libcoap tells all observers of a resource in one round, and has no call to tell or to spare one of them; `notify_interval` of a resource repeats for all |
+| silence for observers whose view of a change is the same, by their query or by their virtual host | the same: they are told the state that they know, under a new Observe number |
+| simple registration (RFC 9176, 5.1) | not built: RFC 9176 has it as a must, but for security; the directory would ask back at an address that may be forged, and has to have that proved with Echo first. Endpoints register themselves, or a commissioning tool does |
+| JSON and CBOR links from a resource directory | drafts that were given up |
 """
 
 
