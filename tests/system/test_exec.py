@@ -39,6 +39,8 @@ def configure(coapd):
     for name, text in PROGRAMS.items():
         coapd.write(f"/usr/local/lib/coapd/{name}", text, "755")
         resources.append(f'{{ path = "{name}"; kind = "exec"; interval = 1; command = "/usr/local/lib/coapd/{name}"; }}')
+    resources.append('{ path = "relay"; kind = "exec"; interval = 3600; write_command = ( "/usr/bin/tee", '
+                     '"/var/lib/coapd/relay" ); command = ( "/usr/bin/cat", "/var/lib/coapd/relay" ); }')
     coapd.write("/etc/coapd.conf", re.sub(r"(?m)^resources = .*", f"resources = ( {', '.join(resources)} );", CONFIG))
 
 
@@ -62,6 +64,8 @@ def test_scripts_run_in_the_sandbox(coapd):
     assert re.fullmatch(r"CapEff:\s+0+\nNoNewPrivs:\s+1", read(coapd, "rights"))
     assert read(coapd, "writer") == "wrote"
     assert coapd.run("ls /usr/x /etc/x /var/x /tmp/x", check=False).stdout.count("cannot access") == 4
+    assert coapd.run("coap-client-gnutls -B 20 -m post -e on coap://127.0.0.1/relay").stdout.strip() == "on"
+    assert read(coapd, "relay") == "on"
     # What it may not do it says itself.
     assert read(coapd, "load").startswith("5.03")
     assert "/proc/loadavg: No such file or directory" in coapd.journal("coapd", "COAPD_RESOURCE=load")
