@@ -25,8 +25,11 @@ static unsigned long long number_of(sd_json_variant *object, const char *key)
 
 static int print_json(sd_json_variant *value)
 {
-        /* Which ends in a newline, too. */
-        return sd_json_variant_dump(value, SD_JSON_FORMAT_PRETTY_AUTO, stdout, NULL) < 0;
+        int r = sd_json_variant_dump(
+                value, SD_JSON_FORMAT_PRETTY_AUTO | SD_JSON_FORMAT_NEWLINE | SD_JSON_FORMAT_EMPTY_ARRAY,
+                stdout, NULL);
+
+        return r < 0 ? 1 : 0;
 }
 
 /* --- status --- */
@@ -124,7 +127,7 @@ static int print_row(struct listing *listing, sd_json_variant *row)
 {
         fputs(listing->any ? ",\n" : "[\n", stdout);
         listing->any = true;
-        return sd_json_variant_dump(row, SD_JSON_FORMAT_EMPTY_ARRAY, stdout, NULL);
+        return sd_json_variant_dump(row, 0, stdout, NULL);
 }
 
 static int on_row(void *user, sd_json_variant *row)

@@ -153,10 +153,9 @@ static int dispatch_place(const char *name, sd_json_variant *variant, sd_json_di
 static int parse_page_request(sd_varlink *link, sd_json_variant *parameters, struct page_request *request)
 {
         static const sd_json_dispatch_field fields[] = {
-                { "after", SD_JSON_VARIANT_STRING, dispatch_place, offsetof(struct page_request, after),
-                  SD_JSON_NULLABLE },
+                { "after", SD_JSON_VARIANT_STRING, dispatch_place, offsetof(struct page_request, after), 0 },
                 { "bodies", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
-                  offsetof(struct page_request, bodies), SD_JSON_NULLABLE },
+                  offsetof(struct page_request, bodies), 0 },
                 { 0 },
         };
 

@@ -133,7 +133,7 @@ Found beside the cases; each is pinned by a test, so that an upgrade of libcoap 
 | Hop-Limit 1 to the server itself | is not counted down by it (RFC 8768, 3) | 5.08 |
 | pings | draw a RST each (RFC 7252, 4.3) | at most four a second and peer |
 | a confirmable notification sent again | has the newest state and number (RFC 7641, 4.5.2) | is the old one |
-| WebSocket messages over 1472 bytes | are for the receiver to limit (RFC 8323, 5.3.1) | end the connection; the CSM promises 8 MiB |
+| WebSocket messages over 1472 bytes | are for the receiver to limit (RFC 8323, 5.3.1) | end the connection; the CSM promises `limits.message_size` |
 
 ## Left out
 
