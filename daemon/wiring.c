@@ -228,11 +228,15 @@ static int restore_resource(void *user, const struct stored_resource *stored)
         return registry_restore(server->registry, stored);
 }
 
-static coap_resource_t *find_resource(void *user, struct span path, size_t shard)
+static coap_resource_t *find_resource(void *user, struct span path, size_t shard, struct span request)
 {
         struct server *server = user;
 
-        return registry_observable(server->registry, path, shard);
+        coap_resource_t *handle = registry_observable(server->registry, path, shard);
+
+        if (handle)
+                registry_observer_returns(server->registry, path, request);
+        return handle;
 }
 
 static struct span whole_request(void *user, const coap_session_t *session, struct span headless)

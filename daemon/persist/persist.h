@@ -36,9 +36,10 @@ struct persist_host {
         bool (*restore_oscore)(void *user, const coap_address_t *remote, struct span token,
                                struct span recipient_id, struct span id_context);
         /*
-         * The resource at `path` in the context of `shard`, made there now if it is missing; NULL: none.
+         * The resource at `path` in the context of `shard`, made there now if it is missing; NULL: none. `request` is
+         * the one that began the observation, as it came in.
          */
-        coap_resource_t *(*find_resource)(void *user, struct span path, size_t shard);
+        coap_resource_t *(*find_resource)(void *user, struct span path, size_t shard, struct span request);
         /* The Observe numbers of the resource at `path` go on from `number`. False: there is none. */
         bool (*set_number)(void *user, struct span path, uint32_t number);
         /*

@@ -62,7 +62,8 @@ static coap_resource_t *find_resource(const struct persist_host *host, const str
         coap_str_const_t path = { observation->path->length, observation->path->s };
 
         if (host->find_resource)
-                return host->find_resource(host->user, span_of(path.s, path.length), shard);
+                return host->find_resource(host->user, span_of(path.s, path.length), shard,
+                                           observation->request);
         return coap_get_resource_from_uri_path(host->shards.v[shard], &path);
 }
 

@@ -94,6 +94,41 @@ coap_resource_t *registry_observable(struct registry *registry, struct span path
         return resource ? place_handle(resource->place, shard) : NULL;
 }
 
+/* --- over a restart --- */
+
+static void tell_of(struct resource *resource, const coap_pdu_t *pdu, struct span path)
+{
+        struct message message = { .pdu = pdu, .request = { .method = (enum method)coap_pdu_get_code(pdu),
+                                                            .path = path,
+                                                            .rest = below_rest_of(resource, path),
+                                                            .content_format = -1,
+                                                            .accept = -1,
+                                                            .observe = true } };
+
+        message.request.message = &message;
+        coap_get_data(pdu, &message.request.body.n, &message.request.body.p);
+        resource->kind->observer_returns(resource->self, &message.request);
+}
+
+void registry_observer_returns(struct registry *registry, struct span path, struct span datagram)
+{
+        struct resource *next = registry_find_all(registry, path);
+        coap_pdu_t *pdu = NULL;
+
+        for (struct resource *resource = next; resource; resource = next) {
+                next = resource->next_host;
+                if (resource->parent)
+                        resource = resource->parent;
+                if (!resource->kind->observer_returns)
+                        continue;
+                if (!pdu)
+                        pdu = coap_pdu_init(0, 0, 0, datagram.n);
+                if (pdu && coap_pdu_parse(COAP_PROTO_UDP, datagram.p, datagram.n, pdu))
+                        tell_of(resource, pdu, path);
+        }
+        coap_delete_pdu(pdu);
+}
+
 /* --- changes --- */
 
 void below_remember(struct resource *parent)
@@ -152,7 +187,7 @@ bool resource_below_changed(struct resource *parent, struct span rest)
 
         if (!resource)
                 return false;
-        if (resource_changed(resource))
+        if (!resource_is_ready(resource) || resource_changed(resource))
                 return true;
         /* A request that was put off may be about to observe it: it would find nothing once more. */
         if (pending_any_comes(parent->registry->pendings))

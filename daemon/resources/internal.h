@@ -132,6 +132,8 @@ void below_make_observable(struct resource *parent, struct span path, size_t sha
 struct resource *below_find_parent(const struct registry *registry, struct span path, const char *host);
 
 /* notifications.c */
+/* Whether there is something to tell its observers. */
+bool resource_is_ready(const struct resource *resource);
 int resource_notification_mode(const struct resource *resource);
 /* Tells its observers `code`, upon which they are none any more. Returns whether there were any. */
 bool resource_evict(struct resource *resource, uint8_t code);

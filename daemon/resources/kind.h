@@ -187,6 +187,13 @@ struct kind {
          * is kept of this path. 0; or -errno: it is left where it is, for another config.
          */
         int (*stored)(void *self, struct span rest, const struct stored_resource *stored);
+        /* KIND_SLOW: what ready() is to the resource itself. NULL: always. */
+        bool (*ready_below)(void *self, struct span rest);
+        /*
+         * KIND_SLOW: somebody observes again, as before a restart, with this request, be it the resource itself or a
+         * path below. NULL: that is of no interest.
+         */
+        void (*observer_returns)(void *self, const struct request *request);
 };
 
 /* --- what a kind may ask of the registry --- */

@@ -53,11 +53,20 @@ static bool notify(struct resource *resource)
         return any;
 }
 
+bool resource_is_ready(const struct resource *resource)
+{
+        const struct kind *kind = resource->kind;
+
+        if (resource->parent)
+                return !kind->ready_below || kind->ready_below(resource->parent->self, below_rest(resource));
+        return !kind->ready || kind->ready(resource->self);
+}
+
 bool resource_changed(struct resource *resource)
 {
         if (!resource->place)
                 return false;
-        if (resource->kind->ready && !resource->parent && !resource->kind->ready(resource->self))
+        if (!resource_is_ready(resource))
                 return false;
         resource->observed = notify(resource);
         if (resource->observed)

@@ -61,7 +61,7 @@ static void entry_answered(void *user, const struct upstream_answer *answer)
 
         entry->asking = false;
         entry->observed = answer->observed;
-        if (code == CODE_CONTENT && answer->diagnostic && entry->wanted && entry_try_again(entry))
+        if ((code == CODE_CONTENT || entry->returning) && answer->diagnostic && entry->wanted && entry_try_again(entry))
                 return;
         entry_take(entry, answer);
         if (answer->code >> 5 == 2)
@@ -69,7 +69,8 @@ static void entry_answered(void *user, const struct upstream_answer *answer)
         if (!entry->wanted)
                 exchange_end(TAKE(entry->exchange));
         answer_waiters(entry);
-        if (entry->wanted && code && (code != entry->code || !same_content(before, entry->content)))
+        if (entry->wanted && (code || entry->returning) &&
+            (code != entry->code || !same_content(before, entry->content)))
                 entry_changed(entry);
         cache_trim(proxy);
 }
@@ -173,6 +174,25 @@ static void fetch(struct proxy *proxy, const struct request *request, struct spa
         else
                 wait_for_entry(entry, request, response);
         cache_trim(proxy);
+}
+
+/* As if the client asked now, but that nobody waits for the answer. */
+static void proxy_observer_returns(void *self, const struct request *request)
+{
+        CLEANUP(buf_deinit) struct buf options = { 0 };
+        struct proxy *proxy = self;
+        struct entry *entry;
+
+        if (options_of_request(request->message->pdu, proxy->n_own, upstream_base(proxy->upstream),
+                               upstream_host(proxy->upstream), &options) ||
+            !buf_ok(&options))
+                return;
+        entry = entry_of(proxy, request, buf_span(&options));
+        if (!entry || entry->wanted)
+                return;
+        entry_want(entry);
+        entry->returning = true;
+        entry_ask(entry);
 }
 
 /* --- requests that go through --- */
@@ -385,7 +405,13 @@ static size_t proxy_max_body(void *self)
 
 const struct kind kind_proxy = {
         .name = "proxy",
-        .doc = "Another CoAP server: requests for this path and all below it go there, and its answers come back.",
+        .doc = "Another CoAP server: requests for this path and all below it go there, with all of their methods, options "
+               "and bodies, and its answers come back. The access rules are asked here, and it sees coapd alone. "
+               "Answers with a Max-Age are kept for so long. There is one observation there for all that observe here; it "
+               "is renewed when what came last is not fresh any more, and begun again after a restart. A server that can "
+               "not be reached is answered for with 5.02, one that does not answer with 5.04, and requests that go round "
+               "in a circle end in 5.08. OSCORE and (D)TLS end at coapd. Only the targets of the config are asked: a "
+               "request with Proxy-Uri or Proxy-Scheme is answered 5.05.",
         .rows = proxy_rows,
         .n_rows = PROXY_ROWS,
         .conf_size = sizeof(struct proxy_conf),
@@ -403,6 +429,9 @@ const struct kind kind_proxy = {
                 [METHOD_PATCH] = proxy_handle,
                 [METHOD_IPATCH] = proxy_handle,
         },
+        .ready = proxy_ready,
         .observe_below = proxy_observe_below,
+        .ready_below = proxy_ready_below,
+        .observer_returns = proxy_observer_returns,
         .max_body = proxy_max_body,
 };

@@ -39,6 +39,7 @@ struct entry {
         bool observed; /* by us, at the target */
         bool asked;    /* by a notification since the last change */
         bool exchange_observes;
+        bool returning;   /* clients observe it since before a restart, and were told nothing yet */
         uint64_t told_us; /* when clients were told last, or began */
         uint64_t retry_us;
         unsigned failures; /* in a row */
@@ -81,6 +82,8 @@ void entry_changed(struct entry *entry);
 /* Nothing came from the target. Whether observers need not know yet. */
 bool entry_try_again(struct entry *entry);
 int proxy_observe_below(void *self, struct span rest);
+bool proxy_ready_below(void *self, struct span rest);
+bool proxy_ready(void *self);
 int proxy_on_observe_time(sd_event_source *source, uint64_t usec, void *user);
 
 /* proxy.c */

@@ -34,9 +34,12 @@ void entry_changed(struct entry *entry)
         struct proxy *proxy = entry->proxy;
         struct span rest = buf_span(&entry->rest);
 
+        /* All are told at once: not before there is something for each. */
+        if (!proxy_ready_below(proxy, rest))
+                return;
         for (struct entry *other = proxy->newest; other; other = other->older)
                 if (other->wanted && span_equal(buf_span(&other->rest), rest)) {
-                        other->asked = false;
+                        other->asked = other->returning = false;
                         other->told_us = proxy_now(proxy);
                 }
         if (rest.n > 0)
@@ -56,13 +59,13 @@ bool entry_try_again(struct entry *entry)
 static void end(struct entry *entry)
 {
         exchange_end(TAKE(entry->exchange));
-        entry->wanted = entry->observed = entry->asking = false;
+        entry->wanted = entry->observed = entry->asking = entry->returning = false;
 }
 
 /* Its clients have gone, or observe the same path with another query. */
 static bool is_over(const struct entry *entry, uint64_t now)
 {
-        if (entry->waiters || now < entry->told_us + CHECK_US)
+        if (entry->waiters || entry->returning || now < entry->told_us + CHECK_US)
                 return false;
         if (!resource_is_observed(entry->proxy->resource, buf_span(&entry->rest)))
                 return true;
@@ -111,4 +114,19 @@ int proxy_observe_below(void *self, struct span rest)
                 any = true;
         }
         return any ? -EOPNOTSUPP : 0;
+}
+
+bool proxy_ready_below(void *self, struct span rest)
+{
+        const struct proxy *proxy = self;
+
+        for (const struct entry *entry = proxy->newest; entry; entry = entry->older)
+                if (entry->wanted && !entry->code && span_equal(buf_span(&entry->rest), rest))
+                        return false;
+        return true;
+}
+
+bool proxy_ready(void *self)
+{
+        return proxy_ready_below(self, (struct span){ 0 });
 }

@@ -117,6 +117,9 @@ int registry_refresh_restored(struct registry *registry);
  */
 coap_resource_t *registry_observable(struct registry *registry, struct span path, size_t shard);
 
+/* Who observed there before a restart does again. `datagram`: the request that began it. */
+void registry_observer_returns(struct registry *registry, struct span path, struct span datagram);
+
 /*
  * Only the first context knows all resources; the others know those that somebody observes, and libcoap registers an
  * observer before it calls us. So, for the datagram of a request that registers one: whether its resource is not

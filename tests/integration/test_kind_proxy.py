@@ -500,6 +500,21 @@ def test_stop_while_somebody_waits(before):
             front.stop()
 
 
+@pytest.mark.parametrize("path", ["up/x", "up"])
+def test_restart_keeps_observations(before, path):
+    with Observed() as target:
+        front = before(target)
+        with front.client() as client:
+            one, other = client.observe(path), client.observe(path, query="q")
+            assert one.number is not None and other.number is not None
+            before_restart = len(target.registrations())
+            front.restart("kill")
+            target.await_seen(lambda m: len(target.registrations()) >= before_restart + 2)
+            assert (one.fresh(20 * SLOW).text, other.fresh(20 * SLOW).text) == ("2.05", "2.05")
+            target.change(b"after")  # to the one that registered last
+            assert client.receive(20 * SLOW, lambda m: m.payload == b"after").text == "2.05"
+
+
 # --- the others ---
 
 
