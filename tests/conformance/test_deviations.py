@@ -30,3 +30,10 @@ def test_pings_are_answered_four_times_a_second(raw):
     raw.ping()
     message = raw.send(coap.Message(0, type=coap.CON, mid=raw.next_mid()))
     assert raw.nothing(0.2, lambda m: m.mid == message.mid)
+
+
+def test_q_block_is_refused(raw):
+    """RFC 9177, 3.1: 4.02 sends a client back to Block1 and Block2, and a part is not taken for the whole."""
+    assert raw.put("q-block", b"a" * 16, extra=[(coap.Q_BLOCK1, b"\x08")]).text == "4.02"
+    assert raw.get("q-block").text == "4.04"
+    assert raw.get("query", extra=[(coap.Q_BLOCK2, b"\x08")]).text == "4.02"
