@@ -45,14 +45,15 @@ int command_reload(const struct call *call)
 /* The coapd that was built with this one stands beside it. */
 int become_check(const char *file)
 {
+        static const char name[] = "coapd";
         char path[4096];
-        ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "coapd");
+        ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof name);
         char *slash;
 
         path[n < 0 ? 0 : n] = '\0';
         slash = strrchr(path, '/');
-        strcpy(slash ? slash + 1 : path, "coapd");
-        execl(path, "coapd", "--check", "-c", file ? file : COAPD_SYSCONFDIR "/coapd.conf", (char *)NULL);
+        memcpy(slash ? slash + 1 : path, name, sizeof name);
+        execl(path, name, "--check", "-c", file ? file : COAPD_SYSCONFDIR "/coapd.conf", (char *)NULL);
         perror(path);
         return 1;
 }

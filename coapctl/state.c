@@ -29,7 +29,7 @@ static int print_resource(void *user, sd_json_variant *row)
         }
         fputs(dump->any ? ",\n" : "\n", stdout);
         dump->any = true;
-        return sd_json_variant_dump(row, 0, stdout, NULL);
+        return sd_json_variant_dump(row, SD_JSON_FORMAT_EMPTY_ARRAY, stdout, NULL);
 }
 
 int command_dump(const struct call *call)
@@ -72,6 +72,7 @@ static int read_file(const char *name, sd_json_variant **ret_value)
                 return -errno;
         }
         name = is_stdin ? "standard input" : name;
+        /* NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): none of the flags */
         r = sd_json_parse_file(file, name, 0, ret_value, &line, &column);
         if (!is_stdin)
                 fclose(file);

@@ -69,6 +69,8 @@ void table_print(const struct table *table)
 
         for (; table->titles[columns]; columns++)
                 width[columns] = strlen(table->titles[columns]) - (table->titles[columns][0] == '#');
+        if (columns == 0)
+                return;
         for (size_t i = 0; i < table->n; i++) {
                 size_t n = width_of(table->cells[i]);
 

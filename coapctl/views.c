@@ -25,11 +25,8 @@ static unsigned long long number_of(sd_json_variant *object, const char *key)
 
 static int print_json(sd_json_variant *value)
 {
-        int r = sd_json_variant_dump(
-                value, SD_JSON_FORMAT_PRETTY_AUTO | SD_JSON_FORMAT_NEWLINE | SD_JSON_FORMAT_EMPTY_ARRAY,
-                stdout, NULL);
-
-        return r < 0 ? 1 : 0;
+        /* Which ends in a newline, too. */
+        return sd_json_variant_dump(value, SD_JSON_FORMAT_PRETTY_AUTO, stdout, NULL) < 0;
 }
 
 /* --- status --- */
@@ -127,7 +124,7 @@ static int print_row(struct listing *listing, sd_json_variant *row)
 {
         fputs(listing->any ? ",\n" : "[\n", stdout);
         listing->any = true;
-        return sd_json_variant_dump(row, 0, stdout, NULL);
+        return sd_json_variant_dump(row, SD_JSON_FORMAT_EMPTY_ARRAY, stdout, NULL);
 }
 
 static int on_row(void *user, sd_json_variant *row)

@@ -41,8 +41,8 @@ struct server {
         size_t observers_restored;
         struct log_gate denials;
         int (*reload)(struct server *server, FILE *report); /* server.c's own */
-        struct control *control;         /* NULL: there is no socket for it */
-        struct status_line *status_line; /* NULL: not serving yet */
+        struct control *control;                            /* NULL: there is no socket for it */
+        struct status_line *status_line;                    /* NULL: not serving yet */
 };
 
 /* A session begins, or ends: all that have something to do with it are told. */

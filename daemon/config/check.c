@@ -74,8 +74,8 @@ static void report_twins(struct check *check, struct twin *twins, size_t n)
                 if (strcmp(twins[i].name, twins[i - 1].name) == 0 && strcasecmp(host, twins[i - 1].host) == 0)
                         check_failed(check, twins[i].member, "",
                                      "\"%s\"%s%s is taken, expected another one: %s:%u has it already",
-                                     LOG_ESCAPE(span_of_string(twins[i].name)), *host ? " at " : "", host, at.file,
-                                     at.line);
+                                     LOG_ESCAPE(span_of_string(twins[i].name)), *host ? " at " : "", host,
+                                     at.file, at.line);
         }
 }
 

@@ -131,9 +131,9 @@ static const sd_json_dispatch_field import_fields[] = {
         { "path", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
           offsetof(struct import_request, path), SD_JSON_MANDATORY },
         { "content_format", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_int,
-          offsetof(struct import_request, content_format), 0 },
+          offsetof(struct import_request, content_format), SD_JSON_NULLABLE },
         { "attributes", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
-          offsetof(struct import_request, attributes), 0 },
+          offsetof(struct import_request, attributes), SD_JSON_NULLABLE },
         { "body_hex", SD_JSON_VARIANT_STRING, dispatch_body, 0, SD_JSON_MANDATORY },
         { 0 },
 };

@@ -153,9 +153,10 @@ static int dispatch_place(const char *name, sd_json_variant *variant, sd_json_di
 static int parse_page_request(sd_varlink *link, sd_json_variant *parameters, struct page_request *request)
 {
         static const sd_json_dispatch_field fields[] = {
-                { "after", SD_JSON_VARIANT_STRING, dispatch_place, offsetof(struct page_request, after), 0 },
+                { "after", SD_JSON_VARIANT_STRING, dispatch_place, offsetof(struct page_request, after),
+                  SD_JSON_NULLABLE },
                 { "bodies", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
-                  offsetof(struct page_request, bodies), 0 },
+                  offsetof(struct page_request, bodies), SD_JSON_NULLABLE },
                 { 0 },
         };
 
