@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which context a datagram is for: that of its peer's shard, but the first one where it is protected by OSCORE, and
- * where it acknowledges or resets what the first one has sent.
+ * Which context a datagram is for: that of its peer's shard, but the first one where it is protected by OSCORE, where
+ * its method is none, and where it acknowledges or resets what the first one has sent.
  */
 #ifndef COAPD_ENDPOINTS_ROUTE_H
 #define COAPD_ENDPOINTS_ROUTE_H
