@@ -29,7 +29,7 @@ static const struct conf_row server_rows[] = {
                  "on "
                  "all stream endpoints together, which descriptors limit as well (LimitNOFILE= of the unit). "
                  "The one that was idle for the longest makes room for a new one." },
-        { ROW(CONF_INT, conf_server, shards), .fallback = "64", .min = 1, .max = 256,
+        { ROW(CONF_INT, conf_server, shards), .fallback = "128", .min = 1, .max = 256,
           .doc = "Into how many shards the clients of coap:// are divided, by their addresses. What libcoap "
                  "does for "
                  "one of them takes longer the more there are in its shard; a shard takes 10 KB of memory "

@@ -4,7 +4,7 @@
 import coap
 import pytest
 
-PEERS = 48  # of 64 shards they are in about 34
+PEERS = 48  # of 128 shards they are in about 40
 
 
 @pytest.fixture

@@ -250,7 +250,9 @@ dynamic: {{ enable = true; max_resources = 200000; }};
         while time.monotonic() < deadline:
             try:
                 if b"READY=1" in self.notify.recv(4096).split(b"\n"):
-                    # What it says later is not read; the socket stays so that it is not an error to say it.
+                    # What it says later would fill the socket, and coapd would wait for somebody to read it.
+                    self.notify.close()
+                    self.notify = None
                     return
             except TimeoutError:
                 self.check_alive()
