@@ -92,7 +92,8 @@ static void wake_at(struct pendings *pendings, uint64_t at)
         int enabled = SD_EVENT_OFF;
 
         sd_event_source_get_enabled(pendings->timer, &enabled);
-        if (enabled != SD_EVENT_OFF && sd_event_source_get_time(pendings->timer, &before) >= 0 && before <= at)
+        if (enabled != SD_EVENT_OFF && sd_event_source_get_time(pendings->timer, &before) >= 0 &&
+            before <= at)
                 return;
         sd_event_source_set_time(pendings->timer, at);
         sd_event_source_set_enabled(pendings->timer, SD_EVENT_ONESHOT);
@@ -199,7 +200,9 @@ static struct pending *pending_new(struct pendings *all, coap_session_t *session
         buf_append(&pending->token, coap_pdu_get_token(request).s, coap_pdu_get_token(request).length);
         message_encode(request, &pending->message);
         /* NULL too when one with this token waits already, as the answer to a request of before. */
-        pending->async = buf_ok(&pending->message) && buf_ok(&pending->token) ? coap_register_async(session, request, delay) : NULL;
+        pending->async = buf_ok(&pending->message) && buf_ok(&pending->token)
+                                 ? coap_register_async(session, request, delay)
+                                 : NULL;
         if (pending->async)
                 return pending;
         pending_free(pending);
@@ -259,10 +262,12 @@ static bool is_of(const struct pending *pending, const coap_session_t *session, 
         struct span whole = span_skip(buf_span(&pending->message), UDP_HEADER);
 
         return pending->session == session && whole.n == headless.n &&
-               memcmp(whole.p, headless.p, MIN(pending->token_end, whole.n)) == 0;
+               span_equal(span_of(whole.p, MIN(pending->token_end, whole.n)),
+                          span_of(headless.p, MIN(pending->token_end, headless.n)));
 }
 
-static struct pending *find_coming(const struct pendings *all, const coap_session_t *session, struct span headless)
+static struct pending *find_coming(const struct pendings *all, const coap_session_t *session,
+                                   struct span headless)
 {
         for (struct pending *pending = all->coming.first; pending; pending = pending->next)
                 if (is_of(pending, session, headless))
@@ -369,7 +374,8 @@ int pendings_new(struct registry *registry, struct pendings **ret_pendings)
         if (!all)
                 return -ENOMEM;
         all->registry = registry;
-        r = sd_event_add_time(registry->host.event, &all->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_time, all);
+        r = sd_event_add_time(registry->host.event, &all->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_time,
+                              all);
         if (r >= 0)
                 r = sd_event_source_set_enabled(all->timer, SD_EVENT_OFF);
         if (r < 0) {

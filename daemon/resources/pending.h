@@ -43,7 +43,8 @@ bool pending_came_again(struct pendings *pendings, const coap_session_t *session
 void pending_done(struct pendings *pendings);
 
 /* What came, header included, of a request that libcoap hands in again without; empty: it is none of these. */
-struct span pending_whole(const struct pendings *pendings, const coap_session_t *session, struct span headless);
+struct span pending_whole(const struct pendings *pendings, const coap_session_t *session,
+                          struct span headless);
 
 /* The state of a resource goes: whoever waits for it is told 5.03. */
 void pending_abandon(struct pendings *pendings, const struct resource *resource);

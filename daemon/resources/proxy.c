@@ -55,13 +55,14 @@ static void entry_answered(void *user, const struct upstream_answer *answer)
 {
         struct entry *entry = user;
         struct proxy *proxy = entry->proxy;
-        CLEANUP(representation_unrefp) struct representation *before =
-                entry->content ? representation_ref(entry->content) : NULL;
+        CLEANUP(representation_unrefp)
+        struct representation *before = entry->content ? representation_ref(entry->content) : NULL;
         uint8_t code = entry->code;
 
         entry->asking = false;
         entry->observed = answer->observed;
-        if ((code == CODE_CONTENT || entry->returning) && answer->diagnostic && entry->wanted && entry_try_again(entry))
+        if ((code == CODE_CONTENT || entry->returning) && answer->diagnostic && entry->wanted &&
+            entry_try_again(entry))
                 return;
         entry_take(entry, answer);
         if (answer->code >> 5 == 2)
@@ -238,7 +239,8 @@ static void passing_answered(void *user, const struct upstream_answer *answer)
         if (answer->diagnostic)
                 response_error(&response, answer->code, "%s", answer->diagnostic);
         else if (answer->body.n > 0 || answer->etag.n)
-                response.content = representation_new_tagged(answer->body, answer->content_format, &answer->etag);
+                response.content =
+                        representation_new_tagged(answer->body, answer->content_format, &answer->etag);
         response.with_content = answer->body.n > 0;
         response.size1 = answer->size1;
         if (answer->code >> 5 == 2)
@@ -252,8 +254,11 @@ static void pass(struct proxy *proxy, const struct request *request, struct span
 {
         struct passing *passing = calloc(1, sizeof *passing);
         const struct wait wait = { .most_us = time_limit(proxy), .ended = passing_ended, .user = passing };
-        const struct upstream_request ask = { .method = request->method, .options = options, .body = request->body,
-                                              .answered = passing_answered, .user = passing };
+        const struct upstream_request ask = { .method = request->method,
+                                              .options = options,
+                                              .body = request->body,
+                                              .answered = passing_answered,
+                                              .user = passing };
 
         if (!passing) {
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
@@ -341,8 +346,9 @@ static int proxy_create(struct resource *resource, const struct conf_resource *c
         proxy->resource = resource;
         proxy->conf = conf->fields;
         proxy->n_own = own_path(conf->path, &own);
-        r = buf_ok(&own) ? upstream_new(resource_event(resource), proxy->conf, buf_span(&own), &proxy->upstream) :
-                           -ENOMEM;
+        r = buf_ok(&own)
+                    ? upstream_new(resource_event(resource), proxy->conf, buf_span(&own), &proxy->upstream)
+                    : -ENOMEM;
         if (r == 0)
                 r = sd_event_add_time(resource_event(resource), &proxy->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
                                       proxy_on_observe_time, proxy);
@@ -357,7 +363,8 @@ static int proxy_create(struct resource *resource, const struct conf_resource *c
 /* Another target: nothing of the old one holds any longer, and who observed it can only begin anew. */
 static void leave_target(struct proxy *proxy)
 {
-        const struct upstream_answer changed = { .code = CODE_UNAVAILABLE, .content_format = -1,
+        const struct upstream_answer changed = { .code = CODE_UNAVAILABLE,
+                                                 .content_format = -1,
                                                  .diagnostic = "the configuration changed" };
         struct entry *older;
 

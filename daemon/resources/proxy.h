@@ -52,9 +52,9 @@ struct proxy {
         struct spanmap by_key; /* to struct entry */
         struct entry *newest, *oldest;
         size_t n, bytes;
-        size_t n_own; /* segments of the resource's own path */
+        size_t n_own;            /* segments of the resource's own path */
         struct passing *passing; /* requests that change something, under way */
-        sd_event_source *timer; /* while something is observed */
+        sd_event_source *timer;  /* while something is observed */
 };
 
 /* proxy_cache.c */

@@ -136,9 +136,8 @@ void entry_answer(const struct entry *entry, struct response *response)
         if (entry->diagnostic[0])
                 response_error(response, entry->code, "%s", entry->diagnostic);
         if (entry->code == CODE_CONTENT || entry->fresh_until_us > now)
-                response->max_age = entry->fresh_until_us > now ?
-                                            (int64_t)((entry->fresh_until_us - now) / US_PER_S) :
-                                            0;
+                response->max_age =
+                        entry->fresh_until_us > now ? (int64_t)((entry->fresh_until_us - now) / US_PER_S) : 0;
 }
 
 static void refresh(struct entry *entry, uint32_t max_age)
@@ -154,10 +153,12 @@ void entry_take(struct entry *entry, const struct upstream_answer *answer)
         drop_content(entry);
         buf_reset(&entry->answer_options);
         buf_append_span(&entry->answer_options, answer->options);
-        snprintf(entry->diagnostic, sizeof entry->diagnostic, "%s", answer->diagnostic ? answer->diagnostic : "");
+        snprintf(entry->diagnostic, sizeof entry->diagnostic, "%s",
+                 answer->diagnostic ? answer->diagnostic : "");
         entry->code = answer->code;
         if (!answer->diagnostic && (answer->code == CODE_CONTENT || answer->body.n > 0))
-                entry->content = representation_new_tagged(answer->body, answer->content_format, &answer->etag);
+                entry->content =
+                        representation_new_tagged(answer->body, answer->content_format, &answer->etag);
         if (entry->content)
                 entry->proxy->bytes += entry->content->size;
         if (answer->code == CODE_CONTENT && !entry->content)

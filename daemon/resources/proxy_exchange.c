@@ -45,14 +45,16 @@ static coap_pdu_t *new_message(struct exchange *exchange, const uint8_t *token, 
         return NULL;
 }
 
-static void send_message(struct exchange *exchange, const uint8_t *token, coap_optlist_t **list, struct span payload)
+static void send_message(struct exchange *exchange, const uint8_t *token, coap_optlist_t **list,
+                         struct span payload)
 {
         coap_pdu_t *pdu = new_message(exchange, token, list, payload);
 
         coap_delete_optlist(*list);
         *list = NULL;
         if (!pdu)
-                exchange_fail(exchange, CODE_BAD_GATEWAY, "the request does not fit into a message to the target");
+                exchange_fail(exchange, CODE_BAD_GATEWAY,
+                              "the request does not fit into a message to the target");
         else if (coap_send(exchange->upstream->session, pdu) == COAP_INVALID_MID)
                 exchange_fail(exchange, CODE_BAD_GATEWAY, "the target can not be reached");
 }
@@ -102,11 +104,11 @@ void exchange_send(struct exchange *exchange)
 
                 piece.n = MIN(piece.n, most);
                 put_uint(&list, COAP_OPTION_BLOCK1,
-                         (uint32_t)(exchange->sent >> (exchange->szx + 4)) << 4 | (uint32_t)more << 3 | exchange->szx);
+                         (uint32_t)(exchange->sent >> (exchange->szx + 4)) << 4 | (uint32_t)more << 3 |
+                                 exchange->szx);
                 if (exchange->sent == 0)
                         put_uint(&list, COAP_OPTION_SIZE1, (uint32_t)body.n);
-        }
-        else
+        } else
                 exchange->sent = body.n;
         send_message(exchange, exchange->token, &list, piece);
 }
@@ -140,7 +142,8 @@ static void over(struct exchange *exchange, bool observed)
 void exchange_fail(struct exchange *exchange, uint8_t code, const char *diagnostic)
 {
         buf_reset(&exchange->answer_body);
-        exchange->answer = (struct upstream_answer){ .code = code, .diagnostic = diagnostic, .content_format = -1 };
+        exchange->answer =
+                (struct upstream_answer){ .code = code, .diagnostic = diagnostic, .content_format = -1 };
         over(exchange, false);
 }
 
@@ -178,7 +181,8 @@ static void begin_again(struct exchange *exchange, const coap_block_b_t *block)
 {
         buf_reset(&exchange->answer_body);
         if (exchange->restarts++ >= RESTARTS_MOST)
-                exchange_fail(exchange, CODE_BAD_GATEWAY, "the target changes it faster than it can be fetched");
+                exchange_fail(exchange, CODE_BAD_GATEWAY,
+                              "the target changes it faster than it can be fetched");
         else
                 ask_for_more(exchange, block);
 }
@@ -195,7 +199,8 @@ static bool take_block(struct exchange *exchange, const coap_pdu_t *received, st
         if (first)
                 buf_reset(&exchange->answer_body);
         else if (((uint64_t)block.num << (block.szx + 4)) != exchange->answer_body.n) {
-                exchange_fail(exchange, CODE_BAD_GATEWAY, "the target sent another block than the one asked for");
+                exchange_fail(exchange, CODE_BAD_GATEWAY,
+                              "the target sent another block than the one asked for");
                 return false;
         }
         read_representation(exchange, received);
@@ -309,8 +314,8 @@ static struct exchange *find(struct upstream *upstream, coap_bin_const_t token, 
         return NULL;
 }
 
-coap_response_t exchange_on_response(coap_session_t *session, const coap_pdu_t *sent, const coap_pdu_t *received,
-                                     const coap_mid_t mid)
+coap_response_t exchange_on_response(coap_session_t *session, const coap_pdu_t *sent,
+                                     const coap_pdu_t *received, const coap_mid_t mid)
 {
         struct upstream *upstream = coap_get_app_data(coap_session_get_context(session));
         bool is_rest = false;

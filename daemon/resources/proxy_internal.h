@@ -31,7 +31,7 @@ struct exchange {
         struct buf answer_body, answer_options;
         unsigned restarts;
         bool fetches_rest; /* while an observation goes on */
-        bool ready; /* to be told */
+        bool ready;        /* to be told */
         uint32_t observe_number;
         uint64_t observe_us;
 };
@@ -66,8 +66,8 @@ void upstream_settle_soon(struct upstream *upstream);
 /* Sends what comes next: the request, or its next block. */
 void exchange_send(struct exchange *exchange);
 void exchange_fail(struct exchange *exchange, uint8_t code, const char *diagnostic);
-coap_response_t exchange_on_response(coap_session_t *session, const coap_pdu_t *sent, const coap_pdu_t *received,
-                                     const coap_mid_t mid);
+coap_response_t exchange_on_response(coap_session_t *session, const coap_pdu_t *sent,
+                                     const coap_pdu_t *received, const coap_mid_t mid);
 void exchange_free(struct exchange *exchange);
 /* The request with another Observe option; NULL: no memory. */
 coap_pdu_t *exchange_message(struct exchange *exchange, uint32_t observe);
@@ -83,8 +83,8 @@ int proxy_read_target(const struct proxy_conf *conf, struct upstream *upstream);
 
 /* proxy_resolver.c: a name looked up in the background. */
 /* `found` gets a list that it frees with freeaddrinfo(); NULL: there is no such name. */
-int resolver_start(sd_event *event, const char *host, void (*found)(void *user, struct addrinfo *list), void *user,
-                   struct resolver **ret_resolver);
+int resolver_start(sd_event *event, const char *host, void (*found)(void *user, struct addrinfo *list),
+                   void *user, struct resolver **ret_resolver);
 /* Accepts NULL. */
 void resolver_free(struct resolver *resolver);
 

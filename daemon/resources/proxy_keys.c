@@ -11,8 +11,8 @@ enum { KEY_MOST = 64, PATH_MOST = 1024 };
 
 static const char *parse(const char *target, coap_uri_t *ret_uri)
 {
-        if (coap_split_uri((const uint8_t *)target, strlen(target), ret_uri) < 0 || ret_uri->query.length > 0 ||
-            ret_uri->path.length > PATH_MOST || ret_uri->host.length == 0 ||
+        if (coap_split_uri((const uint8_t *)target, strlen(target), ret_uri) < 0 ||
+            ret_uri->query.length > 0 || ret_uri->path.length > PATH_MOST || ret_uri->host.length == 0 ||
             ret_uri->host.length >= sizeof((struct upstream *)0)->host || strchr(target, '?'))
                 return "a URI such as \"coap://192.0.2.1:5683/sensors\"";
         switch (ret_uri->scheme) {
@@ -37,46 +37,104 @@ static const char *check_target(const char *value)
 #define FILE_FLAGS (CONF_RELOAD | CONF_PATH | CONF_KEY_FILE)
 
 const struct conf_row proxy_rows[PROXY_ROWS] = {
-        { .key = "target", ROW_OF(CONF_STRING, target), .flags = CONF_RELOAD | CONF_REQUIRED,
+        { .key = "target",
+          ROW_OF(CONF_STRING, target),
+          .flags = CONF_RELOAD | CONF_REQUIRED,
           .check = check_target,
-          .doc = "The other server, and the path there that stands for this resource: coap:// (UDP), coaps:// (DTLS), "
-                 "coap+tcp:// or coaps+tcp:// (TLS). A name is looked up when a session with it begins, without holding "
+          .doc = "The other server, and the path there that stands for this resource: coap:// (UDP), "
+                 "coaps:// (DTLS), "
+                 "coap+tcp:// or coaps+tcp:// (TLS). A name is looked up when a session with it begins, "
+                 "without holding "
                  "up anything else.",
           .example = "\"coap://192.0.2.1:5683/sensors\"" },
-        { .key = "identity", ROW_OF(CONF_STRING, identity), .flags = CONF_RELOAD, .min = 1, .max = KEY_MOST,
-          .doc = "With a secure target: who coapd is there, by a pre-shared key.", .example = "\"gateway-1\"" },
-        { .key = "key", ROW_OF(CONF_STRING, key), .flags = CONF_RELOAD | CONF_SECRET, .min = 1, .max = KEY_MOST,
+        { .key = "identity",
+          ROW_OF(CONF_STRING, identity),
+          .flags = CONF_RELOAD,
+          .min = 1,
+          .max = KEY_MOST,
+          .doc = "With a secure target: who coapd is there, by a pre-shared key.",
+          .example = "\"gateway-1\"" },
+        { .key = "key",
+          ROW_OF(CONF_STRING, key),
+          .flags = CONF_RELOAD | CONF_SECRET,
+          .min = 1,
+          .max = KEY_MOST,
           .doc = "The pre-shared key as text. Better kept in a file of its own: key_file.",
           .example = "\"a long random text\"" },
-        { .key = "key_file", ROW_OF(CONF_STRING, key_file), .flags = FILE_FLAGS | CONF_PRIVATE,
+        { .key = "key_file",
+          ROW_OF(CONF_STRING, key_file),
+          .flags = FILE_FLAGS | CONF_PRIVATE,
           .doc = "A file with the pre-shared key. A newline at its end is not part of the key.",
           .example = "\"/etc/coapd/gateway-1.key\"" },
-        { .key = "ca", ROW_OF(CONF_STRING, ca), .flags = FILE_FLAGS,
-          .doc = "With a secure target that has a certificate: a file with the certificates of those who may have "
+        { .key = "ca",
+          ROW_OF(CONF_STRING, ca),
+          .flags = FILE_FLAGS,
+          .doc = "With a secure target that has a certificate: a file with the certificates of those who may "
+                 "have "
                  "signed it. It has to name the target's host.",
           .example = "\"/etc/coapd/ca.pem\"" },
-        { .key = "certificate", ROW_OF(CONF_STRING, certificate), .flags = FILE_FLAGS,
+        { .key = "certificate",
+          ROW_OF(CONF_STRING, certificate),
+          .flags = FILE_FLAGS,
           .doc = "The certificate that coapd shows to the target, with its chain, in PEM.",
           .example = "\"/etc/coapd/gateway-1.pem\"" },
-        { .key = "private_key", ROW_OF(CONF_STRING, private_key), .flags = FILE_FLAGS | CONF_PRIVATE,
-          .doc = "Its private key, in PEM.", .example = "\"/etc/coapd/gateway-1.key.pem\"" },
-        { .key = "timeout", ROW_OF(CONF_INT, timeout), .flags = CONF_RELOAD, .fallback = "60", .min = 1,
-          .max = 3600, .unit = "seconds",
+        { .key = "private_key",
+          ROW_OF(CONF_STRING, private_key),
+          .flags = FILE_FLAGS | CONF_PRIVATE,
+          .doc = "Its private key, in PEM.",
+          .example = "\"/etc/coapd/gateway-1.key.pem\"" },
+        { .key = "timeout",
+          ROW_OF(CONF_INT, timeout),
+          .flags = CONF_RELOAD,
+          .fallback = "60",
+          .min = 1,
+          .max = 3600,
+          .unit = "seconds",
           .doc = "How long the target may take to answer. Then the client is told 5.04 (Gateway Timeout)." },
-        { .key = "session_timeout", ROW_OF(CONF_INT, session_timeout), .flags = CONF_RELOAD, .fallback = "60",
-          .min = 1, .max = 86400, .unit = "seconds", .doc = "How long a session with the target is kept that nobody uses." },
-        { .key = "parallel", ROW_OF(CONF_INT, parallel), .flags = CONF_RELOAD, .fallback = "1", .min = 1,
-          .max = 255, .unit = "requests",
-          .doc = "How many requests over UDP or DTLS the target may be sent before it has acknowledged the first "
+        { .key = "session_timeout",
+          ROW_OF(CONF_INT, session_timeout),
+          .flags = CONF_RELOAD,
+          .fallback = "60",
+          .min = 1,
+          .max = 86400,
+          .unit = "seconds",
+          .doc = "How long a session with the target is kept that nobody uses." },
+        { .key = "parallel",
+          ROW_OF(CONF_INT, parallel),
+          .flags = CONF_RELOAD,
+          .fallback = "1",
+          .min = 1,
+          .max = 255,
+          .unit = "requests",
+          .doc = "How many requests over UDP or DTLS the target may be sent before it has acknowledged the "
+                 "first "
                  "(NSTART of RFC 7252, 4.7). More than 1 is for a network that is known to bear it." },
-        { .key = "cache_entries", ROW_OF(CONF_INT, cache_entries), .flags = CONF_RELOAD, .fallback = "1000",
-          .min = 0, .max = 1000000, .unit = "answers",
-          .doc = "How many answers of the target are kept, each as long as its Max-Age says. 0: none. An answer that is "
+        { .key = "cache_entries",
+          ROW_OF(CONF_INT, cache_entries),
+          .flags = CONF_RELOAD,
+          .fallback = "1000",
+          .min = 0,
+          .max = 1000000,
+          .unit = "answers",
+          .doc = "How many answers of the target are kept, each as long as its Max-Age says. 0: none. An "
+                 "answer that is "
                  "too old is asked for by its ETag." },
-        { .key = "cache_bytes", ROW_OF(CONF_INT, cache_bytes), .flags = CONF_RELOAD, .fallback = "16777216",
-          .min = 0, .max = 1LL << 40, .unit = "bytes", .doc = "How much memory their contents may take." },
-        { .key = "max_size", ROW_OF(CONF_INT, max_size), .flags = CONF_RELOAD, .fallback = "1048576", .min = 64,
-          .max = 1LL << 30, .unit = "bytes", .doc = "The largest body that goes through, either way." },
+        { .key = "cache_bytes",
+          ROW_OF(CONF_INT, cache_bytes),
+          .flags = CONF_RELOAD,
+          .fallback = "16777216",
+          .min = 0,
+          .max = 1LL << 40,
+          .unit = "bytes",
+          .doc = "How much memory their contents may take." },
+        { .key = "max_size",
+          ROW_OF(CONF_INT, max_size),
+          .flags = CONF_RELOAD,
+          .fallback = "1048576",
+          .min = 64,
+          .max = 1LL << 30,
+          .unit = "bytes",
+          .doc = "The largest body that goes through, either way." },
 };
 
 const char *proxy_check(const void *fields, const void **ret_member)
@@ -183,16 +241,15 @@ int proxy_read_target(const struct proxy_conf *conf, struct upstream *upstream)
 
 /* --- copies --- */
 
-static const size_t strings[] = {
-        offsetof(struct proxy_conf, target),      offsetof(struct proxy_conf, identity),
-        offsetof(struct proxy_conf, key),         offsetof(struct proxy_conf, key_file),
-        offsetof(struct proxy_conf, ca),          offsetof(struct proxy_conf, certificate),
-        offsetof(struct proxy_conf, private_key),
-};
+enum { STRINGS = 7 };
 
 static char **string_at(struct proxy_conf *conf, size_t i)
 {
-        return (char **)(void *)((char *)conf + strings[i]);
+        char **const strings[STRINGS] = { &conf->target,     &conf->identity, &conf->key,
+                                          &conf->key_file,   &conf->ca,       &conf->certificate,
+                                          &conf->private_key };
+
+        return strings[i];
 }
 
 void proxy_conf_free(struct proxy_conf *conf)
@@ -201,7 +258,7 @@ void proxy_conf_free(struct proxy_conf *conf)
                 return;
         if (conf->key)
                 explicit_bzero(conf->key, strlen(conf->key));
-        for (size_t i = 0; i < ARRAY_LEN(strings); i++)
+        for (size_t i = 0; i < STRINGS; i++)
                 free(*string_at(conf, i));
         free(conf);
 }
@@ -224,7 +281,7 @@ struct proxy_conf *proxy_conf_copy(const struct proxy_conf *conf)
         if (!copy)
                 return NULL;
         proxy_conf_take_numbers(copy, conf);
-        for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
+        for (size_t i = 0; i < STRINGS; i++) {
                 const char *string = *string_at(&from, i);
 
                 *string_at(copy, i) = string ? strdup(string) : NULL;
@@ -240,7 +297,7 @@ bool proxy_conf_same_way(const struct proxy_conf *a, const struct proxy_conf *b)
 {
         struct proxy_conf one = *a, two = *b;
 
-        for (size_t i = 0; i < ARRAY_LEN(strings); i++)
+        for (size_t i = 0; i < STRINGS; i++)
                 if (!span_equal(span_of_string(*string_at(&one, i)), span_of_string(*string_at(&two, i))))
                         return false;
         return true;

@@ -9,7 +9,14 @@
 #include "base/log.h"
 #include "resources/proxy.h"
 
-enum { US_PER_S = 1000000, CHECK_US = 2 * US_PER_S, UNASKED_S = 120, RETRY_S = 2, FAILURES_MOST = 3, LEAST_S = 1 };
+enum {
+        US_PER_S = 1000000,
+        CHECK_US = 2 * US_PER_S,
+        UNASKED_S = 120,
+        RETRY_S = 2,
+        FAILURES_MOST = 3,
+        LEAST_S = 1
+};
 
 static void check_soon(struct proxy *proxy)
 {

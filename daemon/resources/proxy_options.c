@@ -6,7 +6,8 @@ enum { HEAD = 4, HOP_LIMIT_DEFAULT = 16 };
 
 void options_add(struct buf *out, unsigned number, struct span value)
 {
-        uint8_t head[HEAD] = { (uint8_t)(number >> 8), (uint8_t)number, (uint8_t)(value.n >> 8), (uint8_t)value.n };
+        uint8_t head[HEAD] = { (uint8_t)(number >> 8), (uint8_t)number, (uint8_t)(value.n >> 8),
+                               (uint8_t)value.n };
 
         buf_append(out, head, sizeof head);
         buf_append_span(out, value);
@@ -100,7 +101,8 @@ static void add_hop_limit(const coap_pdu_t *request, struct buf *out)
         coap_opt_t *option = coap_check_option(request, COAP_OPTION_HOP_LIMIT, &iterator);
 
         if (option)
-                options_add(out, COAP_OPTION_HOP_LIMIT, span_of(coap_opt_value(option), coap_opt_length(option)));
+                options_add(out, COAP_OPTION_HOP_LIMIT,
+                            span_of(coap_opt_value(option), coap_opt_length(option)));
         else
                 options_add_uint(out, COAP_OPTION_HOP_LIMIT, HOP_LIMIT_DEFAULT);
 }

@@ -41,8 +41,8 @@ static void release(struct resolver *resolver)
         free(resolver);
 }
 
-int resolver_start(sd_event *event, const char *host, void (*found)(void *user, struct addrinfo *list), void *user,
-                   struct resolver **ret_resolver)
+int resolver_start(sd_event *event, const char *host, void (*found)(void *user, struct addrinfo *list),
+                   void *user, struct resolver **ret_resolver)
 {
         struct resolver *resolver = calloc(1, sizeof *resolver);
         struct gaicb *list[1];
@@ -59,8 +59,8 @@ int resolver_start(sd_event *event, const char *host, void (*found)(void *user, 
         list[0] = &resolver->request;
         sd_event_now(event, CLOCK_MONOTONIC, &now);
         if (!resolver->host ||
-            sd_event_add_time(event, &resolver->timer, CLOCK_MONOTONIC, now + ASK_FIRST_US, 1, on_time, resolver) <
-                    0 ||
+            sd_event_add_time(event, &resolver->timer, CLOCK_MONOTONIC, now + ASK_FIRST_US, 1, on_time,
+                              resolver) < 0 ||
             getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) != 0) {
                 sd_event_source_disable_unref(resolver->timer);
                 release(resolver);

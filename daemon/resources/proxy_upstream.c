@@ -107,9 +107,9 @@ static void open_at(struct upstream *upstream, const struct sockaddr *to, sockle
         address.size = size;
         memcpy(&address.addr, to, MIN((size_t)size, sizeof address.addr));
         coap_address_set_port(&address, upstream->port);
-        upstream->session = is_secure(upstream->proto) ?
-                                    open_secure(upstream, &address) :
-                                    coap_new_client_session(upstream->context, NULL, &address, upstream->proto);
+        upstream->session = is_secure(upstream->proto) ? open_secure(upstream, &address)
+                                                       : coap_new_client_session(upstream->context, NULL,
+                                                                                 &address, upstream->proto);
         if (!upstream->session) {
                 fail_all(upstream, CODE_BAD_GATEWAY, "the target can not be reached");
                 return;
@@ -153,8 +153,8 @@ static void open_session(struct upstream *upstream)
         if (!upstream->is_name && getaddrinfo(upstream->host, NULL, &hints, &list) == 0) {
                 open_at(upstream, list->ai_addr, list->ai_addrlen);
                 freeaddrinfo(list);
-        } else if (!upstream->is_name ||
-                   resolver_start(upstream->event, upstream->host, on_found, upstream, &upstream->resolver) < 0) {
+        } else if (!upstream->is_name || resolver_start(upstream->event, upstream->host, on_found, upstream,
+                                                        &upstream->resolver) < 0) {
                 fail_all(upstream, CODE_BAD_GATEWAY, "the target's name can not be looked up");
         }
 }
@@ -187,7 +187,8 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
         case COAP_EVENT_SESSION_FAILED:
         case COAP_EVENT_SESSION_CLOSED:
         case COAP_EVENT_DTLS_CLOSED:
-                upstream->failure = upstream->failure ? upstream->failure : "the target closed the connection";
+                upstream->failure =
+                        upstream->failure ? upstream->failure : "the target closed the connection";
                 break;
         case COAP_EVENT_DTLS_ERROR:
                 upstream->failure = "the target refused the secure session";
@@ -204,10 +205,10 @@ static void on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap_
 {
         struct upstream *upstream = coap_get_app_data(coap_session_get_context(session));
         uint8_t code = reason == COAP_NACK_TOO_MANY_RETRIES ? CODE_GATEWAY_TIMEOUT : CODE_BAD_GATEWAY;
-        const char *diagnostic = reason == COAP_NACK_TOO_MANY_RETRIES ? "the target does not answer" :
-                                 reason == COAP_NACK_RST              ? "the target rejected the request" :
-                                 reason == COAP_NACK_BAD_RESPONSE     ? "the target's answer is malformed" :
-                                                                        "the target can not be reached";
+        const char *diagnostic = reason == COAP_NACK_TOO_MANY_RETRIES ? "the target does not answer"
+                                 : reason == COAP_NACK_RST            ? "the target rejected the request"
+                                 : reason == COAP_NACK_BAD_RESPONSE   ? "the target's answer is malformed"
+                                                                      : "the target can not be reached";
         coap_bin_const_t token = sent ? coap_pdu_get_token(sent) : (coap_bin_const_t){ 0, NULL };
 
         (void)mid;
@@ -218,8 +219,9 @@ static void on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap_
                 return;
         }
         for (struct exchange *e = upstream->first; e; e = e->next) {
-                bool its = token.length == UPSTREAM_TOKEN && (memcmp(e->token, token.s, UPSTREAM_TOKEN) == 0 ||
-                                                              memcmp(e->more_token, token.s, UPSTREAM_TOKEN) == 0);
+                bool its = token.length == UPSTREAM_TOKEN &&
+                           (memcmp(e->token, token.s, UPSTREAM_TOKEN) == 0 ||
+                            memcmp(e->more_token, token.s, UPSTREAM_TOKEN) == 0);
 
                 if ((its || !sent) && (e->state == EXCHANGE_SENT || e->fetches_rest))
                         exchange_fail(e, code, diagnostic);
@@ -431,11 +433,11 @@ static int open_context(struct upstream *upstream)
         coap_register_response_handler(upstream->context, exchange_on_response);
         coap_register_nack_handler(upstream->context, on_nack);
         coap_register_event_handler(upstream->context, on_coap_event);
-        r = sd_event_add_io(upstream->event, &upstream->io, coap_context_get_coap_fd(upstream->context), EPOLLIN,
-                            on_io, upstream);
+        r = sd_event_add_io(upstream->event, &upstream->io, coap_context_get_coap_fd(upstream->context),
+                            EPOLLIN, on_io, upstream);
         if (r >= 0)
-                r = sd_event_add_time(upstream->event, &upstream->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_time,
-                                      upstream);
+                r = sd_event_add_time(upstream->event, &upstream->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
+                                      on_time, upstream);
         if (r >= 0)
                 r = sd_event_source_set_enabled(upstream->timer, SD_EVENT_OFF);
         if (r >= 0)
@@ -445,7 +447,8 @@ static int open_context(struct upstream *upstream)
         return MIN(r, 0);
 }
 
-int upstream_new(sd_event *event, const struct proxy_conf *conf, struct span own, struct upstream **ret_upstream)
+int upstream_new(sd_event *event, const struct proxy_conf *conf, struct span own,
+                 struct upstream **ret_upstream)
 {
         struct upstream *upstream = calloc(1, sizeof *upstream);
         int r;

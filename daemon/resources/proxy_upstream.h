@@ -60,7 +60,8 @@ struct upstream_request {
  * `conf` is copied, and so is `own`: the path of the proxy's resource as Uri-Path options, for locations.
  * 0 or -errno after a line in the log.
  */
-int upstream_new(sd_event *event, const struct proxy_conf *conf, struct span own, struct upstream **ret_upstream);
+int upstream_new(sd_event *event, const struct proxy_conf *conf, struct span own,
+                 struct upstream **ret_upstream);
 void upstream_free(struct upstream *upstream);
 /* Whether both go the same way: then `b` only differs in its numbers, which upstream_adopt() takes over. */
 bool upstream_same(const struct upstream *a, const struct upstream *b);
