@@ -94,7 +94,8 @@ def uses(trace):
         elif name == "connect" and "sun_path=\"/" in rest:
             found.add((re.search(r'sun_path="([^"]*)"', rest)[1], "w"))
         elif name == "flock":
-            found.add((re.match(r"\d+<([^>]*)>", rest)[1], "k"))
+            locked = re.match(r"\d+<(/[^>]*)>", rest)
+            found |= {(locked[1], "k")} if locked else set()
     return {(os.path.normpath(path), access) for path, access in found if access}
 
 

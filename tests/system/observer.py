@@ -29,8 +29,9 @@ class Observer:
             self.output.append(line)
             found = NOTIFICATION.search(line.rstrip())
             if found and found[1] >= "2.00":
-                number = re.search(r"Observe:(\d+)", found[2])
-                self.answers.put((found[1], number and int(number[1]), found[3]))
+                # The number 0 is an empty option, and printed so.
+                number = re.search(r"Observe:(\d*)", found[2])
+                self.answers.put((found[1], number and int(number[1] or 0), found[3]))
         self.answers.put(("ended", None, None))
 
     def take(self, count, seconds=15):
