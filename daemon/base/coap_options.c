@@ -11,7 +11,9 @@ static bool take_extended(struct span *rest, unsigned nibble, unsigned *ret_numb
 
         if (nibble == 15 || rest->n < n)
                 return false;
-        *ret_number = n == 2 ? 269U + (unsigned)(rest->p[0] << 8 | rest->p[1]) : n == 1 ? 13U + rest->p[0] : nibble;
+        *ret_number = n == 2   ? 269U + (unsigned)(rest->p[0] << 8 | rest->p[1])
+                      : n == 1 ? 13U + rest->p[0]
+                               : nibble;
         *rest = span_skip(*rest, n);
         return true;
 }
@@ -21,7 +23,8 @@ bool coap_options_begin(struct span datagram, struct coap_options *ret_options)
         struct span rest = span_skip(datagram, COAP_HEADER_SIZE);
         unsigned token;
 
-        if (datagram.n < COAP_HEADER_SIZE || !take_extended(&rest, datagram.p[0] & 15, &token) || token > rest.n)
+        if (datagram.n < COAP_HEADER_SIZE || !take_extended(&rest, datagram.p[0] & 15, &token) ||
+            token > rest.n)
                 return false;
         *ret_options = (struct coap_options){ .rest = span_skip(rest, token) };
         return true;
@@ -37,7 +40,8 @@ bool coap_options_next(struct coap_options *options, struct span *ret_value)
                 return false;
         head = rest->p[0];
         *rest = span_skip(*rest, 1);
-        if (!take_extended(rest, head >> 4, &delta) || !take_extended(rest, head & 15, &length) || length > rest->n)
+        if (!take_extended(rest, head >> 4, &delta) || !take_extended(rest, head & 15, &length) ||
+            length > rest->n)
                 return false;
         options->number += delta;
         *ret_value = span_of(rest->p, length);

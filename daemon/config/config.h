@@ -20,7 +20,7 @@ struct conf_server {
         int log_level; /* LOG_ERR ... LOG_DEBUG of syslog(3) minus LOG_ERR: an index into the choices */
         long long session_timeout; /* seconds an idle session of a client is kept */
         long long max_sessions;
-        long long shards; /* libcoap contexts: base/shards.h */
+        long long shards;         /* libcoap contexts: base/shards.h */
         long long observer_check; /* seconds between two confirmable notifications to an observer, at most */
         bool core_dumps;          /* also of a process that has keys in its memory */
         long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
@@ -45,16 +45,17 @@ struct conf_resource {
         struct conf_origin at;
         char *path; /* "sensors/1": no slash at either end, not percent-encoded */
         char *kind;
-        struct conf_strings host; /* "HOST" or "HOST:PORT"; none: for requests that name no host of the config */
+        struct conf_strings
+                host; /* "HOST" or "HOST:PORT"; none: for requests that name no host of the config */
         char *title;
         struct conf_strings resource_types; /* key `rt` */
         struct conf_strings interfaces;     /* key `if` */
         bool observable;
-        bool confirmable;  /* every notification, not just one in a few */
+        bool confirmable;          /* every notification, not just one in a few */
         long long notify_interval; /* seconds after which observers are told again; 0: upon a change only */
-        bool hidden;       /* not listed in /.well-known/core */
-        long long max_age; /* seconds, -1: not sent, so that the default of RFC 7252, 5.10.5 holds */
-        void *fields;      /* the kind's own struct, by its conf_variant */
+        bool hidden;               /* not listed in /.well-known/core */
+        long long max_age;         /* seconds, -1: not sent, so that the default of RFC 7252, 5.10.5 holds */
+        void *fields;              /* the kind's own struct, by its conf_variant */
 };
 
 enum conf_unproven { CONF_UNPROVEN_BLOCKS, CONF_UNPROVEN_ECHO, CONF_UNPROVEN_SERVE };

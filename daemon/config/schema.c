@@ -55,7 +55,8 @@ static const struct conf_row server_rows[] = {
           .doc = "The kernel's send buffer of each datagram endpoint. 0 leaves the kernel's default." },
         { ROW(CONF_STRING, conf_server, control), .min = 2, .max = 107, .flags = CONF_SAMPLE | CONF_PATH,
           .example = "\"/run/coapd/control\"",
-          .doc = "The socket at which coapctl(8) shows and controls the running daemon. Its file is for the user "
+          .doc = "The socket at which coapctl(8) shows and controls the running daemon. Its file is for the "
+                 "user "
                  "and the group that the daemon runs as, and for root. Without it there is none." },
 };
 

@@ -161,7 +161,8 @@ const char *syntax_host(const char *value)
         for (const char *p = colon + 1; *p; p++)
                 if (!isdigit((unsigned char)*p))
                         return expected;
-        return colon[1] != '0' && strlen(colon + 1) <= 5 && atoi(colon + 1) > 0 && atoi(colon + 1) <= UINT16_MAX
+        return colon[1] != '0' && strlen(colon + 1) <= 5 && atoi(colon + 1) > 0 &&
+                               atoi(colon + 1) <= UINT16_MAX
                        ? NULL
                        : expected;
 }

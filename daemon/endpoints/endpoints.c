@@ -328,8 +328,8 @@ int endpoints_update(struct endpoints *endpoints, const struct config *config, s
         return 0;
 }
 
-int endpoints_open(struct shards shards, const struct config *config,
-                   const struct endpoints_keeper *keeper, struct endpoints **ret_endpoints)
+int endpoints_open(struct shards shards, const struct config *config, const struct endpoints_keeper *keeper,
+                   struct endpoints **ret_endpoints)
 {
         struct endpoints *endpoints = calloc(1, sizeof *endpoints);
         int r;

@@ -41,8 +41,8 @@ struct endpoints_keeper {
  * The contexts must outlive the result. `config` is borrowed for the call. `keeper` may be NULL; its lists are
  * borrowed for the call, its functions for as long as the result.
  */
-int endpoints_open(struct shards shards, const struct config *config,
-                   const struct endpoints_keeper *keeper, struct endpoints **ret_endpoints);
+int endpoints_open(struct shards shards, const struct config *config, const struct endpoints_keeper *keeper,
+                   struct endpoints **ret_endpoints);
 
 /*
  * Opens those of `config` that are not open yet and brings multicast groups in line; all or nothing, with

@@ -242,7 +242,8 @@ static int pump_add_shard(struct pump *pump, size_t i)
         if (i == 0)
                 r = sd_event_add_io(pump->event, &shard->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
         else /* There is nothing else in its epoll set. */
-                r = sd_event_add_io(pump->event, &shard->source, shard->timer.fd, EPOLLIN, pump_on_timer, shard);
+                r = sd_event_add_io(pump->event, &shard->source, shard->timer.fd, EPOLLIN, pump_on_timer,
+                                    shard);
         return MIN(r, 0);
 }
 

@@ -122,7 +122,8 @@ static bool take_sent(struct router *router, const struct sockaddr *peer, uint16
         return false;
 }
 
-size_t router_find(struct router *router, const struct sockaddr *peer, struct span datagram, bool *ret_observes)
+size_t router_find(struct router *router, const struct sockaddr *peer, struct span datagram,
+                   bool *ret_observes)
 {
         size_t home = shards_find(&router->shards, peer);
         bool oscore = false;

@@ -20,7 +20,8 @@ void router_init(struct router *router, struct shards shards);
 void router_deinit(struct router *router);
 
 /* In *ret_observes whether it is a request that registers an observation, in the clear. */
-size_t router_find(struct router *router, const struct sockaddr *peer, struct span datagram, bool *ret_observes);
+size_t router_find(struct router *router, const struct sockaddr *peer, struct span datagram,
+                   bool *ret_observes);
 
 /* The first context sends to `peer`. */
 void router_note_sent(struct router *router, const struct sockaddr *peer, struct span datagram);

@@ -26,7 +26,7 @@ struct socket_plan {
         int send_buffer;
         bool patient; /* the manager is just closing sockets that may be in the way */
         int kept;     /* -1, or a descriptor from the last run, bound as this plan wants it */
-        int shared;   /* -1, or the descriptor of this very endpoint in another context: then it is that one */
+        int shared; /* -1, or the descriptor of this very endpoint in another context: then it is that one */
         const struct socket_peer *peers;
         size_t n_peers;
         int fd;                 /* out: the descriptor, owned by libcoap; -1 while there is none */

@@ -35,7 +35,7 @@ struct twin {
 
 struct known {
         enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_STREAM, KNOWN_TIMER } kind;
-        int epoll_fd; /* of all but streams; -1: in none */
+        int epoll_fd;  /* of all but streams; -1: in none */
         unsigned open; /* how often close() is expected, of a datagram endpoint */
         void *tag;
         const struct socket_io *io;

@@ -69,7 +69,8 @@ static void sort_one(struct pump *pump, struct lane *lane)
         if (n <= 0)
                 return; /* no message, and libcoap would not say a word about it */
         if (lane->divided)
-                i = router_find(&pump->router, &parcel->name.any, span_of(parcel->bytes, (size_t)n), &observes);
+                i = router_find(&pump->router, &parcel->name.any, span_of(parcel->bytes, (size_t)n),
+                                &observes);
         shard = &pump->shard[i];
         parcel->lane = lane;
         mail_put(&shard->mail, &pump->mailroom, parcel, &message, (size_t)n);
@@ -203,7 +204,8 @@ static void write_tape(struct pump *pump, struct shard *shard, void *blank)
         if (shard == &pump->shard[0])
                 pump->n_others = 0;
         for (const struct parcel *p = shard->mail.first; p && tape_room(&pump->tape) > 1; p = p->next)
-                tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = p->lane->tags[i] });
+                tape_write(&pump->tape,
+                           (struct epoll_event){ .events = EPOLLIN, .data.ptr = p->lane->tags[i] });
         if (blank)
                 tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = blank });
 }
@@ -330,7 +332,8 @@ static void prepare(struct pump *pump, struct shard *shard)
 {
         for (struct parcel *p = shard->mail.first; p; p = p->next) {
                 if (p->unready)
-                        pump->guard->prepare(pump->guard->userdata, (size_t)(shard - pump->shard), parcel_span(p));
+                        pump->guard->prepare(pump->guard->userdata, (size_t)(shard - pump->shard),
+                                             parcel_span(p));
                 p->unready = false;
         }
 }

@@ -47,13 +47,13 @@ struct pump {
         bool coming_back;
 
         bool in_turn;
-        bool yield;            /* somebody else waits for the end of this turn */
-        struct shard *current; /* libcoap is in it; NULL: in none */
-        bool over;             /* nothing more is read before libcoap's call ends */
-        unsigned handled;      /* datagrams in this call */
-        unsigned blind;        /* batches since the last question what is ready */
-        uint64_t deadline;     /* until then this call may go on */
-        uint64_t ended;        /* when it was over */
+        bool yield;                            /* somebody else waits for the end of this turn */
+        struct shard *current;                 /* libcoap is in it; NULL: in none */
+        bool over;                             /* nothing more is read before libcoap's call ends */
+        unsigned handled;                      /* datagrams in this call */
+        unsigned blind;                        /* batches since the last question what is ready */
+        uint64_t deadline;                     /* until then this call may go on */
+        uint64_t ended;                        /* when it was over */
         struct epoll_event others[READY_MOST]; /* of the first context, that are no datagrams */
         size_t n_others;
         struct tape tape;

@@ -49,8 +49,8 @@ bool wake_timer_is_due(const struct wake_timer *timer, uint64_t now)
         return timer->due != 0 && timer->due <= now + MSEC(1);
 }
 
-void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding,
-                       size_t *n_touched, void (*at_once)(void *owner), void *owner)
+void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding, size_t *n_touched,
+                       void (*at_once)(void *owner), void *owner)
 {
         *timer = (struct wake_timer){
                 .fd = sockets_timer_of(epoll_fd),

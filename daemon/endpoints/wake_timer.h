@@ -14,18 +14,18 @@
 struct wake_timer {
         int fd;
         struct socket_io io;
-        const bool *holding;      /* while it is, the last setting counts, at wake_timer_settle() */
+        const bool *holding;          /* while it is, the last setting counts, at wake_timer_settle() */
         void (*at_once)(void *owner); /* instead of a timer that would fire at once */
         void *owner;
         struct itimerspec wanted; /* since then */
         bool touched;
-        size_t *n_touched;        /* counts those that are */
-        uint64_t due; /* CLOCK_MONOTONIC, nanoseconds, when it fires; 0: never, or not known */
+        size_t *n_touched; /* counts those that are */
+        uint64_t due;      /* CLOCK_MONOTONIC, nanoseconds, when it fires; 0: never, or not known */
 };
 
 /* Of the libcoap context with this epoll set; one without a timer is none. `timer` must stay where it is. */
-void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding,
-                       size_t *n_touched, void (*at_once)(void *owner), void *owner);
+void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding, size_t *n_touched,
+                       void (*at_once)(void *owner), void *owner);
 void wake_timer_detach(struct wake_timer *timer);
 
 /* It may fire up to a quarter of a second too early: libcoap then finds nothing to do and sets it again. */

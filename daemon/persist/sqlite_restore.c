@@ -87,8 +87,8 @@ static enum outcome hand_to_libcoap(struct restoration *self, int64_t id,
                 if (observation->oscore.p && !admit_oscore(host, observation, &targets[i].addresses.remote))
                         return NO_CONTEXT;
                 self->observers->restoring = id;
-                subscription = coap_persist_observe_add(host->shards.v[shard], COAP_PROTO_UDP, &targets[i].listen,
-                                                        &targets[i].addresses, &request,
+                subscription = coap_persist_observe_add(host->shards.v[shard], COAP_PROTO_UDP,
+                                                        &targets[i].listen, &targets[i].addresses, &request,
                                                         observation->oscore.p ? &oscore : NULL);
                 self->observers->restoring = 0;
         }
@@ -318,10 +318,9 @@ static int restore_all(struct restoration *self, sqlite3_stmt *select)
 int store_observers_restore(struct store_observers *self, const struct persist_host *host, bool only_kept)
 {
         bool writes = store_begin(self->store) == 0;
-        struct restoration restoration = { .observers = self,
-                                           .host = host,
-                                           .writes = writes,
-                                           .total = count_rows(self->count) };
+        struct restoration restoration = {
+                .observers = self, .host = host, .writes = writes, .total = count_rows(self->count)
+        };
         int code = restore_all(&restoration, only_kept ? self->kept : self->all);
 
         if (code != SQLITE_DONE)

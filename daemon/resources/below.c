@@ -98,12 +98,13 @@ coap_resource_t *registry_observable(struct registry *registry, struct span path
 
 static void tell_of(struct resource *resource, const coap_pdu_t *pdu, struct span path)
 {
-        struct message message = { .pdu = pdu, .request = { .method = (enum method)coap_pdu_get_code(pdu),
-                                                            .path = path,
-                                                            .rest = below_rest_of(resource, path),
-                                                            .content_format = -1,
-                                                            .accept = -1,
-                                                            .observe = true } };
+        struct message message = { .pdu = pdu,
+                                   .request = { .method = (enum method)coap_pdu_get_code(pdu),
+                                                .path = path,
+                                                .rest = below_rest_of(resource, path),
+                                                .content_format = -1,
+                                                .accept = -1,
+                                                .observe = true } };
 
         message.request.message = &message;
         coap_get_data(pdu, &message.request.body.n, &message.request.body.p);

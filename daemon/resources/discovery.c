@@ -229,8 +229,8 @@ static bool may(struct discovery *discovery, const struct message *m, struct spa
         return host->authorize(host->user, m->session, path, operation_of_method(method)) == 0;
 }
 
-static void list_resource(struct discovery *discovery, const struct message *m, const struct resource *resource,
-                          struct link *link, struct buf *list)
+static void list_resource(struct discovery *discovery, const struct message *m,
+                          const struct resource *resource, struct link *link, struct buf *list)
 {
         const struct kind_link *one = resource->kind->links;
 

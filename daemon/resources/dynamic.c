@@ -20,7 +20,6 @@ struct dynamic {
         int64_t created_us;
 };
 
-
 static int64_t now_us(void)
 {
         struct timespec now;
@@ -397,7 +396,8 @@ int registry_restore(struct registry *registry, const struct stored_resource *st
                 int r = owned_hand_over(registry, stored->path, stored);
 
                 if (r < 0)
-                        log_notice("stored state %s: the config has nothing that takes it; it is kept in the store",
+                        log_notice("stored state %s: the config has nothing that takes it; it is kept in the "
+                                   "store",
                                    LOG_ESCAPE(stored->path));
                 return r;
         }

@@ -31,7 +31,7 @@ struct files {
         struct representation *list;
         struct files_list_key {
                 uint64_t folder[4];
-                        struct etag rest;
+                struct etag rest;
                 uint64_t until_us;
         } list_key;
 
@@ -52,7 +52,8 @@ int files_open(const struct files *files, const char *path, int flags, mode_t mo
 int files_open_parent(const struct files *files, const char *path, bool make, const char **ret_name);
 
 /* What the file is now; takes `fd` over. 0, or -errno: -ENOENT for what is no file and no folder to be listed. */
-int files_read(struct files *files, int fd, const char *path, struct span rest, struct representation **ret_rep);
+int files_read(struct files *files, int fd, const char *path, struct span rest,
+               struct representation **ret_rep);
 /* As files_read(), by path. */
 int files_get(struct files *files, const char *path, struct span rest, struct representation **ret_rep);
 

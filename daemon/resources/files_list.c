@@ -92,7 +92,8 @@ static int by_name(const void *a, const void *b)
         return strcmp(x->name, y->name);
 }
 
-static void append_link(const struct files *files, struct span rest, const struct entry *entry, struct buf *out)
+static void append_link(const struct files *files, struct span rest, const struct entry *entry,
+                        struct buf *out)
 {
         int format = entry->folder ? CONTENT_FORMAT_LINK_FORMAT : content_format_by_extension(entry->name);
 

@@ -104,7 +104,8 @@ static int read_regular(int fd, const struct stat *status, const char *path, str
         return 0;
 }
 
-int files_read(struct files *files, int fd, const char *path, struct span rest, struct representation **ret_rep)
+int files_read(struct files *files, int fd, const char *path, struct span rest,
+               struct representation **ret_rep)
 {
         struct stat status;
         int r = -ENOENT;

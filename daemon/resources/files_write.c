@@ -38,7 +38,8 @@ static int keep_format(int fd, const char *name, int content_format)
                 snprintf(number, sizeof number, "%d", content_format);
                 type = number;
         }
-        if (fsetxattr(fd, "user.mime_type", type, strlen(type), 0) == 0 || files_format(fd, name) == content_format)
+        if (fsetxattr(fd, "user.mime_type", type, strlen(type), 0) == 0 ||
+            files_format(fd, name) == content_format)
                 return 0;
         return errno == ENOSPC || errno == EDQUOT ? -errno : -ENOTSUP;
 }

@@ -29,18 +29,18 @@ struct resource {
         struct registry *registry;
         uint64_t serial; /* rises in the order of the list */
         struct resource *prev, *next;
-        struct place *place;     /* its path, as libcoap knows it; NULL: not yet */
+        struct place *place;        /* its path, as libcoap knows it; NULL: not yet */
         struct resource *next_host; /* at this path, for other hosts */
-        struct resource *parent; /* below.c: the KIND_SUBTREE that serves it; it has no `self` then */
-        char *path;              /* libcoap's spelling */
+        struct resource *parent;    /* below.c: the KIND_SUBTREE that serves it; it has no `self` then */
+        char *path;                 /* libcoap's spelling */
         const struct kind *kind;
         void *self;
         const struct conf_resource *conf; /* NULL: dynamic */
         sd_event_source *timer;
-        sd_event_source *repeat;         /* conf->notify_interval, while it is observed */
-        uint64_t confirmed_us;           /* when a round of its notifications was confirmable last, or it was made */
-        struct etag before;              /* while a reload changes it */
-        struct resource *next_to_bury;   /* in registry->to_bury, while `listed` */
+        sd_event_source *repeat; /* conf->notify_interval, while it is observed */
+        uint64_t confirmed_us;   /* when a round of its notifications was confirmable last, or it was made */
+        struct etag before;      /* while a reload changes it */
+        struct resource *next_to_bury; /* in registry->to_bury, while `listed` */
         bool listed;
         bool planned;  /* apply.c: the new config has it */
         bool reverted; /* to what the store has; observers are told at the end of this turn */
@@ -71,7 +71,7 @@ struct registry {
         sd_event_source *checkup;
         bool refresh_due_only;
         struct resource *refresh_next; /* whose observers from before the restart are told next */
-        size_t n_below; /* resources that have a parent */
+        size_t n_below;                /* resources that have a parent */
         bool replaying;
         uint8_t datagram[4]; /* the head of the one that was read last */
         bool is_request;     /* what is being served; else it is a notification */
@@ -113,7 +113,6 @@ static inline const struct resource *resource_configured(const struct resource *
 {
         return resource->parent ? resource->parent : resource;
 }
-
 
 /*
  * below.c: paths below a KIND_SUBTREE, as resources of their own. libcoap looks for a resource and registers the

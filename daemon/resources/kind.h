@@ -77,9 +77,9 @@ struct request {
         struct span queries[MAX_QUERIES]; /* Uri-Query options, decoded as they came */
         size_t n_queries;
         struct span body;
-        int content_format; /* of the body; -1: none given */
-        int accept;         /* -1: none given */
-        bool observe;       /* registers an observation, or is one being served */
+        int content_format;            /* of the body; -1: none given */
+        int accept;                    /* -1: none given */
+        bool observe;                  /* registers an observation, or is one being served */
         const struct message *message; /* with all of its options, see message.h; NULL: it is no client's */
 };
 

@@ -180,7 +180,9 @@ static void encode_header(const coap_pdu_t *pdu, struct buf *out)
         enum { VERSION = 1, ONE_BYTE = 13, TWO_BYTES = 14, TWO_BYTES_FROM = 269 };
         coap_bin_const_t token = coap_pdu_get_token(pdu);
         unsigned mid = (unsigned)coap_pdu_get_mid(pdu);
-        size_t nibble = token.length < ONE_BYTE ? token.length : token.length < TWO_BYTES_FROM ? ONE_BYTE : TWO_BYTES;
+        size_t nibble = token.length < ONE_BYTE         ? token.length
+                        : token.length < TWO_BYTES_FROM ? ONE_BYTE
+                                                        : TWO_BYTES;
 
         buf_append_byte(out, (uint8_t)(VERSION << 6 | (unsigned)coap_pdu_get_type(pdu) << 4 | nibble));
         buf_append_byte(out, (uint8_t)coap_pdu_get_code(pdu));

@@ -22,7 +22,8 @@ uint64_t notify_now(const struct registry *registry)
 /* A round that is due after half of the time is over before all of it is, whenever the changes come. */
 static uint64_t due_after_us(const struct registry *registry)
 {
-        return registry->config ? (uint64_t)registry->config->server.observer_check * US_PER_S / 2 : UINT64_MAX;
+        return registry->config ? (uint64_t)registry->config->server.observer_check * US_PER_S / 2
+                                : UINT64_MAX;
 }
 
 static bool is_due(const struct resource *resource, uint64_t now)
@@ -45,8 +46,8 @@ static bool notify(struct resource *resource)
 {
         uint64_t now = notify_now(resource->registry);
         bool due = is_due(resource, now);
-        bool any = place_notify(resource->place, due ? COAP_RESOURCE_FLAGS_NOTIFY_CON
-                                                     : resource_notification_mode(resource));
+        bool any = place_notify(resource->place,
+                                due ? COAP_RESOURCE_FLAGS_NOTIFY_CON : resource_notification_mode(resource));
 
         if (due && any)
                 resource->confirmed_us = now;

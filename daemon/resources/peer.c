@@ -38,7 +38,8 @@ static bool append_address(const struct sockaddr *address, struct buf *out)
                 const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
 
                 if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-                        buf_append_string(out, inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof text));
+                        buf_append_string(out,
+                                          inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof text));
                 else
                         buf_printf(out, "[%s]", inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text));
         } else {

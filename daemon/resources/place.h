@@ -22,11 +22,12 @@ struct place {
         struct registry *registry;
         struct resource *first;  /* the others by ->next_host */
         coap_resource_t *handle; /* of the first context; userdata points back here */
-        coap_resource_t **twins; /* of each of the others, NULL where there is none; NULL: there are none at all */
+        coap_resource_t *
+                *twins; /* of each of the others, NULL where there is none; NULL: there are none at all */
         size_t n_twins;
         struct observed observers; /* of all handles */
-        uint32_t number; /* of the last notification, where there are several contexts */
-        uint32_t round;  /* counts the notifications */
+        uint32_t number;           /* of the last notification, where there are several contexts */
+        uint32_t round;            /* counts the notifications */
 };
 
 struct places {

@@ -52,8 +52,8 @@ static bool same(const struct buf *a, const struct buf *b)
 /* Whether lookups show both alike. */
 static bool looks_alike(const struct rd_registration *a, const struct rd_registration *b)
 {
-        return a->shown == b->shown && same(&a->extra, &b->extra) && same(&a->base, &b->base) && a->link == b->link &&
-               etag_equal(&a->links->etag, &b->links->etag);
+        return a->shown == b->shown && same(&a->extra, &b->extra) && same(&a->base, &b->base) &&
+               a->link == b->link && etag_equal(&a->links->etag, &b->links->etag);
 }
 
 static void wake_at(struct rd *rd, uint64_t us)
@@ -224,7 +224,8 @@ static const struct conf_row rows[] = {
                 .max = 256 << 20,
                 .unit = "bytes",
                 .flags = CONF_RELOAD,
-                .doc = "How large the links of all may be together. A lookup reads all of them, unless the directory "
+                .doc = "How large the links of all may be together. A lookup reads all of them, unless the "
+                       "directory "
                        "is as it was when the same was looked up before.",
         },
 };
@@ -353,8 +354,14 @@ static int rd_stored(void *self, struct span rest, const struct stored_resource 
 
 static const struct kind_link links[] = {
         { .rest = "", .resource_type = "core.rd", .method = METHOD_POST },
-        { .rest = "lookup/res", .resource_type = "core.rd-lookup-res", .method = METHOD_GET, .observable = true },
-        { .rest = "lookup/ep", .resource_type = "core.rd-lookup-ep", .method = METHOD_GET, .observable = true },
+        { .rest = "lookup/res",
+          .resource_type = "core.rd-lookup-res",
+          .method = METHOD_GET,
+          .observable = true },
+        { .rest = "lookup/ep",
+          .resource_type = "core.rd-lookup-ep",
+          .method = METHOD_GET,
+          .observable = true },
         { .rest = NULL },
 };
 

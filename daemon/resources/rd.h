@@ -27,13 +27,13 @@ struct rd_registration {
         struct buf sector;   /* d; empty: none */
         struct buf extra;    /* the other parameters, "name=value" or "name", each behind a newline */
         struct buf base;
-        bool base_given;     /* else it is where the endpoint spoke from last */
-        struct buf owner;    /* who registered it, as resource_identify() says; empty: nobody in particular */
-        unsigned link;       /* the interface that a link-local base is on; else 0 */
+        bool base_given;  /* else it is where the endpoint spoke from last */
+        struct buf owner; /* who registered it, as resource_identify() says; empty: nobody in particular */
+        unsigned link;    /* the interface that a link-local base is on; else 0 */
         uint32_t lifetime_s;
-        int64_t created_us;  /* all times since 1970 */
+        int64_t created_us; /* all times since 1970 */
         uint64_t expires_us;
-        bool shown;          /* its lifetime was not over when it was looked at last */
+        bool shown;                   /* its lifetime was not over when it was looked at last */
         struct representation *links; /* as they were posted */
 };
 

@@ -77,7 +77,8 @@ static bool read_search(struct search *search, const struct request *request, st
                         continue;
                 }
                 if (*has || !read_number(one.pattern, has == &has_page ? &search->page : &search->count)) {
-                        response_error(response, CODE_BAD_REQUEST, "page and count are numbers, each given once");
+                        response_error(response, CODE_BAD_REQUEST,
+                                       "page and count are numbers, each given once");
                         return false;
                 }
                 *has = true;
@@ -155,7 +156,8 @@ static bool link_fits(struct search *search, const struct link_value *link, cons
         return false;
 }
 
-static int resolve(struct search *search, const struct rd_registration *registration, const struct link_value *link)
+static int resolve(struct search *search, const struct rd_registration *registration,
+                   const struct link_value *link)
 {
         struct span base = buf_span(&registration->base), rest = link->parameters, anchor = { 0 };
         struct link_parameter parameter;
@@ -182,8 +184,7 @@ static bool on_page(struct search *search)
 {
         uint64_t at = search->found++;
 
-        return search->count == UINT64_MAX ||
-               (search->count > 0 && at / search->count == search->page);
+        return search->count == UINT64_MAX || (search->count > 0 && at / search->count == search->page);
 }
 
 static void write_attribute(struct buf *out, const char *name, struct span value)
@@ -198,7 +199,8 @@ static void write_endpoint(struct search *search, const struct rd_registration *
         struct buf *out = search->out;
         bool has_value;
 
-        buf_printf(out, "%s</%s/%s>", out->n ? "," : "", resource_path(search->rd->resource), registration->id);
+        buf_printf(out, "%s</%s/%s>", out->n ? "," : "", resource_path(search->rd->resource),
+                   registration->id);
         write_attribute(out, "ep", buf_span(&registration->endpoint));
         if (registration->sector.n > 0)
                 write_attribute(out, "d", buf_span(&registration->sector));
@@ -348,8 +350,8 @@ void rd_lookup(struct rd *rd, enum rd_lookup which, const struct request *reques
         if (!result) {
                 look(&search);
                 if (out.n > MAX_RESULT) {
-                        response_error(response, CODE_BAD_REQUEST, "more than %d bytes of links, ask in pages",
-                                       MAX_RESULT);
+                        response_error(response, CODE_BAD_REQUEST,
+                                       "more than %d bytes of links, ask in pages", MAX_RESULT);
                         return;
                 }
                 result = buf_ok(&out) ? representation_new(buf_span(&out), CONTENT_FORMAT_LINK_FORMAT) : NULL;

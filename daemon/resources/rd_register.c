@@ -71,7 +71,8 @@ static void settle(struct rd *rd, struct rd_registration *old, struct rd_registr
         response_error(response, CODE_UNAVAILABLE, "out of memory");
 }
 
-static bool name_it(const struct rd *rd, struct rd_registration *registration, const struct rd_registration *old)
+static bool name_it(const struct rd *rd, struct rd_registration *registration,
+                    const struct rd_registration *old)
 {
         if (old) {
                 memcpy(registration->id, old->id, sizeof registration->id);

@@ -115,7 +115,8 @@ static bool read_name(struct buf *to, const char *key, struct span value, struct
         else if (value.n == 0 || value.n > RD_NAME_MAX)
                 response_error(response, CODE_BAD_REQUEST, "%s is 1 to %d bytes", key, RD_NAME_MAX);
         else if (!utf8_is_printable(value))
-                response_error(response, CODE_BAD_REQUEST, "%s is UTF-8 text without control characters", key);
+                response_error(response, CODE_BAD_REQUEST, "%s is UTF-8 text without control characters",
+                               key);
         else
                 buf_append_span(to, value);
         return !response->code;
@@ -144,7 +145,8 @@ static bool read_base(struct rd_registration *registration, struct span value, s
         enum { MOST = 255 };
 
         if (value.n > MOST || !uri_is_base(value)) {
-                response_error(response, CODE_BAD_REQUEST, "base is a URI such as coap://[2001:db8::1]:61616");
+                response_error(response, CODE_BAD_REQUEST,
+                               "base is a URI such as coap://[2001:db8::1]:61616");
                 return false;
         }
         buf_reset(&registration->base);
@@ -203,7 +205,8 @@ static bool read_one(struct rd_registration *registration, struct span query, bo
                 return false;
         }
         *seen |= is_lt ? LT : BASE;
-        return is_lt ? read_lifetime(registration, value, response) : read_base(registration, value, response);
+        return is_lt ? read_lifetime(registration, value, response)
+                     : read_base(registration, value, response);
 }
 
 bool rd_registration_read(struct rd_registration *registration, const struct request *request, bool update,

@@ -197,8 +197,8 @@ static void add_block1(const struct message *message, const struct response *res
 uint8_t message_respond(const struct message *message, const struct response *response, coap_pdu_t *pdu)
 {
         uint8_t code = response->code ? response->code : CODE_INTERNAL_ERROR;
-        bool content = response->content &&
-                       (code == CODE_CONTENT || code == CODE_VALID || response->with_content);
+        bool content =
+                response->content && (code == CODE_CONTENT || code == CODE_VALID || response->with_content);
 
         coap_pdu_set_code(pdu, (coap_pdu_code_t)code);
         if (response->content && response->content->etag.n && code >> 5 == 2)

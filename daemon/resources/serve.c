@@ -189,7 +189,8 @@ static void ask_kind(struct resource *resource, const struct message *m, struct 
                         return;
                 /* RFC 7959, 2.9.2: to do it once more would be another action. */
                 if (m->request.method != METHOD_GET) {
-                        response_error(response, CODE_INCOMPLETE, "the answer is not here any more: start again");
+                        response_error(response, CODE_INCOMPLETE,
+                                       "the answer is not here any more: start again");
                         return;
                 }
         }
@@ -237,7 +238,7 @@ static void serve_resource(struct resource *resource, struct message *m, struct 
  * request in again. Returns whether it will.
  */
 static bool comes_again_below(struct registry *registry, struct resource *parent, const struct message *m,
-                        const coap_pdu_t *request)
+                              const coap_pdu_t *request)
 {
         const struct registry_host *host = &registry->host;
 
@@ -318,7 +319,8 @@ static void count_response(const struct registry *registry, const struct message
 static bool is_silent(const struct message *m, const struct response *response, const coap_pdu_t *pdu)
 {
         return response->code == CODE_CONTENT && response->content && response->content->size == 0 &&
-               coap_pdu_get_type(pdu) == COAP_MESSAGE_NON && coap_is_mcast(coap_session_get_addr_local(m->session));
+               coap_pdu_get_type(pdu) == COAP_MESSAGE_NON &&
+               coap_is_mcast(coap_session_get_addr_local(m->session));
 }
 
 static void finish(struct registry *registry, struct message *m, struct response *response, coap_pdu_t *pdu)
@@ -382,7 +384,8 @@ static void serve_answer(struct registry *registry, struct place *place, struct 
                 representation_unref(pending->response.content);
                 return;
         }
-        if (message_parse(session, request, span_of(path->s, path->length), &message, &pending->response) == 0) {
+        if (message_parse(session, request, span_of(path->s, path->length), &message, &pending->response) ==
+            0) {
                 message.observers = place ? &place->observers : NULL;
                 if (resource) {
                         message.request.rest = below_rest_of(resource, message.request.path);
@@ -444,8 +447,8 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
                 gate_leave(registry, session, request, response_pdu);
         }
         registry->places.serving = NULL;
-        observations_note(registry->observations, client_of(session), &place->observers, request, response_pdu,
-                          !registry->is_request);
+        observations_note(registry->observations, client_of(session), &place->observers, request,
+                          response_pdu, !registry->is_request);
 }
 
 static void serve_path(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,

@@ -47,7 +47,8 @@ bool uri_is_link_local(struct span uri)
                 return false;
         six = parsed.hostData.ip6 ? parsed.hostData.ip6->data : NULL;
         four = parsed.hostData.ip4 ? parsed.hostData.ip4->data : NULL;
-        return (six && six[0] == 0xfe && (six[1] & 0xc0) == 0x80) || (four && four[0] == 169 && four[1] == 254);
+        return (six && six[0] == 0xfe && (six[1] & 0xc0) == 0x80) ||
+               (four && four[0] == 169 && four[1] == 254);
 }
 
 static void append_range(struct buf *out, const char *before, UriTextRangeA range, const char *behind)
@@ -72,7 +73,8 @@ static int write_uri(const UriUriA *uri, struct buf *out)
                 append_range(out, ":", uri->portText, "");
         }
         for (const UriPathSegmentA *segment = uri->pathHead; segment; segment = segment->next)
-                append_range(out, segment != uri->pathHead || uri->absolutePath || uri->hostText.first ? "/" : "",
+                append_range(out,
+                             segment != uri->pathHead || uri->absolutePath || uri->hostText.first ? "/" : "",
                              segment->text, "");
         append_range(out, "?", uri->query, "");
         append_range(out, "#", uri->fragment, "");

@@ -120,7 +120,8 @@ static const struct fixture_case value_cases[] = {
         { ENDPOINT "resources = ( { path = \"a\"; kind = \"clock\"; contnet = 1; } );\n",
           "@/c:2: resources[0].kind: \"clock\" is not valid, expected one of \"time\", \"static\" and "
           "\"files\"\n"
-          "@/c:2: resources[0].contnet: is not known, expected one of path, kind, host, title, rt, if, observable, "
+          "@/c:2: resources[0].contnet: is not known, expected one of path, kind, host, title, rt, if, "
+          "observable, "
           "confirmable, notify_interval, hidden, max_age\n" },
         { ENDPOINT
           "resources = ( { path = \"a\"; kind = \"static\"; content_format = \"html\"; limit = 10; } );\n",

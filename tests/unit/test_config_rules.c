@@ -115,14 +115,22 @@ static const struct fixture_case state_cases[] = {
           "  { path = \"a\"; kind = \"time\"; host = ( \"x.example\", \"y.example:5684\", \"[::1]:1\" ); },\n"
           "  { path = \"a\"; kind = \"time\"; host = ( \"z.example\", \"X.example\" ); },\n"
           "  { path = \"a\"; kind = \"time\"; host = \"y.example\"; }\n);\n",
-          "@/c:5: resources[2].path: \"a\" at X.example is taken, expected another one: @/c:4 has it already\n" },
-        { ENDPOINT "resources = ( { path = \"a\"; kind = \"time\"; host = ( \"a b\", \"a:0\", \"a:65536\", \"a:\", \"[::1\", \"a/b\" ); } );\n",
-          "@/c:2: resources[0].host[0]: \"a b\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
-          "@/c:2: resources[0].host[1]: \"a:0\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
-          "@/c:2: resources[0].host[2]: \"a:65536\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
-          "@/c:2: resources[0].host[3]: \"a:\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
-          "@/c:2: resources[0].host[4]: \"[::1\" is not valid, expected a host such as a.example.org, with or without :PORT\n"
-          "@/c:2: resources[0].host[5]: \"a/b\" is not valid, expected a host such as a.example.org, with or without :PORT\n" },
+          "@/c:5: resources[2].path: \"a\" at X.example is taken, expected another one: @/c:4 has it "
+          "already\n" },
+        { ENDPOINT "resources = ( { path = \"a\"; kind = \"time\"; host = ( \"a b\", \"a:0\", \"a:65536\", "
+                   "\"a:\", \"[::1\", \"a/b\" ); } );\n",
+          "@/c:2: resources[0].host[0]: \"a b\" is not valid, expected a host such as a.example.org, with or "
+          "without :PORT\n"
+          "@/c:2: resources[0].host[1]: \"a:0\" is not valid, expected a host such as a.example.org, with or "
+          "without :PORT\n"
+          "@/c:2: resources[0].host[2]: \"a:65536\" is not valid, expected a host such as a.example.org, "
+          "with or without :PORT\n"
+          "@/c:2: resources[0].host[3]: \"a:\" is not valid, expected a host such as a.example.org, with or "
+          "without :PORT\n"
+          "@/c:2: resources[0].host[4]: \"[::1\" is not valid, expected a host such as a.example.org, with "
+          "or without :PORT\n"
+          "@/c:2: resources[0].host[5]: \"a/b\" is not valid, expected a host such as a.example.org, with or "
+          "without :PORT\n" },
         { ENDPOINT "dynamic: { max_size = 1000; max_total_size = 999; };\n",
           "@/c:2: dynamic.max_size: one body may be larger (1000) than all together (999), expected max_size "
           "to be at most max_total_size\n" },
@@ -140,7 +148,8 @@ static const struct fixture_case state_cases[] = {
           "@/c:3: persist.observe_counters: the folder of \"@/good.key/x\" does not exist, expected one that "
           "coapd can write to\n" },
         { ENDPOINT "persist: { observers = \"@/folder/x\"; dynamic_resources = \"@/folder\"; };\n",
-          "@/c:2: persist.dynamic_resources: \"@/folder\" is a folder, and another file of the state is in it, "
+          "@/c:2: persist.dynamic_resources: \"@/folder\" is a folder, and another file of the state is in "
+          "it, "
           "expected a file\n" },
         { ENDPOINT "persist: { engine = \"libcoap\"; observers = \"@/o\"; dynamic_resources = \"@/d\"; };\n",
           "@/c:2: persist.dynamic_resources: engine = \"libcoap\" can not keep this alone, expected both "

@@ -453,15 +453,17 @@ static void oscore_goes_to_the_first_context(void **state)
                 struct span datagram;
                 bool oscore, observes;
         } cases[] = {
-                { SPAN_LITERAL("\x51\x02\x00\x01t\x92\x09\x01\xff..."), true, false },    /* POST, OSCORE */
-                { SPAN_LITERAL("\x51\x05\x00\x01t\x60\x32\x09\x01\xff..."), true, true }, /* FETCH, Observe, OSCORE */
+                { SPAN_LITERAL("\x51\x02\x00\x01t\x92\x09\x01\xff..."), true, false }, /* POST, OSCORE */
+                { SPAN_LITERAL("\x51\x05\x00\x01t\x60\x32\x09\x01\xff..."), true,
+                  true }, /* FETCH, Observe, OSCORE */
                 { SPAN_LITERAL("\x51\x01\x00\x01t\x60\x51n"), false, true },
                 { SPAN_LITERAL("\x51\x01\x00\x01t\x61\x01\x51n"), false, false }, /* Observe: 1 */
                 { SPAN_LITERAL("\x51\x03\x00\x01t\x60\x51n"), false, false },     /* PUT */
                 { SPAN_LITERAL("\x51\x01\x00\x01t\xb1n"), false, false },
-                { SPAN_LITERAL("\x5d\x01\x00\x01\x01tttttttttttttt\x92\x09\x01"), true, false }, /* a token of 14 */
-                { SPAN_LITERAL("\x51\x01\x00\x01t\xff\x90"), false, false },  /* behind the payload marker */
-                { SPAN_LITERAL("\x51\x01\x00\x01t\x9d"), false, false },      /* cut off */
+                { SPAN_LITERAL("\x5d\x01\x00\x01\x01tttttttttttttt\x92\x09\x01"), true,
+                  false },                                                   /* a token of 14 */
+                { SPAN_LITERAL("\x51\x01\x00\x01t\xff\x90"), false, false }, /* behind the payload marker */
+                { SPAN_LITERAL("\x51\x01\x00\x01t\x9d"), false, false },     /* cut off */
                 { SPAN_LITERAL("\x5e\x01\x00\x01\xff\xff\x90"), false, false }, /* a token longer than all */
                 { SPAN_LITERAL("\x5f\x01\x00\x01\x90"), false, false },
                 { SPAN_LITERAL("\x51\x01\x00"), false, false },
@@ -515,7 +517,9 @@ static void an_acknowledgement_goes_where_it_is_waited_for(void **state)
 /* One who came to "0.0.0.0" and, after a change of the config, comes to "[::]" is the same. */
 static void ipv4_is_the_same_within_ipv6(void **state)
 {
-        struct sockaddr_in four = { .sin_family = AF_INET, .sin_addr = { htonl(0x0a010203) }, .sin_port = 77 };
+        struct sockaddr_in four = { .sin_family = AF_INET,
+                                    .sin_addr = { htonl(0x0a010203) },
+                                    .sin_port = 77 };
         struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = 77 };
         uint64_t hash = shards_hash(1, (struct sockaddr *)&four);
 

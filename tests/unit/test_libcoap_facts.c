@@ -133,8 +133,8 @@ static int tear_down(void **state)
 static void addresses_come_back_byte_for_byte(void **state)
 {
         static const char *const places[][2] = {
-                { "127.0.0.1", "127.0.0.1" }, { "0.0.0.0", "127.0.0.1" }, { "::1", "::1" },
-                { "::", "::1" },              { "::", "127.0.0.1" },
+                { "127.0.0.1", "127.0.0.1" }, { "0.0.0.0", "127.0.0.1" }, { "::1", "::1" }, { "::", "::1" },
+                { "::", "127.0.0.1" },
         };
         struct facts *f = *state;
 
@@ -150,7 +150,8 @@ static void addresses_come_back_byte_for_byte(void **state)
                 assert_true(address_from_text(text, f->rig.port, &again));
                 assert_memory_equal(&again, &f->seen.listen, sizeof again);
                 assert_true(address_to_text(&f->seen.addresses.remote, text));
-                assert_true(address_from_text(text, coap_address_get_port(&f->seen.addresses.remote), &again));
+                assert_true(
+                        address_from_text(text, coap_address_get_port(&f->seen.addresses.remote), &again));
                 assert_memory_equal(&again, &f->seen.addresses.remote, sizeof again);
                 assert_true(address_to_text(&f->seen.addresses.local, text));
                 assert_true(address_from_text(text, coap_address_get_port(&f->seen.addresses.local), &again));
@@ -164,7 +165,8 @@ static coap_subscription_t *add(struct facts *f, const coap_address_t *listen)
 {
         coap_bin_const_t request = { f->seen.request_n, f->seen.request };
 
-        return coap_persist_observe_add(f->rig.context, COAP_PROTO_UDP, listen, &f->seen.addresses, &request, NULL);
+        return coap_persist_observe_add(f->rig.context, COAP_PROTO_UDP, listen, &f->seen.addresses, &request,
+                                        NULL);
 }
 
 /* sqlite_restore.c learns from the tracking function which subscription a row became. */
@@ -363,7 +365,8 @@ static void the_request_is_whole(void **state)
         assert_int_equal(f->seen.request_n, 4 + 5 + sizeof options);
         assert_memory_equal(f->seen.request + 9, options, sizeof options);
         assert_int_equal(observation_from_libcoap(&observation, &f->seen.listen, &f->seen.addresses,
-                                                  span_of(f->seen.request, f->seen.request_n), (struct span){ 0 }),
+                                                  span_of(f->seen.request, f->seen.request_n),
+                                                  (struct span){ 0 }),
                          0);
         assert_string_equal(observation.token_text, "746f6b656e");
         assert_memory_equal(observation.query->s, "x=1", 3);
@@ -470,7 +473,8 @@ static void on_replayed(coap_resource_t *resource, coap_session_t *session, cons
 /* Why nobody's rights are looked at while host->replaying() is on; and a value that is as old as its resource. */
 static void what_is_replayed_comes_from_nobody(void **state)
 {
-        static const uint8_t create[] = { 0xb1, 'x', 0xff, 'o', 'l', 'd' }, change[] = { 0xb1, 'x', 0xff, 'n', 'e', 'w' };
+        static const uint8_t create[] = { 0xb1, 'x', 0xff, 'o', 'l', 'd' },
+                             change[] = { 0xb1, 'x', 0xff, 'n', 'e', 'w' };
         struct facts *f = *state;
         coap_resource_t *unknown;
 

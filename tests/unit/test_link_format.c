@@ -64,11 +64,34 @@ static void reads_what_is_in_order(void **state)
 static void refuses_what_is_not(void **state)
 {
         static const char *const cases[] = {
-                "/a",          "<",           "</a",          "</a>,",         "</a>,,</b>",  ",</a>",
-                "</a> ",       "</a>, </b>",  "</a>; rt=x",   "</a>;",         "</a>;;rt=x",  "</a>;=x",
-                "</a>;rt=",    "</a>;rt=\"",  "</a>;rt=\"x",  "</a>;rt=\"x\\", "</a>;rt=x y", "</a>;rt=\"x\"y",
-                "</a>;r t=x",  "</a></b>",    "</a>;rt=a,b",  "</a>;rt=\"\n\"", "</a>;rt=x\\", "</a>;rt = x",
-                "</a>;\303\244=x", "hello", "[]", "</a>;rt=\"a\\\001\"",
+                "/a",
+                "<",
+                "</a",
+                "</a>,",
+                "</a>,,</b>",
+                ",</a>",
+                "</a> ",
+                "</a>, </b>",
+                "</a>; rt=x",
+                "</a>;",
+                "</a>;;rt=x",
+                "</a>;=x",
+                "</a>;rt=",
+                "</a>;rt=\"",
+                "</a>;rt=\"x",
+                "</a>;rt=\"x\\",
+                "</a>;rt=x y",
+                "</a>;rt=\"x\"y",
+                "</a>;r t=x",
+                "</a></b>",
+                "</a>;rt=a,b",
+                "</a>;rt=\"\n\"",
+                "</a>;rt=x\\",
+                "</a>;rt = x",
+                "</a>;\303\244=x",
+                "hello",
+                "[]",
+                "</a>;rt=\"a\\\001\"",
         };
         struct span nul = span_of("</a>;rt=\0", 9), in_name = span_of("</a>;r\0t", 8);
 
@@ -132,7 +155,8 @@ static void matches_patterns(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                struct span value = span_of_string(cases[i].value), pattern = span_of_string(cases[i].pattern);
+                struct span value = span_of_string(cases[i].value),
+                            pattern = span_of_string(cases[i].pattern);
 
                 assert_int_equal(link_matches(value, pattern), cases[i].whole);
                 assert_int_equal(link_matches_word(value, pattern), cases[i].word);
@@ -165,7 +189,8 @@ static void resolves_references(void **state)
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 CLEANUP(buf_deinit) struct buf out = { 0 };
 
-                assert_int_equal(uri_resolve(span_of_string(cases[i][0]), span_of_string(cases[i][1]), &out), 0);
+                assert_int_equal(uri_resolve(span_of_string(cases[i][0]), span_of_string(cases[i][1]), &out),
+                                 0);
                 assert_string_equal(buf_string(&out), cases[i][2]);
         }
 }
@@ -173,14 +198,16 @@ static void resolves_references(void **state)
 static void refuses_what_is_no_uri(void **state)
 {
         static const char *const references[] = { "a b", "%4", "/\"", "http://[::1", "/\303\244", "<", "a^" };
-        static const char *const no_bases[] = { "", "/a", "coap:", "//h", "coap:///x", "a b", "h:5683", "urn:x" };
+        static const char *const no_bases[] = { "",          "/a",  "coap:",  "//h",
+                                                "coap:///x", "a b", "h:5683", "urn:x" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(references); i++) {
                 CLEANUP(buf_deinit) struct buf out = { 0 };
 
                 assert_false(uri_reference_is_valid(span_of_string(references[i])));
-                assert_int_equal(uri_resolve(SPAN_LITERAL("coap://h"), span_of_string(references[i]), &out), -EINVAL);
+                assert_int_equal(uri_resolve(SPAN_LITERAL("coap://h"), span_of_string(references[i]), &out),
+                                 -EINVAL);
         }
         assert_false(uri_reference_is_valid(span_of("/a\0b", 4)));
         assert_true(uri_reference_is_valid((struct span){ 0 }));
@@ -197,14 +224,17 @@ static void refuses_what_is_no_uri(void **state)
 
 static void knows_utf8(void **state)
 {
-        static const char *const good[] = { "", "a", "\303\244", "\342\202\254", "\360\237\230\200", "\302\240" };
-        static const char *const bad[] = { "\303",     "\200", "\300\200", "\340\200\200", "\355\240\200",
-                                           "\364\220\200\200", "\377", "\360\237\230" };
+        static const char *const good[] = { "",        "a", "\303\244", "\342\202\254", "\360\237\230\200",
+                                            "\302\240" };
+        static const char *const bad[] = { "\303",         "\200",         "\300\200",
+                                           "\340\200\200", "\355\240\200", "\364\220\200\200",
+                                           "\377",         "\360\237\230" };
         static const char *const unprintable[] = { "\001", "\177", "\302\205", "a\tb" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(good); i++)
-                assert_true(utf8_is_valid(span_of_string(good[i])) && utf8_is_printable(span_of_string(good[i])));
+                assert_true(utf8_is_valid(span_of_string(good[i])) &&
+                            utf8_is_printable(span_of_string(good[i])));
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
                 assert_false(utf8_is_valid(span_of_string(bad[i])));
         for (size_t i = 0; i < ARRAY_LEN(unprintable); i++)
@@ -216,14 +246,10 @@ static void knows_utf8(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(reads_what_is_in_order),
-                cmocka_unit_test(refuses_what_is_not),
-                cmocka_unit_test(takes_every_prefix),
-                cmocka_unit_test(keeps_a_parameter_as_it_stands),
-                cmocka_unit_test(matches_patterns),
-                cmocka_unit_test(resolves_references),
-                cmocka_unit_test(refuses_what_is_no_uri),
-                cmocka_unit_test(knows_utf8),
+                cmocka_unit_test(reads_what_is_in_order), cmocka_unit_test(refuses_what_is_not),
+                cmocka_unit_test(takes_every_prefix),     cmocka_unit_test(keeps_a_parameter_as_it_stands),
+                cmocka_unit_test(matches_patterns),       cmocka_unit_test(resolves_references),
+                cmocka_unit_test(refuses_what_is_no_uri), cmocka_unit_test(knows_utf8),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

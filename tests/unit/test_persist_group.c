@@ -240,7 +240,8 @@ static void observers_who_are_refused_together_wait_together(void **state)
         refuse_writes_of(rig, 1, false);
         rig_stop(rig);
         assert_int_equal(observers(rig), 2);
-        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM observers WHERE token IN ('7432', '7433')"), 2);
+        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM observers WHERE token IN ('7432', '7433')"),
+                         2);
         rig_start(rig, "sqlite", "127.0.0.1");
         assert_int_equal(rig->observers_restored, 2);
         close(client);
