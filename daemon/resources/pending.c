@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/coap_options.h"
 #include "resources/internal.h"
 
 enum { UDP_HEADER = 4, AGAIN_US = 2000, RETRY_AFTER_S = 5 };
@@ -140,6 +141,7 @@ static void give_up(struct pending *pending, const struct response *response)
 static void hand_in(struct pending *pending)
 {
         struct pendings *all = pending->all;
+
         if (pending->observe && pending->response.code >> 5 == 2 && pending->resource)
                 below_make_observable(pending->resource, buf_span(&pending->path), pending->shard);
         list_remove(&all->answered, pending);
@@ -256,14 +258,28 @@ struct pending *resource_answer_later(struct resource *resource, const struct re
 
 /* --- come again --- */
 
-/* Not byte for byte: libcoap counts Hop-Limit down each time. Of a token it keeps one at a time. */
+/* But for Hop-Limit, which libcoap counts down each time. */
+static bool same_options_and_payload(struct span a, struct span b)
+{
+        struct coap_options of_a = { .rest = a }, of_b = { .rest = b };
+        struct span value_a, value_b;
+
+        while (coap_options_next(&of_a, &value_a))
+                if (!coap_options_next(&of_b, &value_b) || of_a.number != of_b.number ||
+                    (of_a.number != COAP_OPTION_HOP_LIMIT && !span_equal(value_a, value_b)))
+                        return false;
+        return !coap_options_next(&of_b, &value_b) && span_equal(of_a.rest, of_b.rest);
+}
+
+/* The token alone does not tell: a client that has one free again may ask for something else with it. */
 static bool is_of(const struct pending *pending, const coap_session_t *session, struct span headless)
 {
         struct span whole = span_skip(buf_span(&pending->message), UDP_HEADER);
+        size_t token_end = MIN(pending->token_end, whole.n);
 
         return pending->session == session && whole.n == headless.n &&
-               span_equal(span_of(whole.p, MIN(pending->token_end, whole.n)),
-                          span_of(headless.p, MIN(pending->token_end, headless.n)));
+               span_equal(span_of(whole.p, token_end), span_of(headless.p, token_end)) &&
+               same_options_and_payload(span_skip(whole, token_end), span_skip(headless, token_end));
 }
 
 static struct pending *find_coming(const struct pendings *all, const coap_session_t *session,

@@ -42,7 +42,7 @@ static void for_each_handle(struct place *place, void (*act)(struct place *place
                 act(place, place->handle);
 }
 
-static bool is_observable(const struct place *place)
+bool place_is_observable(const struct place *place)
 {
         bool observable = false;
 
@@ -60,7 +60,7 @@ static coap_resource_t *new_handle(struct place *place, size_t shard)
                 return NULL;
         for (int method = METHOD_GET; method <= METHOD_IPATCH; method++)
                 coap_register_request_handler(handle, (coap_request_t)method, serve);
-        coap_resource_set_get_observable(handle, is_observable(place));
+        coap_resource_set_get_observable(handle, place_is_observable(place));
         coap_resource_set_userdata(handle, place);
         coap_persist_set_observe_num(handle, place->number);
         coap_add_resource(place->registry->host.shards.v[shard], handle);
@@ -84,7 +84,7 @@ static void abandon_handle(struct place *place, coap_resource_t *handle)
 
 static void set_observable(struct place *place, coap_resource_t *handle)
 {
-        coap_resource_set_get_observable(handle, is_observable(place));
+        coap_resource_set_get_observable(handle, place_is_observable(place));
 }
 
 static void count_twins(struct place *place, int n)
@@ -199,7 +199,7 @@ void place_configure(const struct resource *resource)
 
 bool place_lacks_handle(const struct place *place, size_t shard)
 {
-        return shard > 0 && !(place->twins && place->twins[shard]) && is_observable(place);
+        return shard > 0 && !(place->twins && place->twins[shard]) && place_is_observable(place);
 }
 
 coap_resource_t *place_handle(struct place *place, size_t shard)

@@ -57,6 +57,9 @@ bool place_notify(struct place *place, int mode);
 /* The handle of a shard's context, made if it is missing; NULL: there is none, and it can not be observed. */
 coap_resource_t *place_handle(struct place *place, size_t shard);
 
+/* Whether any of its resources can be observed, so that libcoap adds whoever asks. */
+bool place_is_observable(const struct place *place);
+
 /* Whether that context would have to know the place to let it be observed, and does not. */
 bool place_lacks_handle(const struct place *place, size_t shard);
 

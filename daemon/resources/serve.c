@@ -162,11 +162,15 @@ static bool may_observe(struct registry *registry, const struct message *m, stru
 
 static void note_observation(struct resource *resource, const struct message *m, struct response *response)
 {
+        const struct place *place;
+
         if (!m->request.observe || response->code >> 5 != 2)
                 return;
-        /* libcoap was told otherwise: what another host has at this path is. */
         if (!resource_is_observable(resource)) {
-                response_error(response, CODE_NOT_IMPLEMENTED, "it can not be observed");
+                /* Answered without Observe (RFC 7641, 4.1), if libcoap knows: what another host has here may be. */
+                place = places_find(&resource->registry->places, m->request.path);
+                if (place && place_is_observable(place))
+                        response_error(response, CODE_NOT_IMPLEMENTED, "it can not be observed");
                 return;
         }
         if (!may_observe(resource->registry, m, response) || resource->observed || m->request.rest.n)
