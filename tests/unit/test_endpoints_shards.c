@@ -321,6 +321,8 @@ static void prepare(void *userdata, size_t shard, struct span request)
         struct fixture *f = userdata;
 
         (void)request;
+        if (f->prepared)
+                coap_free_context(f->context[0]); /* the one made here before */
         add_context(f, 0, 0); /* outside of libcoap's lock all of its functions can be called */
         f->prepared++;
         assert_in_range(shard, 1, N - 1);
