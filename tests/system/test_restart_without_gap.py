@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """No request goes unanswered over `systemctl restart`: systemd keeps the sockets, the kernel queues for them."""
 import json
+import os
 
 import pytest
+
+# For a measurement: COAPD_RESTARTS=100 COAPD_RATE=5000.
+RESTARTS = int(os.environ.get("COAPD_RESTARTS", "4"))
+RATE = int(os.environ.get("COAPD_RATE", "3000"))
 
 # Requests at a steady rate, none sent twice, from several ports to several endpoints; then what had no answer.
 LOAD = r"""
@@ -58,12 +63,12 @@ resources = ( {{ path = "time"; kind = "time"; }} );
 """
 
 
-def restart_under_load(machine, restarts=4, rate=3000, seconds=5):
+def restart_under_load(machine, restarts, rate, seconds):
     machine.write("/tmp/load.py", LOAD)
     load = machine.popen(["python3", "/tmp/load.py", rate, seconds, "127.0.0.1", "::1"])
     for _ in range(restarts):
         machine.run("sleep 0.6; systemctl restart coapd")
-    output = load.communicate(timeout=60)[0]
+    output = load.communicate(timeout=seconds + 60)[0]
     print(output, machine.journal("coapd", "-n", "20"))
     return json.loads(output)
 
@@ -75,7 +80,7 @@ def test_no_request_is_lost(coapd, four, six):
     coapd.write("/etc/coapd.conf", CONFIG.format(four=four, six=six))
     coapd.run("systemctl restart coapd")
     pid = coapd.show("coapd", "MainPID")
-    result = restart_under_load(coapd)
+    result = restart_under_load(coapd, RESTARTS, RATE, seconds=5 * RESTARTS / 4)
     assert coapd.show("coapd", "MainPID") != pid
     assert result["answered"] == result["sent"] > 10000
     assert result["errors"] == {}
@@ -86,7 +91,7 @@ def test_the_store_is_what_does_it(coapd):
     """The same without the store loses requests: the test above can fail."""
     coapd.write("/etc/systemd/system/coapd.service.d/test.conf", "[Service]\nFileDescriptorStoreMax=0\n")
     coapd.run("systemctl daemon-reload; systemctl restart coapd")
-    result = restart_under_load(coapd, restarts=2, seconds=3)
+    result = restart_under_load(coapd, restarts=2, rate=RATE, seconds=3)
     assert result["answered"] < result["sent"]
 
 
