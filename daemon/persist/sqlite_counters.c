@@ -301,6 +301,14 @@ static bool set_number(const struct persist_host *host, struct span path, uint32
         return resource;
 }
 
+/* Ends the transaction of all counters, if there is one; what it did not take is written later. */
+static void end_together(struct store_counters *self, bool together)
+{
+        if (together && store_commit(self->store) < 0)
+                for (size_t i = 0; i < self->n_counters; i++)
+                        self->unsaved = self->counters[i].unsaved = true;
+}
+
 void store_counters_restore(struct store_counters *self, const struct persist_host *host)
 {
         bool together = store_begin(self->store) == 0;
@@ -313,9 +321,7 @@ void store_counters_restore(struct store_counters *self, const struct persist_ho
                 reserve(self, c, c->reserved);
                 write_counter(self, c);
         }
-        if (together && store_commit(self->store) < 0)
-                for (size_t i = 0; i < self->n_counters; i++)
-                        self->unsaved = self->counters[i].unsaved = true;
+        end_together(self, together);
 }
 
 void store_counters_reserve_more(struct store_counters *self)
@@ -330,9 +336,7 @@ void store_counters_reserve_more(struct store_counters *self)
                 reserve(self, c, c->reserved);
                 write_counter(self, c);
         }
-        if (together && store_commit(self->store) < 0)
-                for (size_t i = 0; i < self->n_counters; i++)
-                        self->unsaved = self->counters[i].unsaved = true;
+        end_together(self, together);
 }
 
 bool store_counters_first(struct store_counters *self, struct span path, uint32_t *ret_number)

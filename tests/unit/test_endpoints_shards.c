@@ -225,9 +225,8 @@ static void notify_all(struct fixture *f)
                 coap_resource_notify_observers(f->resource[i], NULL);
 }
 
-static void every_observer_is_notified(void **state)
+static void all_observe(struct fixture *f)
 {
-        struct fixture *f = *state;
         uint8_t message[64];
 
         for (int i = 0; i < CLIENTS; i++)
@@ -235,6 +234,14 @@ static void every_observer_is_notified(void **state)
         run(f, 100000);
         for (int i = 0; i < CLIENTS; i++)
                 assert_true(next(f->client[i], message) > 0);
+}
+
+static void every_observer_is_notified(void **state)
+{
+        struct fixture *f = *state;
+        uint8_t message[64];
+
+        all_observe(f);
         notify_all(f);
         run(f, 100000); /* libcoap's own sign that there is something to send is enough */
         for (int i = 0; i < CLIENTS; i++) {
@@ -277,11 +284,7 @@ static void a_reset_reaches_the_context_that_sent(void **state)
         struct fixture *f = *state;
         uint8_t message[64];
 
-        for (int i = 0; i < CLIENTS; i++)
-                observe(f->client[i], (uint8_t)i);
-        run(f, 100000);
-        for (int i = 0; i < CLIENTS; i++)
-                assert_true(next(f->client[i], message) > 0);
+        all_observe(f);
         notify_all(f);
         run(f, 100000);
         for (int i = 0; i < CLIENTS; i++) {
