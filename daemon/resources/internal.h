@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The registry's own structs, shared by the files that make it up: registry.c (the set of resources), apply.c (the
- * config made live),
- * serve.c (a request's way through the rules), notifications.c (when observers are told), dynamic.c (resources made by
- * clients), discovery.c.
+ * The registry's own structs, shared by the files that make it up: registry.c (the set of resources), resource.c (the
+ * life of one), apply.c (the config made live), serve.c (a request's way to its resource), rules.c (the rules it
+ * meets there), notifications.c (when observers are told), dynamic.c (resources made by clients), discovery.c.
  */
 #ifndef COAPD_RESOURCES_INTERNAL_H
 #define COAPD_RESOURCES_INTERNAL_H
@@ -81,12 +80,6 @@ struct registry {
 
 /* registry.c */
 const struct kind *registry_find_kind(const char *name);
-/* Not found yet by anyone: resource_publish() hands it to libcoap. */
-struct resource *resource_new(struct registry *registry, const struct kind *kind, const char *path,
-                              const struct conf_resource *conf);
-int resource_publish(struct resource *resource);
-void resource_free(struct resource *resource);
-bool resource_is_observable(const struct resource *resource);
 /* The first of those at `path`, the others by ->next_host. */
 struct resource *registry_find_all(const struct registry *registry, struct span path);
 /* The one for `host`. */
@@ -95,18 +88,28 @@ struct resource *registry_find_at(const struct registry *registry, struct span p
 struct resource *registry_find(const struct registry *registry, struct span path);
 /* Of `resource` and those by ->next_host, the one for `host`. */
 struct resource *resource_at(struct resource *resource, const char *host);
+
+/* resource.c */
+/* Not found yet by anyone: resource_publish() hands it to libcoap. */
+struct resource *resource_new(struct registry *registry, const struct kind *kind, const char *path,
+                              const struct conf_resource *conf);
+int resource_publish(struct resource *resource);
+void resource_free(struct resource *resource);
+bool resource_is_observable(const struct resource *resource);
+bool resource_is_dynamic(const struct resource *resource);
 /* Makes a live resource; `conf` NULL for a dynamic one. The path is libcoap's spelling. */
 int registry_add(struct registry *registry, const struct kind *kind, const char *path,
                  const struct conf_resource *conf, struct resource **ret_resource);
 /* A resource that `parent` serves; see below.c. */
 int registry_add_below(struct registry *registry, struct resource *parent, const char *path);
-/* At the end of this turn of the loop: told if `reverted`, removed if `gone`, `evicting` no more. */
-void registry_bury_soon(struct resource *resource);
+void registry_remove(struct resource *resource);
 void registry_remove_soon(struct resource *resource);
 /* It is not gone after all. */
 void resource_come_back(struct resource *resource);
-void registry_remove(struct resource *resource);
-bool resource_is_dynamic(const struct resource *resource);
+/* At the end of this turn of the loop: told if `reverted`, removed if `gone`, `evicting` no more. */
+void registry_bury_soon(struct resource *resource);
+/* What registry->bury does then. */
+int registry_bury(sd_event_source *source, void *registry);
 
 /* The one that stands in the config, where it is not dynamic. */
 static inline const struct resource *resource_configured(const struct resource *resource)
@@ -163,9 +166,24 @@ void proof_heed(struct registry *registry, struct client *client, const coap_pdu
 /* where nothing does, a long answer is cut into blocks, or made a request for the proof. */
 void proof_ask(struct registry *registry, struct message *m, struct response *response);
 
-/* serve.c */
+/* rules.c */
 /* The present ETag of a path, by a GET of our own; none when there is nothing to get. */
 struct etag resource_etag(const struct resource *resource, struct span path, struct span rest);
+/* What the access rules are asked for. */
+unsigned rules_operations_of(const struct message *m);
+/* Whether the peer may; else the response says no. */
+bool rules_allow(struct registry *registry, const struct message *m, unsigned operations,
+                 struct response *response);
+void rules_serve(struct resource *resource, struct message *m, struct response *response);
+/* The same on a path where nothing is. */
+void rules_serve_nothing(struct registry *registry, struct message *m, struct response *response);
+/* What is left to do with a kind's answer, which rules_serve() does unless it comes later. */
+void rules_take_answer(struct resource *resource, const struct message *m, struct response *response);
+/* Accept and ETag of a request for content: RFC 7252, 5.10.4 and 5.10.6.2. */
+void rules_settle_content(const struct resource *resource, const struct message *m,
+                          struct response *response);
+
+/* serve.c */
 /* libcoap's handlers, for every method of every resource. */
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The set of resources; see registry.h. How a request is served is in serve.c. */
+/* The set of resources; see registry.h. One resource is in resource.c, how a request is served in serve.c. */
 #include "resources/registry.h"
 
 #include <errno.h>
@@ -70,16 +70,6 @@ bool registry_takes_writes(const struct config *config)
         return config->dynamic.enable;
 }
 
-bool resource_is_dynamic(const struct resource *resource)
-{
-        return resource->kind == &kind_dynamic;
-}
-
-const char *resource_path(const struct resource *resource)
-{
-        return resource->path;
-}
-
 struct resource *registry_find_all(const struct registry *registry, struct span path)
 {
         const struct place *place = places_find(&registry->places, path);
@@ -104,234 +94,6 @@ struct resource *registry_find(const struct registry *registry, struct span path
         return registry_find_at(registry, path, NULL);
 }
 
-/* --- life and death of one resource --- */
-
-void resource_free(struct resource *resource)
-{
-        if (!resource)
-                return;
-        outgoing_forget_resource(resource->registry->outgoing, resource);
-        if (resource->registry->pendings)
-                pending_abandon(resource->registry->pendings, resource);
-        sd_event_source_disable_unref(resource->timer);
-        sd_event_source_disable_unref(resource->repeat);
-        if (resource->self && resource->kind->destroy)
-                resource->kind->destroy(resource->self);
-        free(resource->path);
-        free(resource);
-}
-
-struct resource *resource_new(struct registry *registry, const struct kind *kind, const char *path,
-                              const struct conf_resource *conf)
-{
-        struct resource *resource = calloc(1, sizeof *resource);
-
-        if (!resource)
-                return NULL;
-        resource->registry = registry;
-        resource->serial = ++registry->last_serial;
-        resource->kind = kind;
-        resource->conf = conf;
-        resource->path = strdup(path);
-        if (!resource->path) {
-                free(resource);
-                return NULL;
-        }
-        return resource;
-}
-
-bool resource_is_observable(const struct resource *resource)
-{
-        const struct conf_resource *conf = resource_configured(resource)->conf;
-
-        return !conf || conf->observable;
-}
-
-static void count(const struct resource *resource, int one)
-{
-        struct registry *registry = resource->registry;
-        size_t *counter = &registry->counts.configured;
-
-        if (resource->parent)
-                counter = &registry->n_below;
-        else if (resource_is_dynamic(resource))
-                counter = &registry->counts.dynamic;
-        *counter += (size_t)one;
-}
-
-/* Hands the resource to libcoap, which can from now on find and observe it. */
-int resource_publish(struct resource *resource)
-{
-        struct registry *registry = resource->registry;
-        int r = place_enter(resource);
-
-        if (r < 0)
-                return r;
-        resource->confirmed_us = notify_now(registry);
-        resource->prev = registry->last;
-        *(registry->last ? &registry->last->next : &registry->first) = resource;
-        registry->last = resource;
-        count(resource, 1);
-        discovery_changed(registry->discovery);
-        return 0;
-}
-
-static int add(struct registry *registry, const struct kind *kind, const char *path, struct resource *parent,
-               const struct conf_resource *conf, struct resource **ret_resource)
-{
-        struct resource *resource = resource_new(registry, kind, path, conf);
-        int r;
-
-        if (!resource)
-                return -ENOMEM;
-        resource->parent = parent;
-        r = resource_publish(resource);
-        if (r < 0) {
-                resource_free(resource);
-                return r;
-        }
-        *ret_resource = resource;
-        return 0;
-}
-
-int registry_add(struct registry *registry, const struct kind *kind, const char *path,
-                 const struct conf_resource *conf, struct resource **ret_resource)
-{
-        return add(registry, kind, path, NULL, conf, ret_resource);
-}
-
-int registry_add_below(struct registry *registry, struct resource *parent, const char *path)
-{
-        struct resource *unused;
-
-        return add(registry, parent->kind, path, parent, NULL, &unused);
-}
-
-static void bury_list_drop(struct resource *resource)
-{
-        struct resource **link = &resource->registry->to_bury;
-
-        if (!resource->listed)
-                return;
-        while (*link != resource)
-                link = &(*link)->next_to_bury;
-        *link = resource->next_to_bury;
-        resource->listed = false;
-}
-
-static void resource_unlink(struct resource *resource)
-{
-        struct registry *registry = resource->registry;
-
-        if (registry->refresh_next == resource)
-                registry->refresh_next = resource->next;
-        *(resource->prev ? &resource->prev->next : &registry->first) = resource->next;
-        *(resource->next ? &resource->next->prev : &registry->last) = resource->prev;
-        bury_list_drop(resource);
-        if (!resource->gone)
-                count(resource, -1);
-        discovery_changed(registry->discovery);
-}
-
-void registry_remove(struct resource *resource)
-{
-        resource_unlink(resource);
-        place_leave(resource);
-        resource_free(resource);
-}
-
-static int on_bury(sd_event_source *source, void *user)
-{
-        struct registry *registry = user;
-
-        (void)source;
-        registry->host.kick(registry->host.user);
-        while (registry->to_bury) {
-                struct resource *resource = registry->to_bury;
-
-                bury_list_drop(resource);
-                if (resource->gone) {
-                        registry_remove(resource);
-                        continue;
-                }
-                resource->evicting = 0;
-                if (resource->reverted)
-                        resource_changed(resource);
-                resource->reverted = false;
-        }
-        registry->host.kick(registry->host.user);
-        return 0;
-}
-
-/* Once libcoap has sent what it has to. */
-void registry_bury_soon(struct resource *resource)
-{
-        struct registry *registry = resource->registry;
-
-        if (!resource->listed) {
-                resource->listed = true;
-                resource->next_to_bury = registry->to_bury;
-                registry->to_bury = resource;
-        }
-        if (sd_event_source_set_enabled(registry->bury, SD_EVENT_ONESHOT) < 0)
-                log_error("resources that were deleted are kept for now");
-        registry->host.yield(registry->host.user);
-}
-
-/*
- * libcoap goes on using the resource when its handler returns, so it can not be deleted in there. Until the
- * end of this turn of the loop it answers as if it were not there; see serve.c.
- */
-void registry_remove_soon(struct resource *resource)
-{
-        if (!resource->gone)
-                count(resource, -1);
-        resource->gone = true;
-        discovery_changed(resource->registry->discovery);
-        registry_bury_soon(resource);
-}
-
-void resource_come_back(struct resource *resource)
-{
-        if (!resource->gone)
-                return;
-        resource->gone = false;
-        count(resource, 1);
-        discovery_changed(resource->registry->discovery);
-}
-
-/* --- what the kinds ask for --- */
-
-static int on_wake(sd_event_source *source, uint64_t usec, void *user)
-{
-        struct resource *resource = user;
-        uint64_t now = usec;
-
-        (void)source;
-        sd_event_now(resource->registry->host.event, CLOCK_REALTIME, &now);
-        resource->kind->wake(resource->self, now);
-        return 0;
-}
-
-int resource_wake_at(struct resource *resource, uint64_t realtime_us)
-{
-        enum { ACCURACY_US = 1000 };
-        int r;
-
-        if (!resource->timer)
-                return sd_event_add_time(resource->registry->host.event, &resource->timer, CLOCK_REALTIME,
-                                         realtime_us, ACCURACY_US, on_wake, resource);
-        r = sd_event_source_set_time(resource->timer, realtime_us);
-        if (r < 0)
-                return r;
-        return sd_event_source_set_enabled(resource->timer, SD_EVENT_ONESHOT);
-}
-
-struct sd_event *resource_event(struct resource *resource)
-{
-        return resource->registry->host.event;
-}
-
 void registry_describe(const struct registry *registry, struct daemon_state *ret_state)
 {
         struct daemon_state state = {
@@ -343,11 +105,6 @@ void registry_describe(const struct registry *registry, struct daemon_state *ret
 
         registry->host.describe(registry->host.user, &state);
         *ret_state = state;
-}
-
-void resource_daemon_state(const struct resource *resource, struct daemon_state *ret_state)
-{
-        registry_describe(resource->registry, ret_state);
 }
 
 /* --- over a restart --- */
@@ -458,7 +215,7 @@ static int registry_init(struct registry *registry)
         r = discovery_new(registry, &registry->discovery);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(registry->host.event, &registry->bury, on_bury, registry);
+        r = sd_event_add_defer(registry->host.event, &registry->bury, registry_bury, registry);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(registry->bury, SD_EVENT_OFF);
