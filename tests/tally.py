@@ -3,7 +3,8 @@
 
 One entry of ctest is a whole cmocka program or a whole folder of pytest files, so the numbers are read from what
 they print, which ctest's report carries. An entry that failed without a failed test in it (a crash, a leak found at
-exit, a time limit) counts as one failure; a report that is missing counts as one, too.
+exit, a time limit) counts as one failure; a report that is missing counts as one, too. A test of pytest that passed
+only at its second try is named: it is counted as passed, but something is wrong with it or with the daemon.
 """
 import re
 import sys
@@ -11,6 +12,7 @@ import xml.etree.ElementTree as ET
 
 CMOCKA = re.compile(r"^\[  (PASSED|FAILED)  \] (?:tests: )?(\d+) test\(s\)", re.M)
 PYTEST_LINE = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s.*$", re.M)
+PYTEST_AGAIN = re.compile(r"^RERUN (\S+)", re.M)
 PYTEST_WORD = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)")
 
 
@@ -33,6 +35,12 @@ def count(text):
     return passed, failed, skipped
 
 
+def second_tries(text):
+    """The tests that failed and then passed."""
+    failed = set(re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.M))
+    return sorted(set(PYTEST_AGAIN.findall(text)) - failed)
+
+
 def tally(report):
     total = [0, 0, 0]
     try:
@@ -49,6 +57,8 @@ def tally(report):
             failed = 1
         if failed:
             print(f"FAILED: {entry.get('name')} ({failed} of {passed + failed}), {report}")
+        for name in second_tries(entry.findtext("system-out") or ""):
+            print(f"PASSED AT ITS SECOND TRY: {name}, {report}")
         total = [a + b for a, b in zip(total, (passed, failed, skipped))]
     return total
 
