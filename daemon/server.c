@@ -190,7 +190,7 @@ static int start_loop(struct server *server)
         if (r >= 0)
                 r = sd_event_add_signal(server->event, NULL, SIGHUP | BLOCK, on_hangup, server);
         if (r >= 0)
-                r = sd_event_set_watchdog(server->event, true);
+                r = notify_watchdog(server->event);
         if (r < 0)
                 log_error("event loop: %s", strerror(-r));
         return MIN(r, 0);

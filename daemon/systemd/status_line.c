@@ -16,6 +16,7 @@ struct status_line {
         struct status_numbers told;
         struct status_numbers now;
         bool waiting;
+        bool owed; /* the manager did not take the last one */
 };
 
 static bool same(const struct status_numbers *a, const struct status_numbers *b)
@@ -33,7 +34,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
         (void)usec;
         line->waiting = false;
         /* It may have changed back meanwhile. */
-        if (!same(&line->now, &line->told))
+        if (line->owed || !same(&line->now, &line->told))
                 status_line_tell(line, &line->now);
         return 0;
 }
@@ -54,22 +55,31 @@ int status_line_new(sd_event *event, struct status_line **ret_line)
         return 0;
 }
 
+static void tell_later(struct status_line *line)
+{
+        line->waiting = sd_event_source_set_time_relative(line->timer, DELAY_US) >= 0 &&
+                        sd_event_source_set_enabled(line->timer, SD_EVENT_ONESHOT) >= 0;
+}
+
 void status_line_tell(struct status_line *line, const struct status_numbers *numbers)
 {
+        int r;
+
         line->now = line->told = *numbers;
-        notify_status("Serving %" PRIu64 " endpoints to %" PRIu64 " sessions: %" PRIu64 " observers, %" PRIu64
+        r = notify_status("Serving %" PRIu64 " endpoints to %" PRIu64 " sessions: %" PRIu64 " observers, %" PRIu64
                       " configured and %" PRIu64 " dynamic resources%s",
                       numbers->endpoints, numbers->sessions, numbers->observers, numbers->configured,
                       numbers->dynamic, numbers->store_refuses ? "; the store refuses changes" : "");
+        line->owed = r == -EAGAIN;
+        if (line->owed)
+                tell_later(line);
 }
 
 void status_line_touch(struct status_line *line, const struct status_numbers *numbers)
 {
         line->now = *numbers;
-        if (line->waiting || same(&line->now, &line->told))
-                return;
-        line->waiting = sd_event_source_set_time_relative(line->timer, DELAY_US) >= 0 &&
-                        sd_event_source_set_enabled(line->timer, SD_EVENT_ONESHOT) >= 0;
+        if (!line->waiting && !same(&line->now, &line->told))
+                tell_later(line);
 }
 
 void status_line_free(struct status_line *line)

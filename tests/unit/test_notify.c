@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -122,6 +123,50 @@ static void tells_a_status_when_it_changes_and_not_else(void **state)
         assert_non_null(strstr(heard(), "100 sessions"));
         assert_string_equal(heard(), "");
         assert_int_equal(sd_event_run(event, 0), 0);
+        status_line_free(line);
+        sd_event_unref(event);
+}
+
+/* Messages until the manager's socket has no room; returns how many. */
+static unsigned fill(void)
+{
+        unsigned n = 0;
+
+        while (notify_status("full") == 0)
+                n++;
+        return n;
+}
+
+/* Whoever waits for it is ended by the alarm. */
+static void does_not_wait_for_a_manager_that_does_not_read(void **state)
+{
+        struct status_numbers numbers = { .endpoints = 2 };
+        struct status_line *line;
+        sd_event *event;
+        unsigned full;
+
+        (void)state;
+        alarm(60);
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(status_line_new(event, &line), 0);
+        full = fill();
+        assert_true(full > 0);
+        assert_int_equal(notify_status("x"), -EAGAIN);
+        notify_reloading();
+        notify_stopping();
+        notify_extend_timeout(1);
+        setenv("WATCHDOG_USEC", "20000", 1);
+        assert_int_equal(notify_watchdog(event), 1);
+        assert_int_equal(sd_event_run(event, 10000000), 1);
+        unsetenv("WATCHDOG_USEC");
+        status_line_tell(line, &numbers);
+        for (unsigned i = 0; i < full; i++)
+                assert_string_equal(heard(), "STATUS=full");
+        assert_string_equal(heard(), "");
+        /* Now it reads: the status comes without another change. */
+        while (!strstr(heard(), "2 endpoints"))
+                assert_true(sd_event_run(event, 10000000) > 0);
+        alarm(0);
         status_line_free(line);
         sd_event_unref(event);
 }
@@ -250,6 +295,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(feeds_the_watchdog_only_where_there_is_one, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(tells_a_status_when_it_changes_and_not_else, set_up,
+                                                tear_down),
+                cmocka_unit_test_setup_teardown(does_not_wait_for_a_manager_that_does_not_read, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(keeps_descriptors, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(drops_what_nobody_took, set_up, tear_down),
