@@ -127,10 +127,17 @@ static int dispatch_body(const char *name, sd_json_variant *variant, sd_json_dis
         return 0;
 }
 
+/* sd_json_dispatch_int() takes no null, whatever SD_JSON_NULLABLE says. */
+static int dispatch_format(const char *name, sd_json_variant *variant, sd_json_dispatch_flags_t flags,
+                           void *member)
+{
+        return sd_json_variant_is_null(variant) ? 0 : sd_json_dispatch_int(name, variant, flags, member);
+}
+
 static const sd_json_dispatch_field import_fields[] = {
         { "path", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
           offsetof(struct import_request, path), SD_JSON_MANDATORY },
-        { "content_format", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_int,
+        { "content_format", _SD_JSON_VARIANT_TYPE_INVALID, dispatch_format,
           offsetof(struct import_request, content_format), SD_JSON_NULLABLE },
         { "attributes", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
           offsetof(struct import_request, attributes), SD_JSON_NULLABLE },

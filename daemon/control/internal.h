@@ -19,24 +19,15 @@ struct control {
 /* interface.c */
 extern const sd_varlink_interface vl_interface_control;
 
-/* views.c: they change nothing. The user data is the struct control. */
-int control_status(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                   void *user);
-int control_list_endpoints(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                           void *user);
-int control_list_sessions(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                          void *user);
-int control_list_resources(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                           void *user);
-int control_list_observers(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+/* What answers a call; the user data is the struct control. */
+typedef int control_method(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                            void *user);
 
+/* views.c: they change nothing */
+control_method control_status, control_list_endpoints, control_list_sessions, control_list_observers,
+        control_list_resources;
+
 /* actions.c */
-int control_notify(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                   void *user);
-int control_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                   void *user);
-int control_import(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                   void *user);
+control_method control_notify, control_reload, control_import;
 
 #endif

@@ -149,8 +149,11 @@ static int dispatch_place(const char *name, sd_json_variant *variant, sd_json_di
         return 0;
 }
 
-/* 0; else the caller returns it. */
-static int parse_page_request(sd_varlink *link, sd_json_variant *parameters, struct page_request *request)
+/* Fills a page with what comes after a place, as the functions of struct control_host do, and returns what they do. */
+typedef int fill_page(const struct control *control, const struct listing_place *after, struct page *page);
+
+static int reply_with_page(sd_varlink *link, sd_json_variant *parameters, const char *name, fill_page *fill,
+                           const struct control *control)
 {
         static const sd_json_dispatch_field fields[] = {
                 { "after", SD_JSON_VARIANT_STRING, dispatch_place, offsetof(struct page_request, after),
@@ -159,11 +162,25 @@ static int parse_page_request(sd_varlink *link, sd_json_variant *parameters, str
                   offsetof(struct page_request, bodies), SD_JSON_NULLABLE },
                 { 0 },
         };
-
+        CLEANUP(page_deinit) struct page page = { 0 };
+        struct page_request request = { 0 };
         int r = check_that_it_reads(link);
 
-        *request = (struct page_request){ 0 };
-        return r != 0 ? r : sd_varlink_dispatch(link, parameters, fields, request);
+        if (r == 0)
+                r = sd_varlink_dispatch(link, parameters, fields, &request);
+        if (r != 0)
+                return r;
+        page.bodies = request.bodies;
+        r = fill(control, &request.after, &page);
+        return page_reply(link, name, &page, r);
+}
+
+/* What the visitors of sessions and observers do with a row that was built, or was not. */
+static int page_take(struct page *page, const struct listing_place *place, int built)
+{
+        page->last = *place;
+        page->n += built >= 0;
+        return MIN(built, 0);
 }
 
 /* --- endpoints: all that there are go into one page --- */
@@ -212,24 +229,19 @@ static int add_session(void *closure, const struct listing_place *place, const s
                                SD_JSON_BUILD_PAIR_STRING("identity", session->identity),
                                SD_JSON_BUILD_PAIR_UNSIGNED("observations", session->observations));
 
-        page->last = *place;
-        page->n += r >= 0;
-        return MIN(r, 0);
+        return page_take(page, place, r);
+}
+
+static int fill_sessions(const struct control *control, const struct listing_place *after, struct page *page)
+{
+        return control->host.list_sessions(control->host.user, after, PAGE_ROWS, add_session, page);
 }
 
 int control_list_sessions(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                           void *user)
 {
-        struct control *control = user;
-        CLEANUP(page_deinit) struct page page = { 0 };
-        struct page_request request;
-        int r = parse_page_request(link, parameters, &request);
-
         (void)flags;
-        if (r != 0)
-                return r;
-        r = control->host.list_sessions(control->host.user, &request.after, PAGE_ROWS, add_session, &page);
-        return page_reply(link, "sessions", &page, r);
+        return reply_with_page(link, parameters, "sessions", fill_sessions, user);
 }
 
 /* --- observers --- */
@@ -245,24 +257,19 @@ static int add_observer(void *closure, const struct listing_place *place,
                                SD_JSON_BUILD_PAIR_STRING("local", observer->local),
                                SD_JSON_BUILD_PAIR_STRING("identity", observer->identity));
 
-        page->last = *place;
-        page->n += r >= 0;
-        return MIN(r, 0);
+        return page_take(page, place, r);
+}
+
+static int fill_observers(const struct control *control, const struct listing_place *after, struct page *page)
+{
+        return control->host.list_observers(control->host.user, after, PAGE_ROWS, add_observer, page);
 }
 
 int control_list_observers(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                            void *user)
 {
-        struct control *control = user;
-        CLEANUP(page_deinit) struct page page = { 0 };
-        struct page_request request;
-        int r = parse_page_request(link, parameters, &request);
-
         (void)flags;
-        if (r != 0)
-                return r;
-        r = control->host.list_observers(control->host.user, &request.after, PAGE_ROWS, add_observer, &page);
-        return page_reply(link, "observers", &page, r);
+        return reply_with_page(link, parameters, "observers", fill_observers, user);
 }
 
 /* --- resources --- */
@@ -313,18 +320,14 @@ static int add_resource(void *closure, const struct listing_place *place,
         return page->bytes >= PAGE_BYTES;
 }
 
+static int fill_resources(const struct control *control, const struct listing_place *after, struct page *page)
+{
+        return control->host.list_resources(control->host.user, after, PAGE_ROWS, add_resource, page);
+}
+
 int control_list_resources(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                            void *user)
 {
-        struct control *control = user;
-        CLEANUP(page_deinit) struct page page = { 0 };
-        struct page_request request;
-        int r = parse_page_request(link, parameters, &request);
-
         (void)flags;
-        if (r != 0)
-                return r;
-        page.bodies = request.bodies;
-        r = control->host.list_resources(control->host.user, &request.after, PAGE_ROWS, add_resource, &page);
-        return page_reply(link, "resources", &page, r);
+        return reply_with_page(link, parameters, "resources", fill_resources, user);
 }
