@@ -20,17 +20,17 @@ static int level_of(coap_log_t level, const char *message)
 
 static void on_coap_log(coap_log_t coap_level, const char *message)
 {
-        static struct log_gate gate = { .burst = 20, .interval_s = 10 };
+        static struct log_gate gate = { .burst = 20, .interval_s = 60 };
         int level = level_of(coap_level, message);
-        unsigned suppressed = 0;
+        const char *text;
 
         if (!log_enabled(level))
                 return;
-        if (level < LOG_DEBUG && !log_gate_pass(&gate, &suppressed))
-                return;
-        if (suppressed)
-                log_warning("libcoap: %u messages were left out", suppressed);
-        log_message(level, NULL, "libcoap: %s", LOG_ESCAPE(span_of(message, strcspn(message, "\n"))));
+        text = LOG_ESCAPE(span_of(message, strcspn(message, "\n")));
+        if (level < LOG_DEBUG)
+                log_gated(&gate, level, NULL, "libcoap: %s", text);
+        else
+                log_debug("libcoap: %s", text);
 }
 
 static void on_gnutls_log(int level, const char *message)

@@ -104,21 +104,24 @@ static void write_journal(int level, const struct log_fields *fields, char *mess
         sd_journal_sendv(entry.iov, entry.n);
 }
 
-void log_message(int level, const struct log_fields *fields, const char *fmt, ...)
+static void write_line(int level, const struct log_fields *fields, unsigned left_out, const char *fmt,
+                       va_list ap) __attribute__((format(printf, 4, 0)));
+
+static void write_line(int level, const struct log_fields *fields, unsigned left_out, const char *fmt,
+                       va_list ap)
 {
         static const char prefix[] = "MESSAGE=";
         enum { PREFIX = sizeof prefix - 1 };
         char line[2048];
-        va_list ap;
         size_t n;
 
-        if (!log_enabled(level))
-                return;
         memcpy(line, prefix, PREFIX);
-        va_start(ap, fmt);
         vsnprintf(line + PREFIX, sizeof line - PREFIX, fmt, ap);
-        va_end(ap);
         n = strlen(line);
+        if (left_out > 0) {
+                snprintf(line + n, sizeof line - n, " (and %u before)", left_out);
+                n = strlen(line);
+        }
         while (n > PREFIX && line[n - 1] == '\n')
                 line[--n] = '\0';
 
@@ -126,6 +129,30 @@ void log_message(int level, const struct log_fields *fields, const char *fmt, ..
                 write_journal(level, fields, line, n);
         else
                 write_stderr(level, line + PREFIX);
+}
+
+void log_message(int level, const struct log_fields *fields, const char *fmt, ...)
+{
+        va_list ap;
+
+        if (!log_enabled(level))
+                return;
+        va_start(ap, fmt);
+        write_line(level, fields, 0, fmt, ap);
+        va_end(ap);
+}
+
+bool log_gated(struct log_gate *gate, int level, const struct log_fields *fields, const char *fmt, ...)
+{
+        unsigned left_out;
+        va_list ap;
+
+        if (!log_enabled(level) || !log_gate_pass(gate, &left_out))
+                return false;
+        va_start(ap, fmt);
+        write_line(level, fields, left_out, fmt, ap);
+        va_end(ap);
+        return true;
 }
 
 /* Length of the well-formed, printable UTF-8 sequence at the head of `s`; 0 when there is none. */

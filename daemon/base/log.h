@@ -72,4 +72,15 @@ struct log_gate {
 };
 bool log_gate_pass(struct log_gate *gate, unsigned *ret_suppressed);
 
+/* log_message() through the gate, with the number of those that were dropped before it. Returns whether it is in the log. */
+bool log_gated(struct log_gate *gate, int level, const struct log_fields *fields, const char *fmt, ...)
+        PRINTF_LIKE(4, 5);
+
+/* What a peer may provoke as often as it likes, from one place of the source: five lines a minute. */
+#define LOG_RARELY(level, fields, ...)                                                                       \
+        do {                                                                                                 \
+                static struct log_gate gate_ = { .burst = 5, .interval_s = 60 };                             \
+                log_gated(&gate_, level, fields, __VA_ARGS__);                                               \
+        } while (0)
+
 #endif

@@ -53,7 +53,8 @@ static void lane_watch_writable(struct lane *lane, bool on)
                 r = sd_event_add_io(lane->event, &lane->writable, lane->watch.fd, EPOLLOUT, lane_on_writable,
                                     lane);
                 if (r < 0)
-                        log_warning("Can not wait for a socket to take more: %s", strerror(-r));
+                        LOG_RARELY(LOG_WARNING, NULL, "Can not wait for a socket to take more: %s",
+                                   strerror(-r));
         }
         if (lane->writable)
                 sd_event_source_set_enabled(lane->writable, on ? SD_EVENT_ON : SD_EVENT_OFF);

@@ -153,10 +153,11 @@ static void postpone(struct store_observers *self, int64_t id, const struct row 
         p = self->n_postponed < POSTPONED_MAX ? take_room(self, sizeof *p + bytes) : NULL;
         if (!p) {
                 if (!self->overflowed)
-                        log_error("%s: too many changes wait to be written; observers may be lost or come "
-                                  "back at "
-                                  "the next start",
-                                  self->store->path);
+                        LOG_RARELY(LOG_ERR, NULL,
+                                   "%s: too many changes wait to be written; observers may be lost or come "
+                                   "back at "
+                                   "the next start",
+                                   self->store->path);
                 self->overflowed = true;
                 return;
         }
@@ -275,7 +276,8 @@ void store_observers_added(struct store_observers *self, coap_subscription_t *su
         if (r == 0)
                 r = ptrmap_put(&self->ids, subscription, id);
         if (r < 0) {
-                log_error("%s: an observer cannot be kept: %s", self->store->path, strerror(-r));
+                LOG_RARELY(LOG_ERR, NULL, "%s: an observer cannot be kept: %s", self->store->path,
+                           strerror(-r));
                 return;
         }
         self->next_id++;

@@ -120,9 +120,10 @@ static int on_commit(void *user, sqlite3 *db, const char *name, int pages)
         if (pages >= CHECKPOINT_PAGES)
                 sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         if (pages >= LONG_LOG_PAGES && !store->log_is_long)
-                log_warning("%s: its log has grown to %d pages: another process that reads the store without "
-                            "end keeps it from being folded in",
-                            store->path, pages);
+                log_gated(&store->gate, LOG_WARNING, NULL,
+                          "%s: its log has grown to %d pages: another process that reads the store without "
+                          "end keeps it from being folded in",
+                          store->path, pages);
         store->log_is_long = pages >= LONG_LOG_PAGES;
         return SQLITE_OK;
 }
@@ -297,7 +298,7 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                 .conf = conf,
                 .metrics = metrics,
                 .path = strdup(path),
-                .told_failing = { .burst = 5, .interval_s = 60 },
+                .gate = { .burst = 5, .interval_s = 60 },
                 .lock_fd = -1,
                 .wal_fd = -1,
         };

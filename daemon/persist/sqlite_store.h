@@ -53,15 +53,16 @@ struct store {
         int wal_fd; /* of PATH-wal, for the sync; -1 until it is needed */
         /* -errno: `db` is a copy in memory, all writes are refused with it. */
         int refusing;
-        bool complete; /* the copy holds all that the file holds, so that the file may take over later */
-        bool lost;     /* what was there at open was bad and is set aside: rows may be missing */
-        bool dirty;    /* written since the last sync */
-        bool failing;  /* the last write was refused, */
-        bool told;     /* and logged */
-        struct log_gate told_failing;
-        bool sync_failed; /* the same of the last sync */
-        bool log_is_long; /* and that was logged */
-        uint64_t refused; /* since then */
+        bool complete;    /* the copy holds all that the file holds, so that the file may take over later */
+        bool lost;        /* what was there at open was bad and is set aside: rows may be missing */
+        bool dirty;       /* written since the last sync */
+        bool failing;     /* the last write was refused, */
+        bool told;        /* and logged */
+        bool sync_failed; /* the same of the last sync, */
+        bool told_sync;
+        bool log_is_long;     /* and that was logged */
+        struct log_gate gate; /* of these messages */
+        uint64_t refused;     /* changes, since the first one was */
         int changes_at_begin;
         int64_t retry_us;
         struct {

@@ -17,21 +17,18 @@
 /* On a disk that is nearly full, peers make the two alternate: a large change fails, a small one fits. */
 static int note_result(struct store *store, int error)
 {
-        unsigned before;
-
         if (error < 0) {
                 if (store->metrics)
                         store->metrics->store_errors++;
-                if (!store->failing && log_gate_pass(&store->told_failing, &before)) {
-                        store->told = true;
-                        log_message(LOG_ERR,
-                                    &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS,
-                                                          .file = store->path },
-                                    "%s: cannot be written: %s; changes of %s are refused until it can",
-                                    store->path,
-                                    error == -EAGAIN ? "another process has it locked" : strerror(-error),
-                                    store->schema->what);
-                }
+                if (!store->failing)
+                        store->told = log_gated(
+                                &store->gate, LOG_ERR,
+                                &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS,
+                                                      .file = store->path },
+                                "%s: cannot be written: %s; changes of %s are refused until it can",
+                                store->path,
+                                error == -EAGAIN ? "another process has it locked" : strerror(-error),
+                                store->schema->what);
                 /* One change may wait for the lock; all that follow would keep everyone waiting. */
                 if (!store->failing)
                         sqlite3_busy_timeout(store->db, 0);
@@ -160,12 +157,13 @@ int store_sync(struct store *store)
         if (r < 0 && store->metrics)
                 store->metrics->store_errors++;
         if (r < 0 && !store->sync_failed)
-                log_message(LOG_ERR,
-                            &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = store->path },
-                            "%s: cannot be forced to the disk: %s; until it can, a power cut may lose "
-                            "changes of %s",
-                            store->path, strerror(-r), store->schema->what);
-        if (r == 0 && store->sync_failed)
+                store->told_sync = log_gated(
+                        &store->gate, LOG_ERR,
+                        &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = store->path },
+                        "%s: cannot be forced to the disk: %s; until it can, a power cut may lose changes of "
+                        "%s",
+                        store->path, strerror(-r), store->schema->what);
+        if (r == 0 && store->sync_failed && store->told_sync)
                 log_message(LOG_NOTICE,
                             &(struct log_fields){ .message_id = MESSAGE_STORE_WORKS, .file = store->path },
                             "%s: is on the disk again", store->path);

@@ -435,7 +435,8 @@ void registry_undo(struct registry *registry, struct span path, const struct sto
         memcpy(etag.b, stored->etag.p, etag.n);
         content = representation_new_tagged(stored->body, stored->content_format, &etag);
         if (!content) {
-                log_error("resource %s: no memory to go back to what is stored", resource->path);
+                LOG_RARELY(LOG_ERR, NULL, "resource %s: no memory to go back to what is stored",
+                           resource->path);
                 return;
         }
         dynamic = resource->self;

@@ -34,7 +34,7 @@ static int exec_create(struct resource *resource, const struct conf_resource *co
         }
         exec->resource = resource;
         exec->conf = conf->fields;
-        exec->gate = (struct log_gate){ .burst = MAX_LINES, .interval_s = LINES_INTERVAL_S };
+        exec->gate = exec->failures = (struct log_gate){ .burst = MAX_LINES, .interval_s = LINES_INTERVAL_S };
         /* From the loop: everything else is ready then. */
         exec_read_soon(exec);
         *ret_self = exec;

@@ -45,7 +45,8 @@ struct exec {
         struct resource *resource;
         const struct exec_conf *conf; /* of the config that is in force */
         char *path_variable;          /* of its programs' environment */
-        struct log_gate gate;
+        struct log_gate gate;         /* of what they say */
+        struct log_gate failures;
 
         sd_event_source *timer;
         bool outdated;                /* written since it was read last: who asks waits */
@@ -61,6 +62,7 @@ struct exec {
         struct representation *content; /* of the last good run; NULL: none yet */
         uint64_t good_ns;               /* when that ended */
         bool failing;                   /* the last run failed */
+        bool told;                      /* and that is in the log */
         char trouble[64];               /* how */
 };
 

@@ -181,12 +181,19 @@ static int start(struct exec *exec, const struct conf_strings *command, enum met
 
 /* --- reading --- */
 
+static bool tell_failure(struct exec *exec, const char *program, const char *trouble)
+{
+        return log_gated(&exec->failures, LOG_WARNING,
+                         &(struct log_fields){ .resource = resource_path(exec->resource) },
+                         "resource %s: its program %s failed: %s", resource_path(exec->resource), program,
+                         trouble);
+}
+
 /* Said once, and once when it is over. */
 static void note_failure(struct exec *exec, const char *trouble)
 {
         if (!exec->failing || strcmp(exec->trouble, trouble) != 0)
-                log_warning("resource %s: its program %s failed: %s", resource_path(exec->resource),
-                            exec->conf->command.v[0], trouble);
+                exec->told = tell_failure(exec, exec->conf->command.v[0], trouble);
         exec->failing = true;
         snprintf(exec->trouble, sizeof exec->trouble, "%s", trouble);
 }
@@ -208,7 +215,7 @@ static void take_content(struct exec *exec, struct span output)
                 note_failure(exec, "out of memory");
                 return;
         }
-        if (again)
+        if (again && exec->told)
                 log_notice("resource %s: its program runs well again", resource_path(exec->resource));
         exec->failing = false;
         exec->good_ns = clock_now_ns();
@@ -298,8 +305,7 @@ static void on_written(void *user, const struct run_result *result)
                                result->outcome == RUN_FAILED ? code_of_status(result->status)
                                                              : CODE_INTERNAL_ERROR,
                                "its program failed: %s", trouble);
-                log_warning("resource %s: its program %s failed: %s", resource_path(exec->resource),
-                            exec->conf->write_command.v[0], trouble);
+                tell_failure(exec, exec->conf->write_command.v[0], trouble);
         }
         answer(visitor, &response);
         exec->due = true;
@@ -326,8 +332,7 @@ static void write_now(struct exec *exec, struct exec_visitor *visitor)
         if (r == 0)
                 return;
         exec->writing = NULL;
-        log_warning("resource %s: its program %s failed: %s", resource_path(exec->resource),
-                    exec->conf->write_command.v[0], strerror(-r));
+        tell_failure(exec, exec->conf->write_command.v[0], strerror(-r));
         response_error(&response, CODE_INTERNAL_ERROR, "its program failed: %s", strerror(-r));
         answer(visitor, &response);
 }

@@ -133,9 +133,6 @@ static int files_create(struct resource *resource, const struct conf_resource *c
 
 static void refuse(const struct files *files, const char *path, int r, struct response *response)
 {
-        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
-        unsigned before;
-
         switch (-r) {
         case ENOENT:
         case ENOTDIR:
@@ -176,11 +173,10 @@ static void refuse(const struct files *files, const char *path, int r, struct re
                 break;
         }
         /* Whoever may read can ask for a file that can not be read as often as it likes. */
-        if (log_gate_pass(&gate, &before))
-                log_message(LOG_WARNING,
-                            &(struct log_fields){ .resource = resource_path(files->resource), .file = path },
-                            "resource %s: %s: %s (and %u before)", resource_path(files->resource),
-                            LOG_ESCAPE(span_of_string(path)), strerror(-r), before);
+        LOG_RARELY(LOG_WARNING,
+                   (&(struct log_fields){ .resource = resource_path(files->resource), .file = path }),
+                   "resource %s: %s: %s", resource_path(files->resource), LOG_ESCAPE(span_of_string(path)),
+                   strerror(-r));
 }
 
 /* The path at files->root; else the response says that there is nothing. */

@@ -194,12 +194,12 @@ int files_watch(struct files *files, struct span rest)
                 r = etag_now(files, w, &w->seen);
         if (r < 0) {
                 static struct log_gate gate = { .burst = 1, .interval_s = 600 };
-                unsigned before;
 
-                if ((r == -ENOSPC || r == -EMFILE) && log_gate_pass(&gate, &before))
-                        log_warning("resource %s: can not watch more files, they are not observable (see "
-                                    "/proc/sys/fs/inotify; %u files before)",
-                                    resource_path(files->resource), before);
+                if (r == -ENOSPC || r == -EMFILE)
+                        log_gated(&gate, LOG_WARNING, NULL,
+                                  "resource %s: can not watch more files, they are not observable (see "
+                                  "/proc/sys/fs/inotify)",
+                                  resource_path(files->resource));
                 watched_free(w);
                 return r;
         }

@@ -166,7 +166,8 @@ static uint8_t add_content(const struct message *message, const struct response 
         if (r == -EAGAIN) /* it changed under our hands */
                 return CODE_UNAVAILABLE;
         if (r != -ERANGE)
-                log_warning("response body of %llu bytes: %s", (unsigned long long)rep->size, strerror(-r));
+                LOG_RARELY(LOG_WARNING, NULL, "response body of %llu bytes: %s",
+                           (unsigned long long)rep->size, strerror(-r));
         return r == -ERANGE ? CODE_BAD_REQUEST : CODE_INTERNAL_ERROR;
 }
 

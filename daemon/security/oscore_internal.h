@@ -49,6 +49,7 @@ struct oscore_context {
         unsigned replay_window;
         bool stored;       /* sequence numbers are */
         bool stalled;      /* a sequence number could not be stored */
+        bool told;         /* and that is in the log */
         uint64_t wanted;   /* which */
         uint64_t next_own; /* sequence numbers below are used up */
 };

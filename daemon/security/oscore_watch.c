@@ -119,16 +119,18 @@ static bool take_nonce(struct oscore_ledger *ledger, const struct oscore_context
 
 int oscore_save_sequence(uint64_t number, void *userdata)
 {
+        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
         struct oscore_context *context = userdata;
         const struct security_store *store = context->owner->store;
         int r = context->stored ? store->save(store->user, context->sequence, number) : 0;
 
+        /* On a disk that is nearly full, peers make the two alternate. */
         if (r < 0 && !context->stalled)
-                log_error("OSCORE: the next sequence numbers can not be stored (%s): no notifications until "
-                          "they "
-                          "can",
-                          strerror(-r));
-        if (r == 0 && context->stalled)
+                context->told = log_gated(&gate, LOG_ERR, NULL,
+                                          "OSCORE: the next sequence numbers can not be stored (%s): no "
+                                          "notifications until they can",
+                                          strerror(-r));
+        if (r == 0 && context->stalled && context->told)
                 log_notice("OSCORE: sequence numbers are stored again");
         context->stalled = r < 0;
         context->wanted = number;

@@ -56,10 +56,10 @@ static void describe_address(const coap_session_t *session, char *out, size_t si
 
 int tls_verify(gnutls_session_t gnutls)
 {
-        static struct log_gate gate = { .burst = 10, .interval_s = 10 };
+        static struct log_gate gate = { .burst = 10, .interval_s = 60 };
         gnutls_alert_description_t alert = GNUTLS_A_HANDSHAKE_FAILURE;
         struct peer *peer = peer_of(gnutls);
-        unsigned n = 0, suppressed;
+        unsigned n = 0;
         const gnutls_datum_t *chain = gnutls_certificate_get_peers(gnutls, &n);
         char address[80];
         const char *why;
@@ -73,11 +73,9 @@ int tls_verify(gnutls_session_t gnutls)
         if (!why)
                 return 0;
         describe_address(peer->session, address, sizeof(address));
-        if (log_gate_pass(&gate, &suppressed))
-                log_message(
-                        LOG_NOTICE,
-                        &(struct log_fields){ .message_id = MESSAGE_CERTIFICATE_REFUSED, .peer = address },
-                        "%s: its certificate is refused: %s", address, why);
+        log_gated(&gate, LOG_NOTICE,
+                  &(struct log_fields){ .message_id = MESSAGE_CERTIFICATE_REFUSED, .peer = address },
+                  "%s: its certificate is refused: %s", address, why);
         gnutls_alert_send(gnutls, GNUTLS_AL_FATAL, alert);
         return GNUTLS_E_CERTIFICATE_ERROR;
 }

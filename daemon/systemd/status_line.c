@@ -66,10 +66,10 @@ void status_line_tell(struct status_line *line, const struct status_numbers *num
         int r;
 
         line->now = line->told = *numbers;
-        r = notify_status("Serving %" PRIu64 " endpoints to %" PRIu64 " sessions: %" PRIu64 " observers, %" PRIu64
-                      " configured and %" PRIu64 " dynamic resources%s",
-                      numbers->endpoints, numbers->sessions, numbers->observers, numbers->configured,
-                      numbers->dynamic, numbers->store_refuses ? "; the store refuses changes" : "");
+        r = notify_status("Serving %" PRIu64 " endpoints to %" PRIu64 " sessions: %" PRIu64
+                          " observers, %" PRIu64 " configured and %" PRIu64 " dynamic resources%s",
+                          numbers->endpoints, numbers->sessions, numbers->observers, numbers->configured,
+                          numbers->dynamic, numbers->store_refuses ? "; the store refuses changes" : "");
         line->owed = r == -EAGAIN;
         if (line->owed)
                 tell_later(line);

@@ -23,7 +23,7 @@ def test_denied_requests_are_logged_with_who_and_what(coapd):
 def test_a_flood_of_them_is_not(coapd):
     daemon = coapd(access=DENIED)
     with daemon.client() as client:
-        for _ in range(300):
+        for _ in range(1000):
             assert client.put("x" * 200, b"x").text == "4.01"
         assert client.get("time").text == "2.05"
     assert 1 <= len(lines_about(daemon, "denied with")) <= 20
@@ -41,3 +41,31 @@ def test_rubbish_is_not(coapd):
     with daemon.client() as client:
         assert client.request(coap.GET, "time").text == "2.05"
     assert len(daemon.stderr.splitlines()) < 60
+
+
+def test_datagrams_that_are_too_long_are_not(coapd):
+    daemon = coapd()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for _ in range(1000):
+            s.sendto(b"\x40\x01\x00\x01" + b"a" * 20000, ("127.0.0.1", daemon.port))
+    with daemon.client() as client:
+        assert client.get("time").text == "2.05"
+    assert 1 <= len(lines_about(daemon, "longer than any message")) <= 30
+
+
+def test_sessions_beyond_the_limit_are_not(coapd):
+    daemon = coapd(limits={"sessions_per_address": 4})
+    for _ in range(1000):
+        with daemon.client() as client:
+            assert client.get("time").text == "2.05"
+    assert 1 <= len(lines_about(daemon, "sessions_per_address is reached")) <= 30
+
+
+def test_programs_that_fail_are_not(coapd):
+    """Each failure costs a process, so there are fewer of them."""
+    daemon = coapd(resources=[{"path": "relay", "kind": "exec", "command": ["/bin/true"], "interval": 3600,
+                               "write_command": ["/bin/false"]}])
+    with daemon.client() as client:
+        for _ in range(100):
+            assert client.put("relay", b"x", timeout=30).text == "5.00"
+    assert 1 <= len(lines_about(daemon, "failed")) <= 50

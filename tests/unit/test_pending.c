@@ -52,7 +52,8 @@ static void put_off_and_look(struct slow *slow, const struct message *message)
 
         assert_true(pending_put_off(all, message->session, message->pdu));
         message_encode(message->pdu, &whole);
-        assert_int_equal(pending_whole(all, message->session, span_skip(buf_span(&whole), HEADER)).n, whole.n);
+        assert_int_equal(pending_whole(all, message->session, span_skip(buf_span(&whole), HEADER)).n,
+                         whole.n);
         whole.p[whole.n - 1] ^= 1;
         assert_int_equal(pending_whole(all, message->session, span_skip(buf_span(&whole), HEADER)).n, 0);
 }
