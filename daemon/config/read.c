@@ -366,9 +366,10 @@ static void read_group(struct reader *reader, const config_setting_t *setting, c
 
         for (size_t i = 0; i < group->n_rows; i++)
                 read_row(reader, setting, &group->rows[i], base, path);
+        if (!setting)
+                return; /* what is not there is of no kind */
         variant = variant_of(&reader->memory->vocabulary, group, base);
-        if (setting)
-                read_unknown(reader, setting, group, variant, path);
+        read_unknown(reader, setting, group, variant, path);
         if (!variant || variant->size == 0)
                 return;
         *fields = calloc(1, variant->size);

@@ -62,12 +62,12 @@ enum import_result import_observer(struct span *rest, struct import_scratch *scr
 {
         struct observation *observation = &scratch->observation;
         struct span request, oscore;
-        coap_subscription_t *key;
+        uint8_t key[sizeof(void *)]; /* of the process that wrote it */
         coap_address_t listen;
         coap_addr_tuple_t addresses;
         coap_proto_t proto;
 
-        if (!take(rest, &key, sizeof key) || !take(rest, &proto, sizeof proto) || proto <= COAP_PROTO_NONE ||
+        if (!take(rest, key, sizeof key) || !take(rest, &proto, sizeof proto) || proto <= COAP_PROTO_NONE ||
             proto >= COAP_PROTO_LAST || !take(rest, &listen, sizeof listen) ||
             !take(rest, &addresses, sizeof addresses) || !address_sane(&listen) ||
             !address_sane(&addresses.remote) || !address_sane(&addresses.local) ||

@@ -30,11 +30,12 @@ static struct sequence *find(const struct store_counters *self, const char *name
 
 static struct sequence *add(struct store_counters *self, int64_t id, const char *name, uint64_t reserved)
 {
-        struct sequence *s = strlen(name) < NAME_SIZE ? calloc(1, sizeof *s) : NULL;
+        size_t n = strlen(name);
+        struct sequence *s = n < NAME_SIZE ? calloc(1, sizeof *s) : NULL;
 
         if (!s)
                 return NULL;
-        strcpy(s->name, name);
+        memcpy(s->name, name, n);
         s->id = id;
         self->next_sequence_id = MAX(self->next_sequence_id, id + 1);
         s->reserved = reserved;

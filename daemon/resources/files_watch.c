@@ -113,6 +113,7 @@ static int watch_folder(struct files *files, const char *path)
 {
         CLEANUP(closep) int fd = -1;
         struct files_folder *folder;
+        size_t n = strlen(path);
         int r;
 
         for (folder = files->folders; folder; folder = folder->next)
@@ -121,11 +122,11 @@ static int watch_folder(struct files *files, const char *path)
         fd = files_open(files, path, O_RDONLY | O_DIRECTORY, 0);
         if (fd < 0)
                 return fd;
-        folder = calloc(1, sizeof *folder + strlen(path) + 1);
+        folder = calloc(1, sizeof *folder + n + 1);
         if (!folder)
                 return -ENOMEM;
         folder->files = files;
-        strcpy(folder->path, path);
+        memcpy(folder->path, path, n);
         r = sd_event_add_inotify_fd(resource_event(files->resource), &folder->source, fd,
                                     MASK_WHOLE | MASK_MIDDLE | IN_DELETE_SELF | IN_MOVE_SELF | IN_EXCL_UNLINK,
                                     on_event, folder);
@@ -176,6 +177,7 @@ int files_watch(struct files *files, struct span rest)
 {
         struct files_watched *w;
         char path[PATH_MAX];
+        size_t n;
         int r = files_path(rest, path);
 
         if (r < 0)
@@ -183,10 +185,11 @@ int files_watch(struct files *files, struct span rest)
         for (w = files->watched; w; w = w->next)
                 if (span_equal(buf_span(&w->rest), rest))
                         return 0;
-        w = calloc(1, sizeof *w + strlen(path) + 1);
+        n = strlen(path);
+        w = calloc(1, sizeof *w + n + 1);
         if (!w)
                 return -ENOMEM;
-        strcpy(w->path, path);
+        memcpy(w->path, path, n);
         buf_append_span(&w->rest, rest);
         /* First the watch, then the look: so nothing is missed between them. */
         r = buf_ok(&w->rest) ? watch_folders(files, path) : -ENOMEM;
