@@ -11,10 +11,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "folder_fixture.h"
 
 #include "base/log.h"
 #include "base/util.h"
@@ -43,18 +44,6 @@ static const char make_files[] =
         "echo garbage >garbage; : >empty\n"
         "printf 'secret\\n' >psk.key; printf '\\n' >newline.key; head -c 65 /dev/zero >long.key\n"
         "chmod 600 psk.key newline.key long.key; cp psk.key psk-open.key; chmod 644 psk-open.key\n";
-
-static char folder[64];
-
-static char *in_folder(const char *name)
-{
-        static char paths[32][128];
-        static size_t next;
-        char *path = paths[next++ % ARRAY_LEN(paths)];
-
-        snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-        return path;
-}
 
 /* What is said of a config's keys; NULL: they are good. Lives until the next call. */
 static const char *mistakes_of(const struct config *config)
@@ -268,32 +257,16 @@ static void what_ends_soon_is_told(void **state)
 
 static int make_folder(void **state)
 {
-        char *script;
-        int r;
-
         (void)state;
         log_open();
-        strcpy(folder, "/tmp/coapd-keys-XXXXXX");
-        if (!mkdtemp(folder) || asprintf(&script, "cd %s\n%s", folder, make_files) < 0)
-                return -1;
-        r = system(script);
-        free(script);
-        return r;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *info)
-{
-        (void)status;
-        (void)type;
-        (void)info;
-        return remove(path);
+        return test_folder_make(make_files);
 }
 
 static int remove_folder(void **state)
 {
         (void)state;
         mistakes_of(&(struct config){ .file = (char *)"test.conf" });
-        return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        return test_folder_remove();
 }
 
 int main(void)

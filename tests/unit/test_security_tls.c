@@ -11,12 +11,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#include "folder_fixture.h"
 
 #include "base/log.h"
 #include "base/util.h"
@@ -59,8 +60,6 @@ static const char make_files[] =
         "openssl pkey -in rawclient.key -pubout -outform DER 2>/dev/null | sha256sum | cut -c1-64 "
         ">rawclient.sha\n";
 
-static char folder[64];
-
 struct fixture {
         struct conf_psk_identity identities[2];
         struct conf_access_rule rule;
@@ -72,16 +71,6 @@ struct fixture {
         char who[256]; /* of the last request */
         unsigned requests;
 };
-
-static char *in_folder(const char *name)
-{
-        static char paths[32][128];
-        static size_t next;
-        char *path = paths[next++ % ARRAY_LEN(paths)];
-
-        snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-        return path;
-}
 
 static void handle(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
                    const coap_string_t *query, coap_pdu_t *response)
@@ -292,7 +281,7 @@ static const char *openssl_alert(struct fixture *f, const char *certificate)
         snprintf(command, sizeof(command),
                  "sleep 1 | timeout 10 openssl s_client -connect 127.0.0.1:%u -cert %s/%s.crt -key %s/%s.key"
                  " >%s/client.log 2>&1",
-                 f->port, folder, certificate, folder, certificate, folder);
+                 f->port, test_folder, certificate, test_folder, certificate, test_folder);
         fflush(NULL);
         pid = fork();
         if (pid == 0) {
@@ -333,7 +322,7 @@ static bool openssl_connects(struct fixture *f, const char *options)
         snprintf(command, sizeof(command),
                  "sleep 0.5 | timeout 10 openssl s_client -tls1_2 -connect 127.0.0.1:%u %s >%s/client.log "
                  "2>&1",
-                 f->port, options, folder);
+                 f->port, options, test_folder);
         fflush(NULL);
         pid = fork();
         if (pid == 0) {
@@ -583,35 +572,19 @@ static void a_reload_ends_only_who_is_no_longer_welcome(void **state)
 
 static int make_folder(void **state)
 {
-        char *script;
-        int r;
-
         (void)state;
         log_open();
         srandom((unsigned)getpid());
         coap_startup();
         coap_set_log_level(COAP_LOG_EMERG);
-        strcpy(folder, "/tmp/coapd-test-XXXXXX");
-        if (!mkdtemp(folder) || asprintf(&script, "cd %s\n%s", folder, make_files) < 0)
-                return -1;
-        r = system(script);
-        free(script);
-        return r;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *info)
-{
-        (void)status;
-        (void)type;
-        (void)info;
-        return remove(path);
+        return test_folder_make(make_files);
 }
 
 static int remove_folder(void **state)
 {
         (void)state;
         coap_cleanup();
-        return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        return test_folder_remove();
 }
 
 int main(void)
