@@ -160,4 +160,8 @@ void config_write_sample(const struct conf_vocabulary *vocabulary, FILE *out)
                 "none, an "
                 "example. `coapd --check` tells every mistake in this file.");
         group_rows(&sample, 0, &conf_root);
+        fputc('\n', out);
+        comment(&sample, 0, 0,
+                "Groups and lists that stand in files of their own, each in one place only: here or there.");
+        fputs("@include \"coapd.d/*.conf\"\n", out);
 }
