@@ -33,6 +33,9 @@ static void answer_waiters(struct entry *entry)
 {
         struct waiter *waiter;
 
+        /* libcoap counts who wants to observe only when it hands the request in again: until then it is not over. */
+        if (entry->waiters)
+                entry->told_us = proxy_now(entry->proxy);
         while ((waiter = entry->waiters)) {
                 struct response response = { .max_age = -1 };
 

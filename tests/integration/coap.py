@@ -473,8 +473,8 @@ class Observation:
         self.number = self.first.observe
 
     def next(self, timeout=5.0):
-        """The next notification, whatever its number."""
-        return self.client.receive(timeout, lambda m: m.token == self.token and m.code != 0)
+        """The next notification, whatever its number. An acknowledgement is the answer to a registration sent again."""
+        return self.client.receive(timeout, lambda m: m.token == self.token and m.code != 0 and m.type != ACK)
 
     def fresh(self, timeout=5.0):
         """The next notification, which must be newer than the last."""

@@ -4,13 +4,19 @@
 import select
 import socket
 import threading
+import time
 
 import coap
 from daemon import free_port
 
 
 class Target:
-    """answer(message) -> Message, list of them or None, in a thread; what came is in `seen`."""
+    """answer(message) -> Message, list of them or None, in a thread; what came is in `seen`.
+
+    A confirmable message is sent again until it is acknowledged or rejected (RFC 7252, 4.2), as any server would.
+    """
+
+    ACK_TIMEOUT = 2.0
 
     def __init__(self, answer, port=None):
         self.answer = answer
@@ -18,6 +24,7 @@ class Target:
         self.changed = threading.Condition()
         self.port = port or free_port()
         self.peer = None
+        self.unanswered = {}  # by message id: the bytes, for whom, when they go out again, and the pause until then
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", self.port))
         self.stopping = False
@@ -34,6 +41,7 @@ class Target:
 
     def _run(self):
         while not self.stopping:
+            self._send_again()
             if not select.select([self.socket], [], [], 0.1)[0]:
                 continue
             try:
@@ -41,6 +49,8 @@ class Target:
             except ConnectionRefusedError:
                 continue
             message = coap.Message.decode(data)
+            if message.type in (coap.ACK, coap.RST):
+                self.unanswered.pop(message.mid, None)
             with self.changed:
                 self.seen.append(message)
                 self.changed.notify_all()
@@ -49,8 +59,17 @@ class Target:
                 if one is not None:
                     self.send(one)
 
+    def _send_again(self):
+        for mid, (data, peer, at, pause) in list(self.unanswered.items()):
+            if time.monotonic() >= at:
+                self.unanswered[mid] = (data, peer, time.monotonic() + 2 * pause, 2 * pause)
+                self.socket.sendto(data, peer)
+
     def send(self, message):
-        self.socket.sendto(message.encode(), self.peer)
+        data, peer = message.encode(), self.peer
+        if message.type == coap.CON:
+            self.unanswered[message.mid] = (data, peer, time.monotonic() + self.ACK_TIMEOUT, self.ACK_TIMEOUT)
+        self.socket.sendto(data, peer)
 
     @property
     def requests(self):

@@ -359,8 +359,9 @@ class Observed(Target):
 
 
 def test_one_observation_for_all(before):
+    """Its notifications are confirmable: one that is lost on a busy machine comes again."""
     with Observed() as target:
-        front = before(target)
+        front = before(target, confirmable=True)
         with front.client() as one, front.client() as two:
             first, second = one.observe("up/x"), two.observe("up/x")
             assert first.first.payload == second.first.payload == b"0"
