@@ -230,7 +230,7 @@ static size_t count_contexts(const struct server *server)
         return (size_t)MIN(conf->shards, MAX(conf->max_sessions / SESSIONS_EACH, 1));
 }
 
-/* Only the first gets the keys: base/shards.h. */
+/* Only the first gets the keys of DTLS and TLS: base/shards.h. */
 static int start_contexts(struct server *server)
 {
         size_t n = count_contexts(server);
@@ -293,7 +293,7 @@ static int start(struct server *server)
         if (r == 0)
                 r = open_store(server);
         if (r == 0)
-                r = security_open_oscore(server->security, &server->sequences);
+                r = security_open_oscore(server->security, server->shards, &server->sequences);
         if (r == 0)
                 r = start_registry(server);
         if (r == 0)

@@ -24,6 +24,8 @@ static uint8_t authorize(void *user, const coap_session_t *session, struct span 
         struct server *server = user;
         struct identity who;
 
+        if (security_is_revoked(server->security, session))
+                return COAP_RESPONSE_CODE_UNAUTHORIZED;
         security_identify(server->security, session, &who);
         switch (access_decide(server->access, &who, path, operations, NULL)) {
         case ACCESS_ALLOWED:
@@ -168,6 +170,13 @@ void wire_status(struct server *server, struct status_numbers *ret_numbers)
         };
 }
 
+static size_t route_oscore(void *user, struct span option)
+{
+        struct server *server = user;
+
+        return security_oscore_home(server->security, option);
+}
+
 static bool wants_preparing(void *user, size_t shard, struct span request)
 {
         struct server *server = user;
@@ -262,6 +271,13 @@ static bool set_number(void *user, struct span path, uint32_t number)
         return registry_set_number(server->registry, path, number);
 }
 
+static size_t oscore_shard(void *user, struct span recipient_id, struct span id_context)
+{
+        struct server *server = user;
+
+        return security_observer_home(server->security, recipient_id, id_context);
+}
+
 static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
                            struct span recipient_id, struct span id_context)
 {
@@ -277,6 +293,13 @@ static int sequence_load(void *user, const char *name, uint64_t *ret_number)
         return server->engine->sequence_load
                        ? server->engine->sequence_load(server->engine_self, name, ret_number)
                        : -ENOTSUP;
+}
+
+static size_t current_shard(void *user)
+{
+        const struct server *server = user;
+
+        return server->pump ? pump_shard(server->pump) : 0;
 }
 
 static int sequence_save(void *user, const char *name, uint64_t number)
@@ -408,7 +431,7 @@ int wire_registry(struct server *server)
 
 int wire_store(struct server *server)
 {
-        server->sequences = (struct security_store){ sequence_load, sequence_save, server };
+        server->sequences = (struct security_store){ sequence_load, sequence_save, server, current_shard };
         server->persist_host = (struct persist_host){
                 .shards = server->shards,
                 .event = server->event,
@@ -420,6 +443,7 @@ int wire_store(struct server *server)
                 .whole_request = whole_request,
                 .may_wait = may_wait,
                 .undone = undone,
+                .oscore_shard = oscore_shard,
                 .restore_oscore = restore_oscore,
                 .observer_restored = observer_restored,
                 .replaying = replaying,
@@ -433,6 +457,7 @@ void wire_pump(struct server *server)
 {
         server->guard = (struct pump_guard){
                 .admit = admit,
+                .route_oscore = route_oscore,
                 .wants_preparing = wants_preparing,
                 .prepare = prepare,
                 .may_send = may_send,

@@ -4,8 +4,9 @@
  * all sessions of a context at the end of each turn, all observers of a resource for each registration. With the
  * peers divided among contexts each list has a part of them.
  *
- * Only plain UDP is divided. The first context has its shard, and all else: DTLS, streams, and whatever is protected
- * by OSCORE, because a security context that is there twice would use its nonces twice.
+ * Only UDP is divided. The first context has its shard, and all else: DTLS and streams. What is protected by OSCORE over
+ * UDP goes to the context that its security context was given to (security/oscore.h): one that were there twice
+ * would use its nonces twice.
  */
 #ifndef COAPD_BASE_SHARDS_H
 #define COAPD_BASE_SHARDS_H

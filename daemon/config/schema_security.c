@@ -99,7 +99,7 @@ static const struct conf_group sni_group = {
 };
 
 static const struct conf_row oscore_rows[] = {
-        { ROW(CONF_STRING, conf_oscore, sender_id), .flags = CONF_REQUIRED | CONF_EMPTY_OK,
+        { ROW(CONF_STRING, conf_oscore, sender_id), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK,
           .check = syntax_oscore_id, .example = "\"01\"", .doc = "The id of coapd, as hex digits." },
         { ROW(CONF_STRINGS, conf_oscore, recipient_ids),
           .flags = CONF_RELOAD | CONF_REQUIRED | CONF_EMPTY_OK | CONF_NAME, .check = syntax_oscore_id,
@@ -107,29 +107,35 @@ static const struct conf_row oscore_rows[] = {
           .doc = "The ids of the clients, as hex digits, at most 7 bytes each. While persist.observers is "
                  "set, twice the length of an id and the length of id_context must not be more than 11 bytes "
                  "together, as libcoap has no more room to remember such an observer." },
-        { ROW(CONF_STRING, conf_oscore, id_context), .check = syntax_id_context,
+        { ROW(CONF_STRING, conf_oscore, id_context), .flags = CONF_RELOAD, .check = syntax_id_context,
           .example = "\"37cbf3210017a2d3\"", .doc = "The id context, as hex digits." },
         { ROW(CONF_STRING, conf_oscore, master_secret_file),
-          .flags = CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE, .example = "\"/etc/coapd/oscore-1.secret\"",
+          .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE | CONF_PRIVATE,
+          .example = "\"/etc/coapd/oscore-1.secret\"",
           .doc = "A file that holds the master secret, as hex digits. Nobody but the owner and group of the "
                  "file may have access to it." },
-        { ROW(CONF_STRING, conf_oscore, master_secret), .flags = CONF_SECRET, .check = syntax_hex, .min = 2,
-          .max = 256, .example = "\"0102030405060708090a0b0c0d0e0f10\"",
+        { ROW(CONF_STRING, conf_oscore, master_secret), .flags = CONF_RELOAD | CONF_SECRET,
+          .check = syntax_hex, .min = 2, .max = 256, .example = "\"0102030405060708090a0b0c0d0e0f10\"",
           .doc = "The master secret itself, as hex digits. One of master_secret_file and master_secret is "
                  "needed, and the file is safest." },
-        { ROW(CONF_STRING, conf_oscore, master_salt), .check = syntax_hex, .min = 2, .max = 256,
-          .example = "\"9e7ca92223786340\"", .doc = "The master salt, as hex digits." },
+        { ROW(CONF_STRING, conf_oscore, master_salt), .flags = CONF_RELOAD, .check = syntax_hex, .min = 2,
+          .max = 256, .example = "\"9e7ca92223786340\"", .doc = "The master salt, as hex digits." },
 };
 
 static const struct conf_group oscore_group = { .name = "oscore",
                                                 GROUP_OF(conf_oscore, oscore_rows),
                                                 .doc = "The contexts of OSCORE (RFC 8613), which protects "
                                                        "requests end to end over any endpoint. A reload "
-                                                       "adds contexts, and recipients to the first one; "
-                                                       "recipients that are gone are strangers at once. A "
-                                                       "recipient that is added to another context, and "
-                                                       "other keys of a context, need a restart: the log "
-                                                       "says so, and until then those clients are refused." };
+                                                       "changes all of them: clients that are new, or "
+                                                       "have other keys, are served at once, those that "
+                                                       "are gone are refused, and observations of the "
+                                                       "others go on. Over DTLS, TCP and WebSocket new "
+                                                       "contexts and new recipients of the first are "
+                                                       "served at once, and what else is new after a "
+                                                       "restart: the log says so, and until then those "
+                                                       "clients are refused. Likewise over UDP where "
+                                                       "there are more contexts, or changes of one's "
+                                                       "keys, than server.shards." };
 
 static const struct conf_row security_rows[] = {
         { ROW(CONF_GROUP, conf_security, psk), .group = &psk_group },

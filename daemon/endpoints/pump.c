@@ -28,13 +28,13 @@ static bool pump_may_send(void *userdata)
         return false;
 }
 
-/* What acknowledges it shall come back to the first context. */
+/* What acknowledges it shall come back to the context that sent it. */
 static void pump_on_send(void *userdata, const struct msghdr *message)
 {
         struct pump *pump = userdata;
 
-        if (pump->current == &pump->shard[0])
-                router_note_sent(&pump->router, message->msg_name,
+        if (pump->current)
+                router_note_sent(&pump->router, (size_t)(pump->current - pump->shard), message->msg_name,
                                  span_of(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len));
 }
 
@@ -184,6 +184,8 @@ static void pump_on_at_once(void *owner)
 void pump_set_guard(struct pump *pump, const struct pump_guard *guard)
 {
         pump->guard = guard;
+        pump->router.oscore = guard ? guard->route_oscore : NULL;
+        pump->router.userdata = guard ? guard->userdata : NULL;
 }
 
 void pump_kick_soon(struct pump *pump, size_t i)
@@ -211,6 +213,11 @@ void pump_kick(struct pump *pump)
                         turn_act(pump, shard);
         }
         pump_end(pump);
+}
+
+size_t pump_shard(const struct pump *pump)
+{
+        return pump->current ? (size_t)(pump->current - pump->shard) : 0;
 }
 
 bool pump_more_waiting(const struct pump *pump)

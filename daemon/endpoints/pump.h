@@ -25,7 +25,12 @@ struct pump_guard {
         /* Whether libcoap is to see a datagram, as recvmsg() gave it; else it is as if it had never come. */
         bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n);
         /*
-         * A request that registers an observation has been read, for a context that is not the first. Whether
+         * Which context has the security context of a datagram, by the value of its OSCORE option; not to call anything
+         * of libcoap, as wants_preparing(). NULL: the first.
+         */
+        size_t (*route_oscore)(void *userdata, struct span option);
+        /*
+         * A request that registers an observation has been read, for a context that may not be the first. Whether
          * prepare() is to be called before libcoap sees it. From within libcoap, also where it holds its lock:
          * nothing of libcoap may be called. NULL: never.
          */
@@ -52,6 +57,9 @@ void pump_kick(struct pump *pump);
 
 /* Lets one context act soon, and others and requests in between: a round of notifications is one for each context. */
 void pump_kick_soon(struct pump *pump, size_t shard);
+
+/* Which context libcoap is at work in; the first where it is in none. */
+size_t pump_shard(const struct pump *pump);
 
 /* Whether more requests have been read already and are handed to libcoap before any answer leaves. */
 bool pump_more_waiting(const struct pump *pump);

@@ -17,6 +17,7 @@ enum {
         /* Messages that are remembered until they are acknowledged or others take their place: SETS * WAYS. */
         SETS = 1 << 14,
         WAYS = 4,
+        SHARD_MASK = SHARDS_MOST - 1, /* the place of an entry's shard in its hash */
 };
 
 void router_init(struct router *router, struct shards shards)
@@ -55,28 +56,36 @@ static bool is_zero(struct span value)
 }
 
 /* Most messages have no option with so small a number: it ends at the first. */
-static void look_at_options(struct span datagram, bool *ret_oscore, bool *ret_observes)
+static bool look_at_options(struct span datagram, struct span *ret_oscore, bool *ret_observes)
 {
         bool asks = datagram.p[1] == CODE_GET || datagram.p[1] == CODE_FETCH;
         struct coap_options options;
         struct span value;
 
         if (!coap_options_begin(datagram, &options))
-                return;
+                return false;
         while (options.number < OPTION_OSCORE && coap_options_next(&options, &value)) {
                 if (options.number == OPTION_OBSERVE)
                         *ret_observes = asks && is_zero(value);
-                *ret_oscore |= options.number == OPTION_OSCORE;
+                if (options.number == OPTION_OSCORE)
+                        *ret_oscore = value;
         }
+        return options.number == OPTION_OSCORE;
 }
 
-/* ---------------------------------------------------------------- what the first context has sent */
+/* ---------------------------------------------------------------- what others than the peer's context have sent */
 
 static uint64_t hash_of(const struct router *router, const struct sockaddr *peer, uint16_t message_id)
 {
         uint64_t h = (shards_hash(router->shards.seed, peer) ^ message_id) * 0x9e3779b97f4a7c15U;
 
-        return h ? h : 1;
+        h &= ~(uint64_t)SHARD_MASK;
+        return h ? h : SHARDS_MOST;
+}
+
+static bool is_entry_of(uint64_t entry, uint64_t hash)
+{
+        return (entry & ~(uint64_t)SHARD_MASK) == hash;
 }
 
 static uint64_t *set_of(struct router *router, uint64_t hash)
@@ -84,11 +93,12 @@ static uint64_t *set_of(struct router *router, uint64_t hash)
         return router->sent + (hash >> 32) % SETS * WAYS;
 }
 
-void router_note_sent(struct router *router, const struct sockaddr *peer, struct span datagram)
+void router_note_sent(struct router *router, size_t shard, const struct sockaddr *peer, struct span datagram)
 {
         uint64_t hash, *set;
 
-        if (!is_plain(datagram) || type_of(datagram) >= TYPE_ACK || shards_find(&router->shards, peer) == 0)
+        if (!is_plain(datagram) || type_of(datagram) >= TYPE_ACK ||
+            shards_find(&router->shards, peer) == shard)
                 return;
         if (!router->sent)
                 router->sent = calloc((size_t)SETS * WAYS, sizeof *router->sent);
@@ -97,45 +107,51 @@ void router_note_sent(struct router *router, const struct sockaddr *peer, struct
         hash = hash_of(router, peer, message_id_of(datagram));
         set = set_of(router, hash);
         for (int i = 0; i < WAYS; i++) {
-                if (set[i] == hash)
+                if (is_entry_of(set[i], hash)) {
+                        set[i] = hash | shard;
                         return;
+                }
         }
         for (int i = WAYS - 1; i > 0; i--)
                 set[i] = set[i - 1];
-        set[0] = hash;
+        set[0] = hash | shard;
 }
 
-static bool take_sent(struct router *router, const struct sockaddr *peer, uint16_t message_id)
+/* Who has sent it; `home` where nobody is remembered. */
+static size_t take_sent(struct router *router, size_t home, const struct sockaddr *peer, uint16_t message_id)
 {
         uint64_t hash, *set;
 
         if (!router->sent)
-                return false;
+                return home;
         hash = hash_of(router, peer, message_id);
         set = set_of(router, hash);
         for (int i = 0; i < WAYS; i++) {
-                if (set[i] == hash) {
+                if (is_entry_of(set[i], hash)) {
+                        size_t shard = set[i] & SHARD_MASK;
+
                         set[i] = 0;
-                        return true;
+                        return shard;
                 }
         }
-        return false;
+        return home;
 }
 
 size_t router_find(struct router *router, const struct sockaddr *peer, struct span datagram,
                    bool *ret_observes)
 {
         size_t home = shards_find(&router->shards, peer);
-        bool oscore = false;
+        struct span oscore = { 0 };
 
         *ret_observes = false;
-        if (home == 0 || !is_plain(datagram))
+        if (router->shards.n == 1 || !is_plain(datagram))
                 return home;
         /* A method that nobody knows: only where libcoap knows the resource does it answer 4.05 and not 4.04. */
         if (datagram.p[1] > CODE_IPATCH && datagram.p[1] <= CODE_REQUEST_LAST)
                 return 0;
         if (datagram.p[1] == 0 && type_of(datagram) >= TYPE_ACK)
-                return take_sent(router, peer, message_id_of(datagram)) ? 0 : home;
-        look_at_options(datagram, &oscore, ret_observes);
-        return oscore ? 0 : home;
+                return take_sent(router, home, peer, message_id_of(datagram));
+        if (!look_at_options(datagram, &oscore, ret_observes))
+                return home;
+        return router->oscore ? router->oscore(router->userdata, oscore) : 0;
 }

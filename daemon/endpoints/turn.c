@@ -74,7 +74,7 @@ static void sort_one(struct pump *pump, struct lane *lane)
         shard = &pump->shard[i];
         parcel->lane = lane;
         mail_put(&shard->mail, &pump->mailroom, parcel, &message, (size_t)n);
-        if (observes && pump->guard && pump->guard->wants_preparing)
+        if (observes && i > 0 && pump->guard && pump->guard->wants_preparing)
                 parcel->unready = pump->guard->wants_preparing(pump->guard->userdata, i, parcel_span(parcel));
         make_due(pump, shard);
 }

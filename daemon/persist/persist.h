@@ -29,8 +29,10 @@ struct persist_host {
         void *user;
         /* Makes a stored dynamic resource live. -ENOSPC: beyond the config's limits, the row is kept. */
         int (*restore_resource)(void *user, const struct stored_resource *stored);
+        /* The shard that an observation under OSCORE belongs to. NULL: the first. */
+        size_t (*oscore_shard)(void *user, struct span recipient_id, struct span id_context);
         /*
-         * An observation under OSCORE is about to be restored. False when its recipient is not configured: it
+         * Such a one is about to be restored. False when its recipient is not configured: it
          * is then kept back, because libcoap would go on in the clear. NULL: OSCORE is not spoken.
          */
         bool (*restore_oscore)(void *user, const coap_address_t *remote, struct span token,

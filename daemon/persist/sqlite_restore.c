@@ -53,7 +53,13 @@ static bool admit_oscore(const struct persist_host *host, const struct observati
 /* Where the client's next message will go, and so its notifications have to come from. */
 static size_t shard_of(const struct persist_host *host, const struct observation *observation)
 {
-        return observation->oscore.p ? 0 : shards_find(&host->shards, &observation->addresses.remote.addr.sa);
+        struct span recipient_id, id_context;
+
+        if (!observation->oscore.p)
+                return shards_find(&host->shards, &observation->addresses.remote.addr.sa);
+        if (!host->oscore_shard || !observation_oscore_ids(observation->oscore, &recipient_id, &id_context))
+                return 0;
+        return host->oscore_shard(host->user, recipient_id, id_context);
 }
 
 static coap_resource_t *find_resource(const struct persist_host *host, const struct observation *observation,

@@ -7,6 +7,11 @@
  *   next one may come unprotected from whoever forges the address. So we watch the decryption itself: libcoap
  *   calls gnutls_aead_cipher_decrypt(), and the executable's own function of that name takes precedence. The
  *   key tells who, and the plain text which request: the one that reaches a handler is compared with it.
+ * - What can not be taken back. A libcoap context keeps an OSCORE context for good, finds the first of those that
+ *   have a recipient id, and takes new recipients into the very first only. So each OSCORE context has a libcoap
+ *   context of its own, as far as there are enough, and oscore_home() tells which; the config may then change
+ *   any. Streams and DTLS are in the first libcoap context, and so is a second copy of each OSCORE context for
+ *   them, with sequence numbers of its own.
  * - No nonce twice. Sequence numbers are stored ahead of their use, and while that fails nothing that would
  *   need a new one is sent. A response may use its request's nonce once: libcoap would do so again for
  *   whoever repeats an observer's token unprotected.
@@ -16,6 +21,8 @@
 
 #include <coap3/coap.h>
 
+#include "base/buf.h"
+#include "base/shards.h"
 #include "security/identity.h"
 #include "security/secrets.h"
 #include "security/security.h"
@@ -27,15 +34,23 @@ int oscore_load(const struct config *config, struct key_errors *errors, struct o
 bool oscore_is_empty(const struct oscore *oscore);
 
 /* Gives the contexts to libcoap. `store` may be NULL. 0 or -errno, logged. */
-int oscore_open(struct oscore *oscore, coap_context_t *context, const struct security_store *store);
+int oscore_open(struct oscore *oscore, struct shards shards, const struct security_store *store);
 
-/* Takes over what can change on a living context; what can not is logged, and refused until a restart. */
+/* Takes over `fresh`. What no libcoap context can take is logged, and refused until a restart. */
 void oscore_replace(struct oscore *oscore, struct oscore *fresh);
+
+/* The shard whose libcoap context has the OSCORE context for a datagram with this option (RFC 8613, 6.1); 0: none has. */
+size_t oscore_home(const struct oscore *oscore, struct span option);
+
+/* The same for a recipient's observations. */
+size_t oscore_home_of(const struct oscore *oscore, struct span recipient_id, struct span id_context);
 
 /* As security_begin(), security_end() and security_identify() have it; false: not an OSCORE message. */
 void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request);
 void oscore_end(struct oscore *oscore);
 bool oscore_identify(const struct oscore *oscore, const coap_session_t *session, struct identity *who);
+/* Whether the message at hand is from somebody whom the config has known and does not know any more. */
+bool oscore_is_revoked(const struct oscore *oscore, const coap_session_t *session);
 
 bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span token,
                              struct span recipient_id, struct span id_context);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the files of OSCORE share: contexts (oscore.c), the watch over their use (oscore_watch.c), and whose
- * message is at hand (oscore_message.c, oscore_observers.c).
+ * What the files of OSCORE share: contexts (oscore.c) and where libcoap has them (oscore_places.c), the watch over
+ * their use (oscore_watch.c), a look into a request (oscore_read.c), and whose message is at hand (oscore_message.c,
+ * oscore_observers.c).
  */
 #ifndef COAPD_SECURITY_OSCORE_INTERNAL_H
 #define COAPD_SECURITY_OSCORE_INTERNAL_H
@@ -10,14 +11,22 @@
 #include "security/oscore.h"
 #include "security/oscore_keys.h"
 
+/* The requests that came in one place, by their numbers. */
+struct oscore_window {
+        bool used;
+        uint64_t newest;
+        uint64_t seen; /* bit 0 is `newest`, bit 1 the one before it */
+};
+
 struct oscore_recipient {
         struct oscore_recipient *next;
         uint8_t id[OSCORE_ID_MAX];
         size_t id_n;
         char name[2 * OSCORE_ID_MAX]; /* hex digits */
         uint8_t key[OSCORE_KEY_SIZE];
+        struct oscore_window datagrams, streams;
         bool welcome; /* in the present config */
-        bool live;    /* known to libcoap */
+        bool live;    /* known to libcoap, for datagrams */
 };
 
 /* A context as it is written down: in the config, or in a file of libcoap's. */
@@ -36,6 +45,26 @@ int oscore_source_of_file(const char *file, struct conf_origin at, struct key_er
                           struct oscore_source *ret_source);
 void oscore_source_deinit(struct oscore_source *source);
 
+/*
+ * A context as one of libcoap's has it. The same sender key is in two places: each counts in a range of its own, so
+ * that no nonce is used twice.
+ */
+struct oscore_place {
+        struct oscore_context *context;
+        coap_context_t *coap; /* NULL: nowhere */
+        size_t home;          /* which one of the shards that is */
+        bool first;           /* of all there, so that it takes new recipients */
+        uint64_t from;        /* the first number of its range */
+        char sequence[OSCORE_NAME_SIZE];
+        bool stored;       /* sequence numbers are */
+        bool stalled;      /* a sequence number could not be stored */
+        bool told;         /* and that is in the log */
+        uint64_t wanted;   /* which */
+        uint64_t next_own; /* sequence numbers below are used up */
+};
+
+#define OSCORE_STREAMS_FROM (1ULL << 39) /* the upper half of all there are */
+
 struct oscore_context {
         struct oscore *owner;
         struct conf_origin at;
@@ -44,14 +73,17 @@ struct oscore_context {
         struct secret secret, salt, id_context;
         uint8_t sender_key[OSCORE_KEY_SIZE];
         uint8_t common_iv[OSCORE_NONCE_SIZE];
-        char sequence[OSCORE_NAME_SIZE];
         struct oscore_recipient *recipients;
         unsigned replay_window;
-        bool stored;       /* sequence numbers are */
-        bool stalled;      /* a sequence number could not be stored */
-        bool told;         /* and that is in the log */
-        uint64_t wanted;   /* which */
-        uint64_t next_own; /* sequence numbers below are used up */
+        struct oscore_place datagrams; /* where there is one shard only, also for all else */
+        struct oscore_place streams;
+};
+
+/* Where the messages of a recipient are to go. */
+struct oscore_route {
+        struct span id_context, recipient_id;
+        const struct oscore_context *context;
+        const struct oscore_recipient *recipient;
 };
 
 /* A key in use. */
@@ -76,10 +108,13 @@ struct oscore_observers;
 
 struct oscore {
         struct oscore *next; /* in the list of those that are open */
-        coap_context_t *coap;
+        struct shards shards;
         const struct security_store *store;
         struct oscore_context **contexts;
         size_t n;
+        bool has_streams;            /* endpoints of other transports than UDP */
+        struct oscore_route *routes; /* sorted, one for each two ids */
+        size_t n_routes;
         struct oscore_key *keys; /* sorted */
         size_t n_keys;
         struct oscore_ledger ledger;
@@ -95,20 +130,39 @@ struct oscore {
 /* oscore.c */
 void oscore_context_free(struct oscore_context *context);
 
+/* oscore_places.c */
+
+/* Gives the context to libcoap. 0, -EBUSY when all places have a recipient of the same id, or -EINVAL, logged. */
+int oscore_places_open(struct oscore_context *context);
+/* False: not before a restart. */
+bool oscore_places_add(struct oscore_context *context, struct oscore_recipient *recipient);
+/* To be called whenever recipients have come, or are welcome or not any more. 0 or -ENOMEM. */
+int oscore_index_routes(struct oscore *oscore);
+/* NULL: there is none. */
+const struct oscore_route *oscore_route_find(const struct oscore *oscore, struct span recipient_id,
+                                             struct span id_context);
+
 /* oscore_watch.c */
 int oscore_watch(struct oscore *oscore);
 void oscore_unwatch(struct oscore *oscore);
 int oscore_index_keys(struct oscore *oscore);
 /* libcoap asks for numbers below `number` to be used up. */
-int oscore_save_sequence(uint64_t number, void *context);
+int oscore_save_sequence(uint64_t number, void *place);
+/* oscore_read.c: what an OSCORE option says. False when it makes no sense. */
+struct oscore_option {
+        struct span partial_iv, id_context, id;
+};
+bool oscore_option_read(struct span value, struct oscore_option *ret_option);
 
 /* oscore_observers.c: which recipient has begun an observation. */
 struct oscore_endpoint {
+        const coap_context_t *context;
         coap_proto_t proto;
         uint8_t address[16];
         uint16_t port;
 };
-struct oscore_endpoint oscore_endpoint_of(coap_proto_t proto, const coap_address_t *remote);
+struct oscore_endpoint oscore_endpoint_of(const coap_context_t *context, coap_proto_t proto,
+                                          const coap_address_t *remote);
 
 int oscore_observers_new(struct oscore_observers **ret_observers);
 void oscore_observers_free(struct oscore_observers *observers);

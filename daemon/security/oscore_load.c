@@ -93,7 +93,9 @@ static int add_context(struct oscore *oscore, struct oscore_source *source)
                                             .sender_id_n = source->sender_id.n,
                                             .secret = source->secret,
                                             .salt = source->salt,
-                                            .id_context = source->id_context };
+                                            .id_context = source->id_context,
+                                            .datagrams = { .context = context },
+                                            .streams = { .context = context, .from = OSCORE_STREAMS_FROM } };
         source->secret = source->salt = source->id_context = (struct secret){ 0 };
         memcpy(context->sender_id, source->sender_id.p, source->sender_id.n);
         oscore->contexts[oscore->n++] = context;
@@ -105,7 +107,9 @@ static int add_context(struct oscore *oscore, struct oscore_source *source)
                                       context->sender_key);
         if (r == 0)
                 r = oscore_derive_common_iv(&master, context->common_iv);
-        return r == 0 ? oscore_sequence_name(context->sender_key, context->sequence) : r;
+        if (r == 0)
+                r = oscore_sequence_name(context->sender_key, false, context->datagrams.sequence);
+        return r == 0 ? oscore_sequence_name(context->sender_key, true, context->streams.sequence) : r;
 }
 
 static bool share_a_peer(const struct oscore_context *a, const struct oscore_context *b)
@@ -130,7 +134,7 @@ static int check_twins(const struct oscore *oscore, struct key_errors *errors)
                 for (size_t k = 0; k < i; k++) {
                         const struct oscore_context *a = oscore->contexts[k], *b = oscore->contexts[i];
 
-                        if (strcmp(a->sequence, b->sequence) == 0)
+                        if (strcmp(a->datagrams.sequence, b->datagrams.sequence) == 0)
                                 key_error(errors, b->at, "",
                                           "has the sender key of line %u, expected one context with the "
                                           "recipient_ids of both",
@@ -192,6 +196,17 @@ static void oscore_freep(struct oscore **oscore)
         oscore_free(*oscore);
 }
 
+static bool has_streams(const struct config *config)
+{
+        const struct conf_endpoint *endpoints = config->endpoints.v;
+
+        for (size_t i = 0; i < config->endpoints.n; i++) {
+                if (endpoints[i].transport != TRANSPORT_UDP)
+                        return true;
+        }
+        return false;
+}
+
 int oscore_load(const struct config *config, struct key_errors *errors, struct oscore **ret_oscore)
 {
         size_t n = config->security.oscore.n + config->security.oscore_files.n;
@@ -200,6 +215,7 @@ int oscore_load(const struct config *config, struct key_errors *errors, struct o
 
         if (!oscore)
                 return -ENOMEM;
+        oscore->has_streams = has_streams(config);
         oscore->contexts = calloc(n + 1, sizeof(struct oscore_context *));
         if (!oscore->contexts || oscore_observers_new(&oscore->observers) < 0)
                 return -ENOMEM;

@@ -125,6 +125,12 @@ static int observe_of(const coap_pdu_t *request)
         return (int)coap_decode_var_bytes(coap_opt_value(option), coap_opt_length(option));
 }
 
+static struct oscore_endpoint endpoint_of(const coap_session_t *session)
+{
+        return oscore_endpoint_of(coap_session_get_context(session), coap_session_get_proto(session),
+                                  coap_session_get_addr_remote(session));
+}
+
 /*
  * Without a message, it is a notification, or a request that came unprotected. Also the latter is taken for
  * the observer's if it repeats the observation's token in a GET: what it draws goes to the observer,
@@ -142,7 +148,7 @@ void oscore_begin(struct oscore *oscore, const coap_session_t *session, const co
         if (oscore->n == 0)
                 return;
         observe = observe_of(request);
-        endpoint = oscore_endpoint_of(coap_session_get_proto(session), coap_session_get_addr_remote(session));
+        endpoint = endpoint_of(session);
         oscore->session = session;
         oscore->sender = NULL;
         if (by && is_what_was_decrypted(plaintext, request)) {
@@ -177,30 +183,27 @@ bool oscore_identify(const struct oscore *oscore, const coap_session_t *session,
         return true;
 }
 
+bool oscore_is_revoked(const struct oscore *oscore, const coap_session_t *session)
+{
+        return oscore->sender && oscore->session == session && !oscore->sender->welcome;
+}
+
 bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span token,
                              struct span recipient_id, struct span id_context)
 {
-        struct oscore_endpoint endpoint = oscore_endpoint_of(COAP_PROTO_UDP, remote);
+        const struct oscore_route *route = oscore_route_find(oscore, recipient_id, id_context);
+        struct oscore_endpoint endpoint;
 
-        for (size_t i = 0; i < oscore->n; i++) {
-                const struct oscore_context *context = oscore->contexts[i];
-
-                if (!span_equal(span_of(context->id_context.p, context->id_context.n), id_context))
-                        continue;
-                for (const struct oscore_recipient *r = context->recipients; r; r = r->next) {
-                        if (!r->live || !span_equal(span_of(r->id, r->id_n), recipient_id))
-                                continue;
-                        oscore_observers_add(oscore->observers, &endpoint, token, r);
-                        return true;
-                }
-        }
-        return false;
+        if (!route)
+                return false;
+        endpoint = oscore_endpoint_of(route->context->datagrams.coap, COAP_PROTO_UDP, remote);
+        oscore_observers_add(oscore->observers, &endpoint, token, route->recipient);
+        return true;
 }
 
 void oscore_session_gone(struct oscore *oscore, const coap_session_t *session)
 {
-        struct oscore_endpoint endpoint =
-                oscore_endpoint_of(coap_session_get_proto(session), coap_session_get_addr_remote(session));
+        struct oscore_endpoint endpoint = endpoint_of(session);
 
         oscore_observers_remove_all(oscore->observers, &endpoint);
         if (oscore->session == session)

@@ -28,9 +28,10 @@ struct oscore_observers {
         size_t n;
 };
 
-struct oscore_endpoint oscore_endpoint_of(coap_proto_t proto, const coap_address_t *remote)
+struct oscore_endpoint oscore_endpoint_of(const coap_context_t *context, coap_proto_t proto,
+                                          const coap_address_t *remote)
 {
-        struct oscore_endpoint endpoint = { .proto = proto };
+        struct oscore_endpoint endpoint = { .context = context, .proto = proto };
         struct identity address = { .kind = IDENTITY_NONE };
 
         if (!remote)
@@ -64,7 +65,8 @@ static struct observer **bucket_of(struct oscore_observers *observers, const str
 
 static bool is_at(const struct observer *observer, const struct oscore_endpoint *endpoint)
 {
-        return observer->endpoint.proto == endpoint->proto && observer->endpoint.port == endpoint->port &&
+        return observer->endpoint.context == endpoint->context &&
+               observer->endpoint.proto == endpoint->proto && observer->endpoint.port == endpoint->port &&
                memcmp(observer->endpoint.address, endpoint->address, sizeof(endpoint->address)) == 0;
 }
 

@@ -120,37 +120,84 @@ static bool take_nonce(struct oscore_ledger *ledger, const struct oscore_context
 int oscore_save_sequence(uint64_t number, void *userdata)
 {
         static struct log_gate gate = { .burst = 5, .interval_s = 60 };
-        struct oscore_context *context = userdata;
-        const struct security_store *store = context->owner->store;
-        int r = context->stored ? store->save(store->user, context->sequence, number) : 0;
+        struct oscore_place *place = userdata;
+        const struct security_store *store = place->context->owner->store;
+        int r = place->stored ? store->save(store->user, place->sequence, number) : 0;
 
         /* On a disk that is nearly full, peers make the two alternate. */
-        if (r < 0 && !context->stalled)
-                context->told = log_gated(&gate, LOG_ERR, NULL,
-                                          "OSCORE: the next sequence numbers can not be stored (%s): no "
-                                          "notifications until they can",
-                                          strerror(-r));
-        if (r == 0 && context->stalled && context->told)
+        if (r < 0 && !place->stalled)
+                place->told = log_gated(&gate, LOG_ERR, NULL,
+                                        "OSCORE: the next sequence numbers can not be stored (%s): no "
+                                        "notifications until they can",
+                                        strerror(-r));
+        if (r == 0 && place->stalled && place->told)
                 log_notice("OSCORE: sequence numbers are stored again");
-        context->stalled = r < 0;
-        context->wanted = number;
+        place->stalled = r < 0;
+        place->wanted = number;
         return r == 0;
 }
 
 /* Whether the sender may use this nonce. */
 static bool may_encrypt(struct oscore_context *context, const uint8_t *nonce)
 {
+        struct oscore_place *place = &context->datagrams;
         uint64_t number;
 
         if (!oscore_nonce_is_of(nonce, context->common_iv, span_of(context->sender_id, context->sender_id_n),
                                 &number))
                 return take_nonce(&context->owner->ledger, context, nonce);
-        if (number < context->next_own)
+        if (context->streams.coap && number >= context->streams.from)
+                place = &context->streams;
+        if (number < place->next_own)
                 return false;
-        if (context->stalled && !oscore_save_sequence(context->wanted, context))
+        if (place->stalled && !oscore_save_sequence(place->wanted, place))
                 return false;
-        context->next_own = number + 1;
+        place->next_own = number + 1;
         return true;
+}
+
+/* As RFC 8613, 7.4 wants a window: of numbers older than it remembers it says that they were there. */
+static bool window_has(const struct oscore_window *window, uint64_t number)
+{
+        uint64_t age = window->newest - number;
+
+        return window->used && number <= window->newest && (age > 63 || window->seen >> age & 1);
+}
+
+static void window_add(struct oscore_window *window, uint64_t number)
+{
+        uint64_t step = number - window->newest;
+
+        if (window->used && number <= window->newest) {
+                if (window->newest - number <= 63)
+                        window->seen |= 1ULL << (window->newest - number);
+                return;
+        }
+        window->seen = window->used && step <= 63 ? window->seen << step | 1 : 1;
+        window->newest = number;
+        window->used = true;
+}
+
+/*
+ * Whether a request came before in the other place that has its recipient: each has a replay window of libcoap's, which
+ * does not know of the other's.
+ */
+static bool is_replay(const struct oscore_key *key, const uint8_t *nonce)
+{
+        struct oscore_context *context = key->context;
+        const struct oscore *oscore = context->owner;
+        struct oscore_recipient *recipient = key->recipient;
+        uint64_t number;
+        bool streams;
+
+        if (!context->streams.coap ||
+            !oscore_nonce_is_of(nonce, context->common_iv, span_of(recipient->id, recipient->id_n), &number))
+                return false;
+        streams = oscore->store && oscore->store->shard && oscore->store->shard(oscore->store->user) == 0;
+        if (window_has(streams ? &recipient->datagrams : &recipient->streams, number))
+                return true;
+        window_add(streams ? &recipient->streams : &recipient->datagrams, number);
+        return false;
 }
 
 static void note_decrypted(const struct oscore_key *key, const uint8_t *nonce, const void *plaintext,
@@ -204,6 +251,10 @@ int gnutls_aead_cipher_decrypt(gnutls_aead_cipher_hd_t handle, const void *nonce
         r = real ? real(handle, nonce, nonce_len, auth, auth_len, tag_size, ctext, ctext_len, ptext,
                         ptext_len)
                  : GNUTLS_E_UNIMPLEMENTED_FEATURE;
+        if (r >= 0 && key && key->recipient && nonce_len == OSCORE_NONCE_SIZE && is_replay(key, nonce)) {
+                explicit_bzero(ptext, *ptext_len);
+                return GNUTLS_E_DECRYPTION_FAILED;
+        }
         if (r >= 0 && key && key->recipient && nonce_len == OSCORE_NONCE_SIZE)
                 note_decrypted(key, nonce, ptext, *ptext_len);
         return r;

@@ -23,7 +23,6 @@ struct security {
         struct tls *tls; /* NULL: not attached */
         size_t most_handshakes;
         struct oscore *oscore;
-        coap_context_t *context;
 };
 
 static void security_freep(struct security **security)
@@ -69,13 +68,17 @@ int security_load(const struct config *config, FILE *errors, struct security **r
 
 int security_attach(struct security *security, coap_context_t *context)
 {
-        security->context = context;
         return tls_attach(security->keys, context, &security->tls);
 }
 
-int security_open_oscore(struct security *security, const struct security_store *store)
+int security_open_oscore(struct security *security, struct shards shards, const struct security_store *store)
 {
-        return oscore_open(security->oscore, security->context, store);
+        return oscore_open(security->oscore, shards, store);
+}
+
+size_t security_oscore_home(const struct security *security, struct span option)
+{
+        return oscore_home(security->oscore, option);
 }
 
 size_t security_replace(struct security *security, struct security *fresh)
@@ -197,6 +200,17 @@ bool security_restore_observer(struct security *security, const coap_address_t *
                                struct span recipient_id, struct span id_context)
 {
         return oscore_restore_observer(security->oscore, remote, token, recipient_id, id_context);
+}
+
+size_t security_observer_home(const struct security *security, struct span recipient_id,
+                              struct span id_context)
+{
+        return oscore_home_of(security->oscore, recipient_id, id_context);
+}
+
+bool security_is_revoked(const struct security *security, const coap_session_t *session)
+{
+        return oscore_is_revoked(security->oscore, session);
 }
 
 void security_session_gone(struct security *security, const coap_session_t *session)

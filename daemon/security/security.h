@@ -17,6 +17,8 @@
 
 #include <coap3/coap.h>
 
+#include "base/buf.h"
+#include "base/shards.h"
 #include "base/span.h"
 #include "config/config.h"
 #include "security/identity.h"
@@ -39,7 +41,7 @@ int security_attach(struct security *security, coap_context_t *context);
 /*
  * A reload. From here on handshakes use the keys of `fresh`; living sessions go on, except those whose peer
  * would no longer be let in: its identity is gone, its key another one, its certificate revoked or ended.
- * Those are closed, and their observations with them. Not to be called from a callback of libcoap. Takes
+ * Those are closed, and their observations with them; OSCORE has no sessions, but security_is_revoked(). Not to be called from a callback of libcoap. Takes
  * `fresh` over. Returns how many sessions were closed.
  */
 size_t security_replace(struct security *security, struct security *fresh);
@@ -47,19 +49,24 @@ size_t security_replace(struct security *security, struct security *fresh);
 /*
  * Where OSCORE keeps how far it has counted: numbers by name, 32 characters. `load` gives a number that was
  * never used, -ENOENT for a new name, -ENOTSUP when nothing is kept. `save` has taken `number` and above away
- * for good when it returns 0.
+ * for good when it returns 0. `shard` is the one that libcoap works for at the moment; NULL: there is only one.
  */
 struct security_store {
         int (*load)(void *user, const char *name, uint64_t *ret_number);
         int (*save)(void *user, const char *name, uint64_t number);
         void *user;
+        size_t (*shard)(void *user);
 };
 
 /*
- * Gives the OSCORE contexts to the context of security_attach(), once the store is open and before observers
- * are restored. `store` is borrowed for good; NULL: the clock stands in for it. Returns 0 or -errno (logged).
+ * Gives the OSCORE contexts to libcoap, once the store is open and before observers are restored. The first of `shards`
+ * is the context of security_attach(). `store` is borrowed for good; NULL: the clock stands in for it.
+ * Returns 0 or -errno (logged).
  */
-int security_open_oscore(struct security *security, const struct security_store *store);
+int security_open_oscore(struct security *security, struct shards shards, const struct security_store *store);
+
+/* Which shard's context has what a datagram with this OSCORE option needs. Calls nothing of libcoap. */
+size_t security_oscore_home(const struct security *security, struct span option);
 
 /* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and whether OSCORE is spoken. */
 bool security_has_tls(const struct security *security);
@@ -86,10 +93,14 @@ void security_end(struct security *security);
 
 /*
  * An observation under OSCORE over UDP is about to be restored: its notifications will be the recipient's, as
- * they were before. False when there is no such recipient: then libcoap would go on in the clear.
+ * they were before. False when there is no such recipient: then libcoap would go on in the clear. It belongs to
+ * the context of security_observer_home().
  */
 bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span token,
                                struct span recipient_id, struct span id_context);
+
+size_t security_observer_home(const struct security *security, struct span recipient_id,
+                              struct span id_context);
 
 /* COAP_EVENT_SERVER_SESSION_DEL. */
 void security_session_gone(struct security *security, const coap_session_t *session);
@@ -99,6 +110,12 @@ void security_session_gone(struct security *security, const coap_session_t *sess
  * read from its keys once. The spans in *ret_who live until the session ends or the next security_replace().
  */
 void security_identify(struct security *security, const coap_session_t *session, struct identity *ret_who);
+
+/*
+ * Whether it was sent, or an observation begun, under an OSCORE key that a reload has taken out: it is to be refused,
+ * whatever anyone else may do. Within a handler.
+ */
+bool security_is_revoked(const struct security *security, const coap_session_t *session);
 
 /* After the context was freed. Wipes every key. Accepts NULL. */
 void security_free(struct security *security);

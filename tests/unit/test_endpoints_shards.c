@@ -490,6 +490,37 @@ static void oscore_goes_to_the_first_context(void **state)
         router_deinit(&router);
 }
 
+static size_t by_the_option(void *userdata, struct span option)
+{
+        return option.n == 2 ? *(size_t *)userdata : 0;
+}
+
+static void oscore_goes_where_its_context_is(void **state)
+{
+        struct span protected = SPAN_LITERAL("\x51\x02\x00\x01t\x92\x09\x01\xff...");
+        struct span strange = SPAN_LITERAL("\x51\x02\x00\x01t\x91\x09\xff...");
+        struct span plain = SPAN_LITERAL("\x51\x01\x00\x01t\xb1n");
+        const struct shards shards = { NULL, N, 42 };
+        struct sockaddr_in peer = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        const struct sockaddr *from = (struct sockaddr *)&peer;
+        struct router router;
+        bool observes;
+        size_t to = 2;
+
+        (void)state;
+        router_init(&router, shards);
+        router.oscore = by_the_option;
+        router.userdata = &to;
+        /* From wherever it comes: there are clients of each shard among them. */
+        for (uint16_t port = 1; port < 200; port++) {
+                peer.sin_port = htons(port);
+                assert_int_equal(router_find(&router, from, protected, &observes), 2);
+                assert_int_equal(router_find(&router, from, strange, &observes), 0);
+                assert_int_equal(router_find(&router, from, plain, &observes), shards_find(&shards, from));
+        }
+        router_deinit(&router);
+}
+
 static void an_acknowledgement_goes_where_it_is_waited_for(void **state)
 {
         const struct shards shards = { NULL, N, 42 };
@@ -504,14 +535,19 @@ static void an_acknowledgement_goes_where_it_is_waited_for(void **state)
         (void)state;
         router_init(&router, shards);
         assert_int_equal(router_find(&router, from, ack, &observes), home);
-        router_note_sent(&router, from, con);
-        router_note_sent(&router, from, con); /* again */
-        router_note_sent(&router, from, non);
+        router_note_sent(&router, 0, from, con);
+        router_note_sent(&router, 0, from, con); /* again */
+        router_note_sent(&router, 0, from, non);
         assert_int_equal(router_find(&router, from, ack, &observes), 0);
         assert_int_equal(router_find(&router, from, ack, &observes), home);
         assert_int_equal(router_find(&router, from, rst, &observes), 0);
+        /* Who has used the number last. */
+        router_note_sent(&router, 0, from, con);
+        router_note_sent(&router, N - 1, from, con);
+        assert_int_equal(router_find(&router, from, ack, &observes), N - 1);
+        assert_int_equal(router_find(&router, from, ack, &observes), home);
         /* Not by the same number of another peer. */
-        router_note_sent(&router, from, con);
+        router_note_sent(&router, 0, from, con);
         do
                 peer.sin_port = htons((uint16_t)(ntohs(peer.sin_port) + 1));
         while (shards_find(&shards, from) == 0);
@@ -569,6 +605,7 @@ int main(void)
                 SHARDS_TEST(the_socket_closes_with_its_last_context),
                 SHARDS_TEST(dtls_stays_in_the_first_context),
                 cmocka_unit_test(oscore_goes_to_the_first_context),
+                cmocka_unit_test(oscore_goes_where_its_context_is),
                 cmocka_unit_test(an_acknowledgement_goes_where_it_is_waited_for),
                 cmocka_unit_test(ipv4_is_the_same_within_ipv6),
                 cmocka_unit_test(shards_get_about_the_same_number_of_peers),

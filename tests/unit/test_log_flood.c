@@ -93,18 +93,19 @@ static void oscore_tells_few_of_many_troubles(void **state)
 {
         const struct security_store store = { .save = save };
         struct oscore owner = { .store = &store };
-        struct oscore_context context = { .owner = &owner, .stored = true };
+        struct oscore_context context = { .owner = &owner };
+        struct oscore_place place = { .context = &context, .stored = true };
         char last[256];
 
         (void)state;
         listen_to_it();
         for (int i = 0; i < TIMES; i++) {
                 store_result = -ENOSPC;
-                assert_int_equal(oscore_save_sequence(100, &context), 0);
-                assert_true(context.stalled);
+                assert_int_equal(oscore_save_sequence(100, &place), 0);
+                assert_true(place.stalled);
                 store_result = 0;
-                assert_int_equal(oscore_save_sequence(100, &context), 1);
-                assert_false(context.stalled);
+                assert_int_equal(oscore_save_sequence(100, &place), 1);
+                assert_false(place.stalled);
         }
         assert_in_range(lines_with("OSCORE", last), 2, 40);
         assert_non_null(strstr(last, "stored again"));

@@ -23,7 +23,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "security/oscore_keys.h"
+#include "security/oscore_internal.h"
 #include "security/security.h"
 
 #define SECRET "0102030405060708090a0b0c0d0e0f10"
@@ -138,7 +138,7 @@ static void start_server(struct fixture *f)
         f->security = load(f);
         f->context = coap_new_context(NULL);
         assert_int_equal(security_attach(f->security, f->context), 0);
-        assert_int_equal(security_open_oscore(f->security, &f->store), 0);
+        assert_int_equal(security_open_oscore(f->security, shards_of_one(&f->context), &f->store), 0);
         coap_resource_set_userdata(resource, f);
         coap_register_request_handler(resource, COAP_REQUEST_GET, handle);
         coap_resource_set_get_observable(resource, 1);
@@ -178,7 +178,7 @@ static int set_up(void **state)
                                                .master_secret = (char *)SECRET,
                                                .master_salt = (char *)SALT };
         f->config.security.oscore = (struct conf_list){ f->contexts, 1 };
-        f->store = (struct security_store){ load_number, save_number, f };
+        f->store = (struct security_store){ .load = load_number, .save = save_number, .user = f };
         strcpy(f->client_conf, "/tmp/coapd-oscore-XXXXXX");
         fd = mkstemp(f->client_conf);
         close(fd);
@@ -403,6 +403,40 @@ static void an_unprotected_request_on_its_session_has_none(void **state)
         }
         /* And nothing goes out that an eavesdropper could use: libcoap has no nonce for it. */
         assert_int_equal(f->n_to_client, 0);
+}
+
+static void an_option_is_read_as_the_rfc_has_it(void **state)
+{
+        static const struct {
+                struct span value, partial_iv, id_context, id;
+        } good[] = {
+                /* RFC 8613, 6.3. */
+                { SPAN_LITERAL("\x09\x05\x25"), SPAN_LITERAL("\5"), SPAN_LITERAL(""), SPAN_LITERAL("\x25") },
+                { SPAN_LITERAL("\x09\0"), SPAN_LITERAL("\0"), SPAN_LITERAL(""), SPAN_LITERAL("") },
+                { SPAN_LITERAL("\x19\x05\x08\x44\x61\x6c\x65\x6b\x76\x61\x72\x25"), SPAN_LITERAL("\5"),
+                  SPAN_LITERAL("\x44\x61\x6c\x65\x6b\x76\x61\x72"), SPAN_LITERAL("\x25") },
+                { SPAN_LITERAL(""), SPAN_LITERAL(""), SPAN_LITERAL(""), SPAN_LITERAL("") },
+                { SPAN_LITERAL("\1\7"), SPAN_LITERAL("\7"), SPAN_LITERAL(""), SPAN_LITERAL("") },
+                { SPAN_LITERAL("\x18\0"), SPAN_LITERAL(""), SPAN_LITERAL(""), SPAN_LITERAL("") },
+        };
+        static const struct span bad[] = {
+                SPAN_LITERAL("\x0e\1\2\3\4\5\6"), /* a Partial IV of 6 bytes */
+                SPAN_LITERAL("\x29\1\2"),         /* a reserved flag */
+                SPAN_LITERAL("\x0a\1"),           /* cut off in the Partial IV, */
+                SPAN_LITERAL("\x10"),             /* at the length of the id context, */
+                SPAN_LITERAL("\x11\1\2\3"),       /* and in it */
+        };
+        struct oscore_option option;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+                assert_true(oscore_option_read(good[i].value, &option));
+                assert_true(span_equal(option.partial_iv, good[i].partial_iv));
+                assert_true(span_equal(option.id_context, good[i].id_context));
+                assert_true(span_equal(option.id, good[i].id));
+        }
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+                assert_false(oscore_option_read(bad[i], &option));
 }
 
 static void a_replayed_request_is_not_served(void **state)
@@ -725,6 +759,7 @@ int main(void)
                 cmocka_unit_test(keys_are_those_of_the_rfc),
                 TEST(a_protected_request_has_an_identity),
                 TEST(an_unprotected_request_on_its_session_has_none),
+                cmocka_unit_test(an_option_is_read_as_the_rfc_has_it),
                 TEST(a_replayed_request_is_not_served),
                 TEST(a_replay_after_a_restart_opens_no_door),
                 TEST(notifications_have_the_observers_identity),
