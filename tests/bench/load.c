@@ -59,7 +59,7 @@ static int sample(const struct run *self, struct server_sample *ret)
         int r = server_sample(self->options.pid, ntohs(target->server.sin_port), ret);
 
         if (r < 0)
-                fprintf(stderr, "load: cannot read /proc of %d: %s\n", self->options.pid, strerror(-r));
+                fprintf(stderr, "load: cannot tell what %d spends: %s\n", self->options.pid, strerror(-r));
         return r;
 }
 
@@ -86,6 +86,7 @@ static int open_links(struct run *self)
                 .server = o->target.server,
                 .n = o->peers,
                 .by_address = o->by_address,
+                .urgent = o->observers > 0,
                 .first = PEERS_FIRST,
                 .host = o->target.host,
                 .psk = o->psk,
@@ -265,7 +266,7 @@ static void close_all(struct run *self)
 
 int main(int argc, char **argv)
 {
-        struct run self = { .loop.epoll = -1 };
+        struct run self = { .loop = { -1, -1 } };
         int r = load_options(argc, argv, &self.options);
 
         if (r != 0)

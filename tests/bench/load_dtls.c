@@ -156,7 +156,7 @@ static int open_session(struct dtls *self, const struct links_setup *setup)
         gnutls_transport_set_push_function(self->session, push);
         gnutls_transport_set_pull_function(self->session, pull);
         self->source.ready = dtls_ready;
-        return loop_add(setup->loop, &self->source);
+        return loop_add(setup->loop, &self->source, setup->urgent);
 }
 
 static int set_key(struct dtls_links *self, const char *psk)

@@ -27,6 +27,7 @@ struct links_setup {
          * generator).
          */
         bool by_address;
+        bool urgent;                     /* see loop_add() */
         uint32_t first;                  /* the number of the first, so that two sets get other addresses */
         const char *host, *psk, *oscore; /* where the transport asks for them; see load_options.h */
 };

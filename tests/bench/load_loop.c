@@ -8,7 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256 };
+#include "base/util.h"
+
+enum { EVENTS = 256, FEW = 16 };
 
 uint64_t now_ns(void)
 {
@@ -20,22 +22,44 @@ uint64_t now_ns(void)
 
 int loop_init(struct loop *self)
 {
+        self->urgent = -1;
         self->epoll = epoll_create1(EPOLL_CLOEXEC);
         return self->epoll < 0 ? -errno : 0;
 }
 
 void loop_deinit(struct loop *self)
 {
-        if (self->epoll >= 0)
-                close(self->epoll);
-        self->epoll = -1;
+        closep(&self->epoll);
+        closep(&self->urgent);
+        self->epoll = self->urgent = -1;
 }
 
-int loop_add(struct loop *self, struct source *source)
+static int watch(int epoll, int fd, struct source *source)
 {
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
 
-        return epoll_ctl(self->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+        return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int loop_add(struct loop *self, struct source *source, bool urgent)
+{
+        int r = 0;
+
+        if (urgent && self->urgent < 0) {
+                self->urgent = epoll_create1(EPOLL_CLOEXEC);
+                r = self->urgent < 0 ? -errno : watch(self->epoll, self->urgent, NULL);
+        }
+        return r < 0 ? r : watch(urgent ? self->urgent : self->epoll, source->fd, source);
+}
+
+static void call(const struct epoll_event *events, int n)
+{
+        for (int i = 0; i < n; i++) {
+                struct source *source = events[i].data.ptr;
+
+                if (source)
+                        source->ready(source);
+        }
 }
 
 int loop_turn(struct loop *self, uint64_t until)
@@ -44,14 +68,13 @@ int loop_turn(struct loop *self, uint64_t until)
         uint64_t now = now_ns();
         uint64_t wait = until > now ? until - now : 0;
         struct timespec timeout = { .tv_sec = (time_t)(wait / NS_PER_S), .tv_nsec = (long)(wait % NS_PER_S) };
-        int n = epoll_pwait2(self->epoll, events, EVENTS, &timeout, NULL);
+        struct epoll_event first[FEW];
+        int n = epoll_pwait2(self->epoll, events, self->urgent < 0 ? EVENTS : FEW, &timeout, NULL);
 
         if (n < 0)
                 return errno == EINTR ? 0 : -errno;
-        for (int i = 0; i < n; i++) {
-                struct source *source = events[i].data.ptr;
-
-                source->ready(source);
-        }
+        if (self->urgent >= 0)
+                call(first, epoll_wait(self->urgent, first, FEW, 0));
+        call(events, n);
         return 0;
 }

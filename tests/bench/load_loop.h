@@ -6,6 +6,7 @@
 #ifndef COAPD_BENCH_LOAD_LOOP_H
 #define COAPD_BENCH_LOAD_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NS_PER_S 1000000000ULL
@@ -18,6 +19,7 @@ struct source {
 
 struct loop {
         int epoll;
+        int urgent; /* those that go first; -1: there are none */
 };
 
 /* CLOCK_MONOTONIC in nanoseconds. */
@@ -27,10 +29,14 @@ uint64_t now_ns(void);
 int loop_init(struct loop *self);
 void loop_deinit(struct loop *self);
 
-/* Watches for reading; `source` must outlive the loop or its descriptor. 0 or -errno. */
-int loop_add(struct loop *self, struct source *source);
+/*
+ * Watches for reading; `source` must outlive the loop or its descriptor. One that is urgent is asked again after every
+ * few of the others: with 10,000 ready at once it would wait for all of them, and that is not the server's doing.
+ * 0 or -errno.
+ */
+int loop_add(struct loop *self, struct source *source, bool urgent);
 
-/* Waits until something is ready or `until` has come, calls what is ready. 0 or -errno. */
+/* Waits until something is ready or `until` has come, calls what is ready, or some of it. 0 or -errno. */
 int loop_turn(struct loop *self, uint64_t until);
 
 #endif

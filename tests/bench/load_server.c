@@ -4,9 +4,15 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/util.h"
 
@@ -83,23 +89,69 @@ static int sample_threads(pid_t pid, struct server_sample *sample)
         return 0;
 }
 
-static uint64_t udp_socket_drops(uint16_t port)
+/* Of a socket that is described by `message`. */
+static uint64_t drops_of(const struct nlmsghdr *message)
 {
-        CLEANUP(fclosep) FILE *file = fopen("/proc/net/udp", "re");
-        char line[LINE];
-        uint64_t sum = 0;
+        const struct inet_diag_msg *socket = NLMSG_DATA(message);
+        int n = (int)NLMSG_PAYLOAD(message, sizeof(*socket));
 
-        while (file && fgets(line, sizeof(line), file)) {
-                unsigned local, remote;
-                unsigned long long drops;
+        for (struct rtattr *a = (struct rtattr *)(socket + 1); RTA_OK(a, n); a = RTA_NEXT(a, n)) {
+                uint32_t memory[SK_MEMINFO_VARS];
 
-                if (sscanf(line,
-                           " %*[0-9]: %*[0-9A-F]:%x %*[0-9A-F]:%x %*s %*s %*s %*s %*u %*u %*u %*u %*s %llu",
-                           &local, &remote, &drops) == 3 &&
-                    local == port && remote == 0)
-                        sum += drops;
+                if (a->rta_type != INET_DIAG_SKMEMINFO || RTA_PAYLOAD(a) < sizeof(memory))
+                        continue;
+                memcpy(memory, RTA_DATA(a), sizeof(memory));
+                return memory[SK_MEMINFO_DROPS];
         }
-        return sum;
+        return 0;
+}
+
+static int ask_for_sockets(int fd, uint16_t port)
+{
+        struct {
+                struct nlmsghdr head;
+                struct inet_diag_req_v2 what;
+        } request = {
+                .head = { .nlmsg_len = sizeof(request),
+                          .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                          .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+                .what = { .sdiag_family = AF_INET,
+                          .sdiag_protocol = IPPROTO_UDP,
+                          .idiag_ext = 1 << (INET_DIAG_SKMEMINFO - 1),
+                          .idiag_states = UINT32_MAX,
+                          .id.idiag_sport = htons(port) },
+        };
+
+        return send(fd, &request, sizeof(request), 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Asked of the kernel for the one port: with 10,000 sockets of ours /proc/net/udp takes it a third of a second, in
+ * which requests that are due do not leave.
+ */
+static int udp_socket_drops(uint16_t port, uint64_t *ret)
+{
+        CLEANUP(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+        _Alignas(struct nlmsghdr) char answer[16384];
+        uint64_t sum = 0;
+        int r = fd < 0 ? -errno : ask_for_sockets(fd, port);
+
+        while (r == 0) {
+                ssize_t n = recv(fd, answer, sizeof(answer), 0);
+
+                if (n <= 0)
+                        return n < 0 ? -errno : -EIO;
+                for (struct nlmsghdr *m = (struct nlmsghdr *)answer; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
+                        if (m->nlmsg_type == NLMSG_ERROR)
+                                return ((struct nlmsgerr *)NLMSG_DATA(m))->error;
+                        if (m->nlmsg_type == NLMSG_DONE) {
+                                *ret = sum;
+                                return 0;
+                        }
+                        sum += drops_of(m);
+                }
+        }
+        return r;
 }
 
 int server_sample(pid_t pid, uint16_t port, struct server_sample *ret)
@@ -120,7 +172,8 @@ int server_sample(pid_t pid, uint16_t port, struct server_sample *ret)
         if (r < 0)
                 return r;
         sample.memory *= 1024;
-        sample.drops = udp_socket_drops(port);
-        *ret = sample;
-        return 0;
+        r = udp_socket_drops(port, &sample.drops);
+        if (r == 0)
+                *ret = sample;
+        return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the server's process spent, read from /proc: processor time, memory, how often it went to sleep (each
- * such time it was woken for something), and what the kernel dropped at its UDP sockets.
+ * What the server's process spent: processor time, memory, how often it went to sleep (each such time it was woken
+ * for something), from /proc; and what the kernel dropped at its UDP sockets, by sock_diag(7).
  */
 #ifndef COAPD_BENCH_LOAD_SERVER_H
 #define COAPD_BENCH_LOAD_SERVER_H

@@ -240,7 +240,7 @@ static int connect_stream(struct stream *stream, const struct links_setup *setup
                 return r;
         put_csm(stream);
         write_out(stream);
-        return loop_add(setup->loop, &stream->source);
+        return loop_add(setup->loop, &stream->source, setup->urgent);
 }
 
 static void stream_close(struct links *links)

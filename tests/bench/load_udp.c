@@ -309,7 +309,7 @@ static int udp_open_sources(struct udp_links *self, const struct links_setup *se
                 source->source.ready = udp_ready;
                 source->links = self;
                 source->link = i;
-                r = loop_add(setup->loop, &source->source);
+                r = loop_add(setup->loop, &source->source, setup->urgent);
                 if (r < 0)
                         return r;
         }
