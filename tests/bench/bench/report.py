@@ -68,6 +68,8 @@ def text(scenario, rounds):
         for error in dict.fromkeys(figures.get(variant, {}).get("error") for figures in rounds):
             if error:
                 lines.append(f"{variant}: {error}")
+    for figures in rounds[-1].values():
+        lines += figures.get("notes", [])
     others = [figures["others_percent"] for r in rounds for figures in r.values() if "others_percent" in figures]
     if others and median(others) > BUSY_PERCENT:
         lines.append(f"other work took {median(others):.0f} % of a core meanwhile (up to {max(others):.0f} %): trust "

@@ -8,6 +8,7 @@ dict of figures. A new scenario is a function with the decorator.
 from dataclasses import dataclass, field
 from functools import partial
 
+from . import callgrind
 from .servers import OSCORE, PSK_IDENTITY, PSK_KEY, Coapd, CoapServer, Echo
 
 SCENARIOS = {}
@@ -451,3 +452,50 @@ def features_scenario(bench):
     yield "persistent", partial(feature, bench, access=None, persist="sqlite")
     yield "10 rules", partial(feature, bench, access=10)
     yield "1000 rules", partial(feature, bench, access=1000)
+
+
+def counted(bench, observers=0, access=None, **options):
+    """Instructions of a GET, 64 under way. What is done once, for the first ones, is not counted."""
+    requests = 10000
+    with callgrind.CountedCoapd(bench.server_core, access=access, **options) as server:
+        if observers:
+            bench.load(server, "--observers", str(observers), "--observe", server.uri("hello"), "--method", "none",
+                       "--registration-limit", "120", seconds=0.1)
+
+        def get_all(count):
+            return bench.load(server, "--timeout", "30", "--count", str(count), server.uri("time"), seconds=120)
+
+        get_all(1000)
+        costs, report = server.count(partial(get_all, requests))
+    return {**callgrind.figures(costs, requests), "answered": succeeded(report)}
+
+
+def noted(bench):
+    figures = counted(bench)
+    return {**figures, "notes": figures["top"]}
+
+
+OTHERS = "".join(f', {{ path = "at{i}"; kind = "static"; content = "x"; }}' for i in range(1000))
+HOSTS = "".join(f', {{ path = "at{i}"; kind = "static"; content = "x"; host = ( "h{i}.example.org" ); }}'
+                for i in range(1000))
+FEATURES = {
+    "persistent": {"persist": "sqlite"},
+    "1 rule": {"access": 0},
+    "10 rules": {"access": 10},
+    "1000 rules": {"access": 1000},
+    "limits": {"extra": 'limits: { requests_per_second = 10000000; unproven = "echo"; };'},
+    "1 shard": {"server": "shards = 1;"},
+    "1000 resources": {"resources": OTHERS},
+    "1000 hosts": {"resources": HOSTS},
+    "100 observers": {"observers": 100},
+    "1000 observers": {"observers": 1000},
+}
+
+
+@scenario("instructions", "instructions in_coapd in_libcoap in_libc in_other answered", [
+    Ratio(f"{name}, against plain", name, "plain", "instructions", target="<= 1.05") for name in FEATURES])
+def instructions_scenario(bench):
+    """instructions that a GET of the clock takes, kernel not counted (callgrind), with features on and off"""
+    yield "plain", partial(noted, bench)
+    for name, options in FEATURES.items():
+        yield name, partial(counted, bench, **options)

@@ -187,10 +187,11 @@ class Coapd(Server):
     binary = None  # set by run
 
     def __init__(self, core, state=None, confirmable=False, secure=False, oscore=False, persist=None, sync="interval",
-                 access=0, extra="", **_):
+                 access=0, server="", resources="", extra="", **_):
         super().__init__(core, state)
         self.confirmable, self.secure, self.oscore = confirmable, secure, oscore
-        self.persist, self.sync, self.access, self.extra = persist, sync, access, extra
+        self.persist, self.sync, self.access = persist, sync, access
+        self.server, self.resources, self.extra = server, resources, extra
         self.notify = None
 
     def config(self):
@@ -199,12 +200,12 @@ class Coapd(Server):
             uris += [self.uri("", scheme)[:-1] for scheme in ("coaps", "coap+tcp", "coap+ws")]
         endpoints = ", ".join(f'{{ uri = "{uri}"; }}' for uri in uris)
         confirmable = " confirmable = true;" if self.confirmable else ""
-        text = [f"""server: {{ log_level = "warning"; }};
+        text = [f"""server: {{ log_level = "warning"; {self.server} }};
 endpoints = ( {endpoints} );
 resources = (
   {{ path = "time"; kind = "time";{confirmable} }},
   {{ path = "hello"; kind = "static"; content = "hello, world"; }},
-  {{ path = "{self.large}"; kind = "static"; content = "{"x" * LARGE}"; }}
+  {{ path = "{self.large}"; kind = "static"; content = "{"x" * LARGE}"; }}{self.resources}
 );
 dynamic: {{ enable = true; max_resources = 200000; }};
 """]
