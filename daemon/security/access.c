@@ -159,10 +159,10 @@ enum access_answer access_decide(const struct access *access, const struct ident
         bool allowed = access->n_rules == 0 ? !(methods & ACCESS_CREATE) : methods != 0;
 
         if (access->n_rules > 0)
-                globs_find(access->globs, path, first);
-        for (size_t i = 0; i < ACCESS_N_METHODS && access->n_rules > 0 && allowed; i++) {
-                if (!(methods & (1u << i)))
-                        continue;
+                globs_find(access->globs, path, methods, first);
+        for (unsigned left = methods; left && access->n_rules > 0 && allowed; left &= left - 1) {
+                unsigned i = (unsigned)__builtin_ctz(left);
+
                 decided = first[i] == GLOBS_NO_RULE ? NULL : &access->rules[first[i]];
                 allowed = decided && subjects_have(access->subjects, first[i], who);
         }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The trie: nodes in one array, children of a node found by number. Literal children are sorted for a binary
- * search; those with a `*` and the one for `**` are tried one by one.
+ * search; those with a `*` are tried one by one.
  */
 #include "security/globs.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -21,9 +22,11 @@ struct node {
         enum node_kind kind;
         uint32_t parent;
         uint32_t *literals; /* children, sorted by segment */
+        uint64_t *keys;     /* of these: key_of() */
         uint32_t n_literals;
-        uint32_t *others; /* children of the other kinds */
-        uint32_t n_others;
+        uint32_t *globs; /* children with a `*` */
+        uint32_t n_globs;
+        uint32_t any;                    /* the child `**`; 0: there is none */
         uint32_t first[GLOBS_N_METHODS]; /* rules whose glob ends here */
 };
 
@@ -71,7 +74,8 @@ void globs_free(struct globs *globs)
                 return;
         for (size_t i = 0; i < globs->n_nodes; i++) {
                 free(globs->nodes[i].literals);
-                free(globs->nodes[i].others);
+                free(globs->nodes[i].keys);
+                free(globs->nodes[i].globs);
         }
         if (globs->walk) {
                 free(globs->walk->now);
@@ -130,6 +134,23 @@ static int add_child(uint32_t **list, uint32_t *n, uint32_t child)
         return 0;
 }
 
+static int add_literal(struct node *node, uint32_t child, uint64_t key, uint32_t at)
+{
+        uint64_t *keys = reallocarray(node->keys, node->n_literals + 1, sizeof(key));
+        size_t behind = node->n_literals - at;
+
+        if (!keys)
+                return -ENOMEM;
+        node->keys = keys;
+        if (add_child(&node->literals, &node->n_literals, child) < 0)
+                return -ENOMEM;
+        memmove(node->literals + at + 1, node->literals + at, behind * sizeof(child));
+        memmove(keys + at + 1, keys + at, behind * sizeof(key));
+        node->literals[at] = child;
+        keys[at] = key;
+        return 0;
+}
+
 static int compare_spans(struct span a, struct span b)
 {
         int order = memcmp(a.n ? a.p : (const uint8_t *)"", b.n ? b.p : (const uint8_t *)"", MIN(a.n, b.n));
@@ -137,16 +158,30 @@ static int compare_spans(struct span a, struct span b)
         return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
+/* Its first bytes as a number: where two of these differ they are in the order of their segments. */
+static uint64_t key_of(struct span segment)
+{
+        uint8_t bytes[sizeof(uint64_t)] = { 0 };
+        uint64_t key;
+
+        memcpy(bytes, segment.n ? segment.p : bytes, MIN(segment.n, sizeof(bytes)));
+        memcpy(&key, bytes, sizeof(key));
+        return be64toh(key);
+}
+
 /* The index in `literals` at which the segment is, or would be. */
 static uint32_t find_literal(const struct globs *globs, const struct node *node, struct span segment,
-                             bool *ret_found)
+                             uint64_t key, bool *ret_found)
 {
         uint32_t low = 0, high = node->n_literals;
 
         *ret_found = false;
         while (low < high) {
                 uint32_t middle = low + (high - low) / 2;
-                int order = compare_spans(globs->nodes[node->literals[middle]].segment, segment);
+                int order = (node->keys[middle] > key) - (node->keys[middle] < key);
+
+                if (order == 0)
+                        order = compare_spans(globs->nodes[node->literals[middle]].segment, segment);
 
                 if (order == 0) {
                         *ret_found = true;
@@ -165,29 +200,30 @@ static uint32_t child_for(struct globs *globs, uint32_t parent, struct span segm
 {
         enum node_kind kind = segment_kind(segment);
         struct node *node = &globs->nodes[parent];
+        uint64_t key = key_of(segment);
         uint32_t child, at = 0;
         bool found;
 
         if (kind == NODE_LITERAL) {
-                at = find_literal(globs, node, segment, &found);
+                at = find_literal(globs, node, segment, key, &found);
                 if (found)
                         return node->literals[at];
         }
-        for (uint32_t i = 0; kind != NODE_LITERAL && i < node->n_others; i++) {
-                if (span_equal(globs->nodes[node->others[i]].segment, segment))
-                        return node->others[i];
+        if (kind == NODE_ANY && node->any)
+                return node->any;
+        for (uint32_t i = 0; kind == NODE_GLOB && i < node->n_globs; i++) {
+                if (span_equal(globs->nodes[node->globs[i]].segment, segment))
+                        return node->globs[i];
         }
         child = add_node(globs, parent, kind, segment);
         if (child == UINT32_MAX)
                 return UINT32_MAX;
         node = &globs->nodes[parent];
-        if (kind != NODE_LITERAL)
-                return add_child(&node->others, &node->n_others, child) < 0 ? UINT32_MAX : child;
-        if (add_child(&node->literals, &node->n_literals, child) < 0)
-                return UINT32_MAX;
-        memmove(node->literals + at + 1, node->literals + at, (node->n_literals - 1 - at) * sizeof(child));
-        node->literals[at] = child;
-        return child;
+        if (kind == NODE_ANY)
+                return node->any = child;
+        if (kind == NODE_GLOB)
+                return add_child(&node->globs, &node->n_globs, child) < 0 ? UINT32_MAX : child;
+        return add_literal(node, child, key, at) < 0 ? UINT32_MAX : child;
 }
 
 int globs_add(struct globs *globs, const char *glob, unsigned methods, uint32_t rule)
@@ -235,6 +271,10 @@ static bool decode_segment(struct span in, uint8_t out[SEGMENT_MAX], struct span
 {
         size_t n = 0;
 
+        if (!in.n || !memchr(in.p, '%', in.n)) {
+                *ret_segment = in;
+                return in.n <= SEGMENT_MAX;
+        }
         for (size_t i = 0; i < in.n; i++) {
                 int high = -1, low = -1;
 
@@ -278,16 +318,13 @@ static bool glob_matches(struct span glob, struct span s)
 /* Puts a node into the next set, with the `**` below it: that also stands for no segment. */
 static void enter(const struct globs *globs, struct walk *walk, uint32_t index)
 {
-        const struct node *node = &globs->nodes[index];
-
-        if (walk->stamps[index] == walk->step)
-                return;
-        walk->stamps[index] = walk->step;
-        walk->next[walk->n_next++] = index;
-        for (uint32_t i = 0; i < node->n_others; i++) {
-                if (globs->nodes[node->others[i]].kind == NODE_ANY)
-                        enter(globs, walk, node->others[i]);
-        }
+        do {
+                if (walk->stamps[index] == walk->step)
+                        return;
+                walk->stamps[index] = walk->step;
+                walk->next[walk->n_next++] = index;
+                index = globs->nodes[index].any;
+        } while (index);
 }
 
 static void advance(struct walk *walk)
@@ -301,25 +338,38 @@ static void advance(struct walk *walk)
         walk->step++;
 }
 
-static void step_from(const struct globs *globs, struct walk *walk, uint32_t index, struct span segment)
+static void step_from(const struct globs *globs, struct walk *walk, uint32_t index, struct span segment,
+                      uint64_t key)
 {
         const struct node *node = &globs->nodes[index];
-        bool found;
-        uint32_t at = find_literal(globs, node, segment, &found);
+        bool found = false;
+        uint32_t at = node->n_literals ? find_literal(globs, node, segment, key, &found) : 0;
 
         if (found)
                 enter(globs, walk, node->literals[at]);
         if (node->kind == NODE_ANY)
                 enter(globs, walk, index);
-        for (uint32_t i = 0; i < node->n_others; i++) {
-                const struct node *other = &globs->nodes[node->others[i]];
-
-                if (other->kind == NODE_GLOB && glob_matches(other->segment, segment))
-                        enter(globs, walk, node->others[i]);
+        for (uint32_t i = 0; i < node->n_globs; i++) {
+                if (glob_matches(globs->nodes[node->globs[i]].segment, segment))
+                        enter(globs, walk, node->globs[i]);
         }
 }
 
-void globs_find(const struct globs *globs, struct span path, uint32_t first[GLOBS_N_METHODS])
+/* The lowest rule of each of the methods, of all nodes that the walk has come to. */
+static void collect(const struct globs *globs, unsigned methods, uint32_t first[GLOBS_N_METHODS])
+{
+        const struct walk *walk = globs->walk;
+
+        for (; methods; methods &= methods - 1) {
+                unsigned i = (unsigned)__builtin_ctz(methods);
+
+                for (size_t n = 0; n < walk->n_now; n++)
+                        first[i] = MIN(first[i], globs->nodes[walk->now[n]].first[i]);
+        }
+}
+
+void globs_find(const struct globs *globs, struct span path, unsigned methods,
+                uint32_t first[GLOBS_N_METHODS])
 {
         struct walk *walk = globs->walk;
         bool trailing = path.n && path.p[path.n - 1] == '/';
@@ -333,18 +383,15 @@ void globs_find(const struct globs *globs, struct span path, uint32_t first[GLOB
         while (path.n || trailing) {
                 uint8_t bytes[SEGMENT_MAX];
                 struct span segment;
+                uint64_t key;
 
                 trailing = path.n > 0 && trailing;
                 if (!decode_segment(take_segment(&path), bytes, &segment))
                         return;
+                key = key_of(segment);
                 for (size_t i = 0; i < walk->n_now; i++)
-                        step_from(globs, walk, walk->now[i], segment);
+                        step_from(globs, walk, walk->now[i], segment, key);
                 advance(walk);
         }
-        for (size_t n = 0; n < walk->n_now; n++) {
-                const struct node *node = &globs->nodes[walk->now[n]];
-
-                for (size_t i = 0; i < GLOBS_N_METHODS; i++)
-                        first[i] = MIN(first[i], node->first[i]);
-        }
+        collect(globs, methods, first);
 }

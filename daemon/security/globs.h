@@ -29,7 +29,11 @@ int globs_add(struct globs *globs, const char *glob, unsigned methods, uint32_t 
 /* After the last glob, before the first walk. 0 or -ENOMEM. */
 int globs_finish(struct globs *globs);
 
-/* `path` as access_decide() has it. `first[i]` is the lowest rule for method 1 << i, or GLOBS_NO_RULE. */
-void globs_find(const struct globs *globs, struct span path, uint32_t first[GLOBS_N_METHODS]);
+/*
+ * `path` as access_decide() has it. `first[i]` is the lowest rule for method 1 << i, where that is one of `methods`,
+ * or GLOBS_NO_RULE.
+ */
+void globs_find(const struct globs *globs, struct span path, unsigned methods,
+                uint32_t first[GLOBS_N_METHODS]);
 
 #endif

@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 count++;
         }
         RIG_CHECK(globs_finish(globs) == 0, "no memory");
-        globs_find(globs, buf_span(&spelled), found);
+        globs_find(globs, buf_span(&spelled), ALL, found);
         for (size_t i = 0; i < GLOBS_N_METHODS; i++)
                 RIG_CHECK(found[i] == expected, "%s: rule %u, expected %u", path, found[i], expected);
         globs_free(globs);

@@ -188,6 +188,32 @@ static void paths_match_by_segments(void **state)
         }
 }
 
+/* The search looks at eight bytes first. */
+static void segments_that_begin_alike_are_told_apart(void **state)
+{
+        static const struct rule_text rules[] = {
+                { "/sensors-2", { "GET" }, { "anyone" } },
+                { "/sensors-", { "GET" }, { "anyone" } },
+                { "/sensors", { "GET" }, { "anyone" } },
+                { "/sensors-10", { "GET" }, { "anyone" } },
+                { "/s", { "GET" }, { "anyone" } },
+                { "/sensors-1", { "GET" }, { "anyone" } },
+                { "/\xff\xff\xff\xff\xff\xff\xff\xff", { "GET" }, { "anyone" } },
+                { "/\x7f", { "GET" }, { "anyone" } },
+        };
+        struct fixture f;
+
+        (void)state;
+        compile(&f, rules, ARRAY_LEN(rules));
+        for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+                assert_int_equal(decide(&f, NOBODY, rules[i].path + 1, ACCESS_GET), i + 1);
+        assert_int_equal(decide(&f, NOBODY, "sensors-3", ACCESS_GET), -100);
+        assert_int_equal(decide(&f, NOBODY, "sensors-1%00", ACCESS_GET), -100);
+        assert_int_equal(decide(&f, NOBODY, "s%00", ACCESS_GET), -100);
+        assert_int_equal(decide(&f, NOBODY, "%73ensors-10", ACCESS_GET), 4);
+        access_free(f.access);
+}
+
 static void a_segment_longer_than_the_protocol_has_is_denied(void **state)
 {
         static const struct rule_text text[] = { { "/**", { "GET" }, { "anyone" } } };
@@ -400,6 +426,7 @@ int main(void)
                 cmocka_unit_test(without_rules_all_but_creating_is_allowed),
                 cmocka_unit_test(the_first_match_decides),
                 cmocka_unit_test(paths_match_by_segments),
+                cmocka_unit_test(segments_that_begin_alike_are_told_apart),
                 cmocka_unit_test(a_segment_longer_than_the_protocol_has_is_denied),
                 cmocka_unit_test(subjects_name_peers),
                 cmocka_unit_test(mistakes_are_told_with_their_line),
