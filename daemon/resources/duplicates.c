@@ -182,10 +182,12 @@ bool duplicates_know(struct duplicates *d, const struct msghdr *message, struct 
         const uint8_t *p = datagram.p;
         struct key key;
 
-        memset(&key, 0, sizeof key);
         /* Version 1, and of the methods those that are remembered. */
         if (datagram.n < TOKEN_AT || p[0] >> 6 != 1 || p[1] < METHOD_POST || p[1] > METHOD_IPATCH ||
-            p[1] == METHOD_FETCH || !set_peer(&key, message->msg_name))
+            p[1] == METHOD_FETCH)
+                return false;
+        memset(&key, 0, sizeof key);
+        if (!set_peer(&key, message->msg_name))
                 return false;
         key.mid = (uint16_t)(p[2] << 8 | p[3]);
         key.type = p[0] >> 4 & 3;

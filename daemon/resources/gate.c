@@ -78,10 +78,9 @@ static bool is_request(struct registry *registry, const coap_pdu_t *request, con
 {
         const uint8_t *head = registry->datagram;
         coap_mid_t mid = coap_pdu_get_mid(response_pdu);
-        coap_opt_iterator_t iterator;
 
         if (coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
-            !coap_check_option(request, COAP_OPTION_OBSERVE, &iterator))
+            !message_option(request, COAP_OPTION_OBSERVE))
                 return true;
         if ((head[0] >> 4 & 3) != COAP_MESSAGE_NON || (head[2] << 8 | head[3]) != mid)
                 return false;

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "resources/message.h"
+
 static int compare(const void *a, const void *b)
 {
         return strcasecmp(*(const char *const *)a, *(const char *const *)b);
@@ -48,8 +50,7 @@ static const char *find(const struct hosts *hosts, const char *name)
 
 static unsigned port_of(const coap_session_t *session, const coap_pdu_t *request)
 {
-        coap_opt_iterator_t iterator;
-        coap_opt_t *option = coap_check_option(request, COAP_OPTION_URI_PORT, &iterator);
+        coap_opt_t *option = message_option(request, COAP_OPTION_URI_PORT);
 
         if (option)
                 return coap_decode_var_bytes(coap_opt_value(option), coap_opt_length(option));
@@ -60,14 +61,13 @@ const char *hosts_of(const struct hosts *hosts, const coap_session_t *session, c
 {
         enum { URI_HOST_MAX = 255 };
         char name[URI_HOST_MAX + sizeof ":65535"];
-        coap_opt_iterator_t iterator;
         coap_opt_t *option;
         const char *found;
         size_t n;
 
         if (hosts->n == 0)
                 return NULL;
-        option = coap_check_option(request, COAP_OPTION_URI_HOST, &iterator);
+        option = message_option(request, COAP_OPTION_URI_HOST);
         if (!option)
                 return NULL;
         n = coap_opt_length(option);

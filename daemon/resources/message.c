@@ -114,6 +114,12 @@ static bool parse_option(struct message *m, coap_option_num_t number, struct spa
         case COAP_OPTION_SIZE2:
                 m->wants_size2 = true;
                 return true;
+        case COAP_OPTION_BLOCK1:
+                m->has_block1 = true;
+                return true;
+        case COAP_OPTION_BLOCK2:
+                m->has_block2 = true;
+                return true;
         case COAP_OPTION_RTAG:
                 m->request_tag = value;
                 return value.n <= 8;
@@ -122,14 +128,15 @@ static bool parse_option(struct message *m, coap_option_num_t number, struct spa
         }
 }
 
-/* RFC 7959, 2.2: the size exponent 7 is reserved (but for BERT, RFC 8323, 6). Returns whether it is in order. */
-static bool parse_block(coap_session_t *session, const coap_pdu_t *pdu, coap_option_num_t number,
-                        coap_block_b_t *block, bool *ret_has)
+/*
+ * RFC 7959, 2.2: the size exponent 7 is reserved (but for BERT, RFC 8323, 6). Returns whether those that are there
+ * are in order. libcoap searches the message for each anew, which few messages have: so it is asked only then.
+ */
+static bool parse_blocks(struct message *m)
 {
-        coap_opt_iterator_t iterator;
-
-        *ret_has = coap_get_block_b(session, pdu, number, block);
-        return *ret_has || !coap_check_option(pdu, number, &iterator);
+        if (m->has_block1 && !coap_get_block_b(m->session, m->pdu, COAP_OPTION_BLOCK1, &m->block1))
+                return false;
+        return !m->has_block2 || coap_get_block_b(m->session, m->pdu, COAP_OPTION_BLOCK2, &m->block2);
 }
 
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
@@ -164,8 +171,7 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                         return response->code;
                 }
         }
-        if (!parse_block(session, pdu, COAP_OPTION_BLOCK1, &message->block1, &message->has_block1) ||
-            !parse_block(session, pdu, COAP_OPTION_BLOCK2, &message->block2, &message->has_block2)) {
+        if (!parse_blocks(message)) {
                 response_error(response, CODE_BAD_REQUEST, "there is no such block size");
                 return response->code;
         }
@@ -173,6 +179,18 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                 message->request.body = span_of(data, length);
         message->datagram_body = message->request.body.n;
         return 0;
+}
+
+coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number)
+{
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option;
+
+        coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
+        do {
+                option = coap_option_next(&iterator);
+        } while (option && iterator.number < number);
+        return option && iterator.number == number ? option : NULL;
 }
 
 static void encode_header(const coap_pdu_t *pdu, struct buf *out)

@@ -8,6 +8,7 @@
 
 #include "base/span.h"
 #include "base/util.h"
+#include "resources/message.h"
 
 enum { BUCKETS_LEAST = 256 };
 
@@ -274,8 +275,7 @@ void observations_note(struct observations *o, struct client *client, struct obs
                        const coap_pdu_t *request, const coap_pdu_t *response, bool is_notification)
 {
         enum { SUCCESS = 2, CANCELS_BY_OPTIONS = 4003005 };
-        coap_opt_iterator_t iterator;
-        coap_opt_t *option = coap_check_option(request, COAP_OPTION_OBSERVE, &iterator);
+        coap_opt_t *option = message_option(request, COAP_OPTION_OBSERVE);
         bool registers = option && coap_decode_var_bytes(coap_opt_value(option), coap_opt_length(option)) ==
                                            COAP_OBSERVE_ESTABLISH;
         unsigned class = (unsigned)coap_pdu_get_code(response) >> 5;

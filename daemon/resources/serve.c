@@ -30,12 +30,13 @@ static bool comes_again_below(struct registry *registry, struct resource *parent
 static bool comes_again(struct registry *registry, const struct message *m, const coap_pdu_t *request)
 {
         const struct registry_host *host = &registry->host;
-        struct place *place = places_find(&registry->places, m->request.path);
+        struct place *place;
         size_t shard;
 
         if (!m->request.observe || (m->request.method != METHOD_GET && m->request.method != METHOD_FETCH) ||
             (m->has_block2 && m->block2.num > 0))
                 return false;
+        place = places_find(&registry->places, m->request.path);
         shard = registry_shard_of(registry, m->session);
         if (!place_lacks_handle(place, shard) ||
             host->authorize(host->user, m->session, m->request.path, rules_operations_of(m)) != 0 ||
@@ -124,16 +125,15 @@ static void serve_answer(struct registry *registry, struct place *place, struct 
                          coap_session_t *session, const coap_pdu_t *request, coap_pdu_t *response_pdu)
 {
         struct resource *resource = pending->resource;
-        coap_string_t *path = coap_get_uri_path(request);
+        CLEANUP(buf_deinit) struct buf path = { 0 };
         struct message message;
 
-        if (!path) {
+        if (!uri_path_of(request, &path)) {
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
                 representation_unref(pending->response.content);
                 return;
         }
-        if (message_parse(session, request, span_of(path->s, path->length), &message, &pending->response) ==
-            0) {
+        if (message_parse(session, request, buf_span(&path), &message, &pending->response) == 0) {
                 message.observers = place ? &place->observers : NULL;
                 if (resource) {
                         message.request.rest = below_rest_of(resource, message.request.path);
@@ -141,7 +141,6 @@ static void serve_answer(struct registry *registry, struct place *place, struct 
                 }
         }
         finish(registry, &message, &pending->response, response_pdu);
-        coap_delete_string(path);
         gate_remember(registry, session, request, pending->mid, response_pdu);
 }
 
@@ -232,20 +231,18 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
 void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
                    const coap_string_t *query, coap_pdu_t *response_pdu)
 {
+        CLEANUP(buf_deinit) struct buf path = { 0 };
         struct registry *registry = coap_resource_get_userdata(handle);
-        coap_string_t *path;
 
         (void)query;
         if (was_waited_for(registry, NULL, session, request, response_pdu) ||
             !gate_enter(registry, session, request, response_pdu))
                 return;
-        path = coap_get_uri_path(request);
-        if (!path) {
+        if (!uri_path_of(request, &path)) {
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
                 return;
         }
-        serve_path(registry, session, request, span_of(path->s, path->length), response_pdu);
-        coap_delete_string(path);
+        serve_path(registry, session, request, buf_span(&path), response_pdu);
         gate_leave(registry, session, request, response_pdu);
 }
 

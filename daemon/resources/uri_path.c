@@ -14,16 +14,19 @@ static void encode(struct span plain, bool keep_slash, struct buf *out)
 {
         static const char hex[] = "0123456789ABCDEF";
 
-        for (size_t i = 0; i < plain.n; i++) {
-                uint8_t c = plain.p[i];
+        while (plain.n > 0) {
+                size_t n = 0;
+                uint8_t c;
 
-                if (stands_for_itself(c) || (keep_slash && c == '/')) {
-                        buf_append_byte(out, c);
-                } else {
-                        uint8_t escaped[] = { '%', (uint8_t)hex[c >> 4], (uint8_t)hex[c & 15] };
-
-                        buf_append(out, escaped, sizeof escaped);
-                }
+                while (n < plain.n && (stands_for_itself(plain.p[n]) || (keep_slash && plain.p[n] == '/')))
+                        n++;
+                buf_append(out, plain.p, n);
+                plain = span_skip(plain, n);
+                if (plain.n == 0)
+                        return;
+                c = plain.p[0];
+                buf_append(out, (uint8_t[]){ '%', (uint8_t)hex[c >> 4], (uint8_t)hex[c & 15] }, 3);
+                plain = span_skip(plain, 1);
         }
 }
 
@@ -35,6 +38,25 @@ void uri_path_encode(struct span plain, struct buf *out)
 void uri_path_encode_segment(struct span segment, struct buf *out)
 {
         encode(segment, false, out);
+}
+
+bool uri_path_of(const coap_pdu_t *request, struct buf *out)
+{
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option;
+        bool any = false;
+
+        buf_reserve(out, 1); /* so that an empty path is somewhere, too */
+        coap_option_iterator_init(request, &iterator, COAP_OPT_ALL);
+        while ((option = coap_option_next(&iterator)) && iterator.number <= COAP_OPTION_URI_PATH) {
+                if (iterator.number != COAP_OPTION_URI_PATH)
+                        continue;
+                if (any)
+                        buf_append_byte(out, '/');
+                any = true;
+                uri_path_encode_segment(span_of(coap_opt_value(option), coap_opt_length(option)), out);
+        }
+        return buf_ok(out);
 }
 
 bool uri_path_below(struct span path, struct span prefix)

@@ -7,6 +7,8 @@
 #ifndef COAPD_RESOURCES_URI_PATH_H
 #define COAPD_RESOURCES_URI_PATH_H
 
+#include <coap3/coap.h>
+
 #include "base/buf.h"
 
 /* Plain text -> libcoap's spelling; '/' separates segments. Appends to `out`. */
@@ -14,6 +16,12 @@ void uri_path_encode(struct span plain, struct buf *out);
 
 /* One segment: a '/' in it is encoded too. */
 void uri_path_encode_segment(struct span segment, struct buf *out);
+
+/*
+ * The path of a request, as coap_get_uri_path() would give it, which takes three searches of the message for it. A
+ * Proxy-Uri is not looked at: libcoap answers such requests itself. False: out of memory.
+ */
+bool uri_path_of(const coap_pdu_t *request, struct buf *out);
 
 /*
  * Whether `path` is `prefix` or lies below it, segment by segment: "a/b" is below "a", "ab" is not. The
