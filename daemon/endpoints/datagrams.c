@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,9 @@
 
 /* Room for both kinds of packet info, which a dual-stack socket gets for IPv4, and the overflow count. */
 enum { CONTROL_SIZE = 128, ARENA_SIZE = 64 * 1024 };
+
+/* Of a datagram that the kernel cuts into several: what IPv6 takes everywhere, and all that fits into one of IP. */
+enum { SEGMENT_MOST = 1280 - 48, SEGMENTS_BYTES = 65535 - 48 };
 
 union name {
         struct sockaddr any;
@@ -29,7 +33,8 @@ struct inbox {
 
 struct outbox {
         unsigned next, n;
-        size_t used; /* of the arena */
+        size_t used;    /* of the arena */
+        unsigned apart; /* those before it leave each on its own */
         struct mmsghdr head[OUTBOX_MOST];
         struct iovec piece[OUTBOX_MOST];
         union name name[OUTBOX_MOST];
@@ -134,7 +139,7 @@ struct outbox *outbox_new(void)
         struct outbox *outbox = malloc(sizeof *outbox);
 
         if (outbox)
-                outbox->next = outbox->n = outbox->used = 0;
+                outbox->next = outbox->n = outbox->used = outbox->apart = 0;
         return outbox;
 }
 
@@ -150,7 +155,7 @@ bool outbox_is_empty(const struct outbox *outbox)
 
 void outbox_discard(struct outbox *outbox)
 {
-        outbox->next = outbox->n = outbox->used = 0;
+        outbox->next = outbox->n = outbox->used = outbox->apart = 0;
 }
 
 bool outbox_put(struct outbox *outbox, const struct msghdr *m)
@@ -184,6 +189,79 @@ bool outbox_put(struct outbox *outbox, const struct msghdr *m)
         return true;
 }
 
+static bool go_the_same_way(const struct msghdr *a, const struct msghdr *b)
+{
+        return a->msg_namelen > 0 && a->msg_namelen == b->msg_namelen &&
+               a->msg_controllen == b->msg_controllen &&
+               memcmp(a->msg_name, b->msg_name, a->msg_namelen) == 0 &&
+               memcmp(a->msg_control, b->msg_control, a->msg_controllen) == 0;
+}
+
+/* How many from the `i`th on can leave as one: all of the same length, but for the last, which may be shorter. */
+static unsigned count_alike(const struct outbox *outbox, unsigned i)
+{
+        const struct msghdr *first = &outbox->head[i].msg_hdr;
+        size_t length = outbox->piece[i].iov_len, bytes = length;
+        unsigned n = 1;
+
+        if (i < outbox->apart || length > SEGMENT_MOST ||
+            first->msg_controllen + CMSG_SPACE(sizeof(uint16_t)) > CONTROL_SIZE)
+                return 1;
+        while (i + n < outbox->n && outbox->piece[i + n - 1].iov_len == length) {
+                size_t next = outbox->piece[i + n].iov_len;
+
+                if (next == 0 || next > length || bytes + next > SEGMENTS_BYTES ||
+                    !go_the_same_way(first, &outbox->head[i + n].msg_hdr))
+                        break;
+                bytes += next;
+                n++;
+        }
+        return n;
+}
+
+/*
+ * Several answers to one peer take the kernel's way down only once, as one datagram, and are cut apart at its end
+ * (UDP_SEGMENT of udp(7)). They lie one behind the other.
+ */
+static void join(struct outbox *outbox, unsigned i, unsigned n, struct msghdr *message, struct iovec *whole)
+{
+        struct iovec *last = &outbox->piece[i + n - 1];
+        struct cmsghdr *c = (void *)(outbox->control[i] + CMSG_ALIGN(message->msg_controllen));
+        uint16_t length = (uint16_t)outbox->piece[i].iov_len;
+
+        *whole = outbox->piece[i];
+        whole->iov_len = (size_t)((uint8_t *)last->iov_base + last->iov_len - (uint8_t *)whole->iov_base);
+        message->msg_iov = whole;
+        *c = (struct cmsghdr){
+                .cmsg_len = CMSG_LEN(sizeof length),
+                .cmsg_level = IPPROTO_UDP,
+                .cmsg_type = UDP_SEGMENT,
+        };
+        memcpy(CMSG_DATA(c), &length, sizeof length);
+        message->msg_controllen = CMSG_ALIGN(message->msg_controllen) + CMSG_SPACE(sizeof length);
+}
+
+/* What sendmmsg() gets. */
+struct sending {
+        struct mmsghdr head[OUTBOX_MOST];
+        struct iovec whole[OUTBOX_MOST];
+        unsigned count[OUTBOX_MOST]; /* datagrams in each */
+        unsigned n;
+};
+
+static void gather(struct outbox *outbox, struct sending *sending)
+{
+        sending->n = 0;
+        for (unsigned i = outbox->next; i < outbox->n; i += sending->count[sending->n++]) {
+                unsigned k = sending->n, n = count_alike(outbox, i);
+
+                sending->head[k] = outbox->head[i];
+                sending->count[k] = n;
+                if (n > 1)
+                        join(outbox, i, n, &sending->head[k].msg_hdr, &sending->whole[k]);
+        }
+}
+
 unsigned outbox_flush(struct outbox *outbox, int fd, outbox_refused *refused, void *userdata,
                       bool *ret_blocked)
 {
@@ -191,22 +269,27 @@ unsigned outbox_flush(struct outbox *outbox, int fd, outbox_refused *refused, vo
 
         *ret_blocked = false;
         while (outbox->next < outbox->n) {
-                struct mmsghdr *first = &outbox->head[outbox->next];
-                int r = sendmmsg(fd, first, outbox->n - outbox->next, MSG_DONTWAIT | MSG_NOSIGNAL);
+                struct sending sending;
+                int r;
 
-                if (r > 0) {
-                        outbox->next += (unsigned)r;
-                        sent += (unsigned)r;
-                } else if (errno == EAGAIN) {
+                gather(outbox, &sending);
+                r = sendmmsg(fd, sending.head, sending.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+                for (int i = 0; i < r; i++) {
+                        outbox->next += sending.count[i];
+                        sent += sending.count[i];
+                }
+                if (r > 0 || errno == EINTR)
+                        continue;
+                if (errno == EAGAIN) {
                         *ret_blocked = true;
                         return sent;
-                } else if (errno != EINTR) {
-                        /* What it says is about the first one only. */
-                        outbox->next++;
-                        refused(userdata, &first->msg_hdr, errno);
                 }
+                /* What it says is about the first one only. Joined: not every way takes that, but each alone. */
+                if (sending.count[0] > 1)
+                        outbox->apart = outbox->next + sending.count[0];
+                else
+                        refused(userdata, &outbox->head[outbox->next++].msg_hdr, errno);
         }
-        outbox->next = outbox->n = 0;
-        outbox->used = 0;
+        outbox_discard(outbox);
         return sent;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Datagrams by the batch: an inbox that reads many with one recvmmsg() and gives them out one by one, an
- * outbox that takes them one by one and sends many with one sendmmsg(). Both keep the order.
+ * outbox that takes them one by one and sends many with one sendmmsg(), those to one peer as one datagram that the
+ * kernel cuts apart. Both keep the order.
  */
 #ifndef COAPD_ENDPOINTS_DATAGRAMS_H
 #define COAPD_ENDPOINTS_DATAGRAMS_H

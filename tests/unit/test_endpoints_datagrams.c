@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -248,6 +249,96 @@ static void sends_in_order(void **state)
         inbox_free(inbox);
 }
 
+/* Seen by a receiver that has the kernel leave together what came together. */
+static void joins_what_goes_the_same_way(void **state)
+{
+        struct outbox *outbox = outbox_new();
+        int out = new_socket(AF_INET), in[2] = { new_socket(AF_INET), new_socket(AF_INET) };
+        struct sockaddr_in to[2] = { address_of(in[0]), address_of(in[1]) };
+        char got[64];
+        bool blocked;
+
+        (void)state;
+        for (int k = 0; k < 2; k++)
+                assert_int_equal(setsockopt(in[k], IPPROTO_UDP, UDP_GRO, &(int){ 1 }, sizeof(int)), 0);
+        put(outbox, &to[0], "one");
+        put(outbox, &to[0], "two");
+        put(outbox, &to[0], "3");
+        put(outbox, &to[0], "4");
+        put(outbox, &to[1], "5");
+        put(outbox, &to[0], "6");
+        assert_int_equal(outbox_flush(outbox, out, refused_unexpected, NULL, &blocked), 6);
+        assert_int_equal(recv(in[0], got, sizeof got, 0), 7);
+        assert_memory_equal(got, "onetwo3", 7);
+        assert_int_equal(recv(in[0], got, sizeof got, 0), 1);
+        assert_int_equal(got[0], '4');
+        assert_int_equal(recv(in[1], got, sizeof got, 0), 1);
+        assert_int_equal(recv(in[0], got, sizeof got, 0), 1);
+        assert_int_equal(got[0], '6');
+        close(in[0]);
+        close(in[1]);
+        close(out);
+        outbox_free(outbox);
+}
+
+/* As on the way through a device that can not do it. */
+static void sends_alone_what_the_kernel_does_not_take_joined(void **state)
+{
+        struct outbox *outbox = outbox_new();
+        struct inbox *inbox = inbox_new(0);
+        int out = new_socket(AF_INET), in = new_socket(AF_INET);
+        struct sockaddr_in to = address_of(in);
+        bool blocked;
+
+        (void)state;
+        assert_int_equal(setsockopt(out, SOL_SOCKET, SO_NO_CHECK, &(int){ 1 }, sizeof(int)), 0);
+        for (int again = 0; again < 2; again++) {
+                put(outbox, &to, "1");
+                put(outbox, &to, "2");
+                put(outbox, &to, "3");
+                assert_int_equal(outbox_flush(outbox, out, refused_unexpected, NULL, &blocked), 3);
+                assert_int_equal(inbox_fill(inbox, in, INBOX_MOST), 3);
+                for (int i = 1; i <= 3; i++)
+                        assert_int_equal(atoi((char *)take(inbox).text), i);
+        }
+        close(in);
+        close(out);
+        outbox_free(outbox);
+        inbox_free(inbox);
+}
+
+static void sends_lengths_as_they_are(void **state)
+{
+        static const size_t lengths[] = { 4,    4,   4, 3,    3,    4,    1232, 1232, 1233, 1233,
+                                          1472, 900, 1, 1232, 1232, 1232, 7,    0,    0,    4 };
+        static const char bytes[1500];
+        struct outbox *outbox = outbox_new();
+        struct inbox *inbox = inbox_new(0);
+        int out = new_socket(AF_INET6), in = new_socket(AF_INET6);
+        struct sockaddr_in6 to = { .sin6_family = AF_INET6,
+                                   .sin6_port = port_of(in),
+                                   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        bool blocked;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+                struct iovec piece = { (void *)bytes, lengths[i] };
+                struct msghdr m = {
+                        .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &piece, .msg_iovlen = 1
+                };
+
+                assert_true(outbox_put(outbox, &m));
+        }
+        assert_int_equal(outbox_flush(outbox, out, refused_unexpected, NULL, &blocked), ARRAY_LEN(lengths));
+        assert_int_equal(inbox_fill(inbox, in, INBOX_MOST), ARRAY_LEN(lengths));
+        for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+                assert_int_equal(take(inbox).n, lengths[i]);
+        close(in);
+        close(out);
+        outbox_free(outbox);
+        inbox_free(inbox);
+}
+
 static void keeps_the_source_address(void **state)
 {
         struct outbox *outbox = outbox_new();
@@ -389,6 +480,9 @@ int main(void)
                 cmocka_unit_test(marks_what_was_cut),
                 cmocka_unit_test(counts_what_the_kernel_dropped),
                 cmocka_unit_test(sends_in_order),
+                cmocka_unit_test(joins_what_goes_the_same_way),
+                cmocka_unit_test(sends_alone_what_the_kernel_does_not_take_joined),
+                cmocka_unit_test(sends_lengths_as_they_are),
                 cmocka_unit_test(keeps_the_source_address),
                 cmocka_unit_test(has_bounds),
                 cmocka_unit_test(goes_on_behind_a_refused_one),
