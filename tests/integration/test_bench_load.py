@@ -140,11 +140,11 @@ def test_lost_answers_are_counted_and_latency_is_told(load):
             peer.send(source, ACK, CONTENT, number, token)
 
     with Peer(take) as peer:
-        flow = load("--window", "1", "--count", "20", "--timeout", "0.2", f"coap://127.0.0.1:{peer.port}/x")["flow"]
-    assert flow["sent"] == len(asked) == 20
-    assert (flow["answered"], flow["timeouts"]) == (16, 4)
-    assert flow["codes"] == {"2.05": 16}
-    assert 10_000 <= flow["latency_us"]["p50"] < 100_000
+        flow = load("--window", "1", "--count", "10", "--timeout", "2", f"coap://127.0.0.1:{peer.port}/x")["flow"]
+    assert flow["sent"] == len(asked) == 10
+    assert (flow["answered"], flow["timeouts"]) == (8, 2)
+    assert flow["codes"] == {"2.05": 8}
+    assert 10_000 <= flow["latency_us"]["p50"] < 2_000_000
 
 
 def test_open_loop_charges_a_stall_to_every_request_it_delayed(load):
