@@ -33,7 +33,7 @@ static bool write_observer(const struct row *row, int64_t id, struct buf *out)
         CLEANUP(observation_deinit) struct observation observation = { 0 };
         coap_proto_t proto = COAP_PROTO_UDP;
         /* The address that it had in the process which wrote it: libcoap tells records apart by it. */
-        coap_subscription_t *key = (coap_subscription_t *)(uintptr_t)id;
+        uintptr_t key = (uintptr_t)id;
         bool fits;
 
         if (observation_from_row(&observation, row) < 0)

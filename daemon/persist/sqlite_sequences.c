@@ -35,7 +35,7 @@ static struct sequence *add(struct store_counters *self, int64_t id, const char 
 
         if (!s)
                 return NULL;
-        memcpy(s->name, name, n);
+        memcpy(s->name, name, n + 1);
         s->id = id;
         self->next_sequence_id = MAX(self->next_sequence_id, id + 1);
         s->reserved = reserved;

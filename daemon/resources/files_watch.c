@@ -126,7 +126,7 @@ static int watch_folder(struct files *files, const char *path)
         if (!folder)
                 return -ENOMEM;
         folder->files = files;
-        memcpy(folder->path, path, n);
+        memcpy(folder->path, path, n + 1);
         r = sd_event_add_inotify_fd(resource_event(files->resource), &folder->source, fd,
                                     MASK_WHOLE | MASK_MIDDLE | IN_DELETE_SELF | IN_MOVE_SELF | IN_EXCL_UNLINK,
                                     on_event, folder);
@@ -189,7 +189,7 @@ int files_watch(struct files *files, struct span rest)
         w = calloc(1, sizeof *w + n + 1);
         if (!w)
                 return -ENOMEM;
-        memcpy(w->path, path, n);
+        memcpy(w->path, path, n + 1);
         buf_append_span(&w->rest, rest);
         /* First the watch, then the look: so nothing is missed between them. */
         r = buf_ok(&w->rest) ? watch_folders(files, path) : -ENOMEM;
