@@ -18,10 +18,24 @@ def controlled(coapd):
     return coapd
 
 
+CONNECT = """
+import errno, socket
+print(errno.errorcode.get(socket.socket(socket.AF_UNIX).connect_ex("/run/coapd/control"), "connected"))
+"""
+
+
 def test_root_and_the_group_may_ask_and_nobody_else(controlled):
+    """By the kernel's own check, whatever coapctl says; PrivateUsers= changes nothing in whose the file is."""
+    assert controlled.run("stat -c '%U:%G %a' /run/coapd /run/coapd/control").stdout.split("\n")[:2] == [
+        "coapd:coapd 750", "coapd:coapd 660"]
     assert "5683" in controlled.run("coapctl endpoints").stdout
     as_other = "setpriv --reuid=nobody --regid=nogroup"
     assert "coapd 0" in controlled.run(f"{as_other} --groups=coapd coapctl status").stdout
+    for groups, outcome in ("--groups=coapd", "connected"), ("--clear-groups", "EACCES"):
+        assert controlled.run(f"{as_other} {groups} python3 -", input=CONNECT).stdout.strip() == outcome
+    # Nor may one who gets into the folder.
+    controlled.run("chmod 755 /run/coapd")
+    assert controlled.run(f"{as_other} --clear-groups python3 -", input=CONNECT).stdout.strip() == "EACCES"
     refused = controlled.run(f"{as_other} --clear-groups coapctl status", check=False)
     assert refused.returncode == 1 and "for root and the group coapd" in refused.stdout
 

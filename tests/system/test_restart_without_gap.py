@@ -53,11 +53,39 @@ while len(answered) < sent and time.monotonic() < last:
 print(json.dumps({"sent": sent, "answered": len(answered), "errors": errors}))
 """
 
+# One connection after the other, each with a request, over both families: who was not let in, and who was answered.
+CONNECT = r"""
+import json, socket, sys, time
+
+told = {"answered": 0, "ended early": 0, "errors": {}}
+
+def ask(host):
+    with socket.create_connection((host, 5683), timeout=20) as s:
+        s.sendall(b"\x00\xe1" + b"\x50\x01\xb4time")
+        data = b""
+        while more := s.recv(1000):
+            data += more
+            if b"\x45" in data:  # 2.05; there is no such byte in a CSM of ours
+                return True
+    return False
+
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    for host in "127.0.0.1", "::1":
+        try:
+            told["answered" if ask(host) else "ended early"] += 1
+        except ConnectionResetError:
+            told["ended early"] += 1
+        except OSError as e:
+            told["errors"][str(e)] = told["errors"].get(str(e), 0) + 1
+print(json.dumps(told))
+"""
+
 CONFIG = """
 endpoints = (
   {{ uri = "coap://{four}:5683"; }},
   {{ uri = "coap://{six}:5683"; }},
-  {{ uri = "coap+tcp://{six}:5683"; }}
+  {{ uri = "coap+tcp://{six}:5683"; }}{more}
 );
 resources = ( {{ path = "time"; kind = "time"; }} );
 """
@@ -65,7 +93,11 @@ resources = ( {{ path = "time"; kind = "time"; }} );
 
 def restart_under_load(machine, restarts, rate, seconds):
     machine.write("/tmp/load.py", LOAD)
-    load = machine.popen(["python3", "/tmp/load.py", rate, seconds, "127.0.0.1", "::1"])
+    return restart_meanwhile(machine, restarts, ["/tmp/load.py", rate, seconds, "127.0.0.1", "::1"], seconds)
+
+
+def restart_meanwhile(machine, restarts, script, seconds):
+    load = machine.popen(["python3", *script])
     for _ in range(restarts):
         machine.run("sleep 0.6; systemctl restart coapd")
     output = load.communicate(timeout=seconds + 60)[0]
@@ -77,7 +109,7 @@ def restart_under_load(machine, restarts, rate, seconds):
 def test_no_request_is_lost(coapd, four, six):
     # The load's own bursts are as long as a restart: the default buffer of the kernel holds 256 datagrams.
     coapd.run("sysctl -qw net.core.rmem_max=8388608")
-    coapd.write("/etc/coapd.conf", CONFIG.format(four=four, six=six))
+    coapd.write("/etc/coapd.conf", CONFIG.format(four=four, six=six, more=""))
     coapd.run("systemctl restart coapd")
     pid = coapd.show("coapd", "MainPID")
     result = restart_under_load(coapd, RESTARTS, RATE, seconds=5 * RESTARTS / 4)
@@ -85,6 +117,24 @@ def test_no_request_is_lost(coapd, four, six):
     assert result["answered"] == result["sent"] > 10000
     assert result["errors"] == {}
     assert coapd.show("coapd", "NFileDescriptorStore") == "3"
+
+
+def connect_meanwhile(machine, restarts, seconds):
+    machine.write("/tmp/connect.py", CONNECT)
+    return restart_meanwhile(machine, restarts, ["/tmp/connect.py", seconds], seconds)
+
+
+def test_no_connection_is_refused(coapd):
+    """Those that a restart finds accepted end with the process, and their clients connect again; none is turned away."""
+    coapd.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]",
+                                                 more=', { uri = "coap+tcp://127.0.0.1:5683"; }'))
+    coapd.run("systemctl restart coapd")
+    result = connect_meanwhile(coapd, restarts=2, seconds=3)
+    assert result["errors"] == {} and result["answered"] > 10
+    assert result["ended early"] <= 4
+    coapd.write("/etc/systemd/system/coapd.service.d/test.conf", "[Service]\nFileDescriptorStoreMax=0\n")
+    coapd.run("systemctl daemon-reload; systemctl restart coapd")
+    assert "refused" in str(connect_meanwhile(coapd, restarts=2, seconds=3)["errors"]), "the test can fail"
 
 
 def test_the_store_is_what_does_it(coapd):
@@ -96,7 +146,7 @@ def test_the_store_is_what_does_it(coapd):
 
 
 def test_a_changed_address_is_let_go(coapd):
-    coapd.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]"))
+    coapd.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]", more=""))
     coapd.run("systemctl restart coapd")
     assert coapd.show("coapd", "NFileDescriptorStore") == "3"
     coapd.write("/etc/coapd.conf", 'endpoints = ( { uri = "coap://[::]:5683"; } );')
@@ -142,7 +192,7 @@ def test_sockets_that_fit_nothing_are_left_alone(socket_unit):
     socket_unit.write("/etc/systemd/system/coapd.socket.d/test.conf",
                       "[Socket]\nListenDatagram=\nListenStream=\nListenDatagram=127.0.0.1:5683\n"
                       "ListenStream=127.0.0.1:5683\n")
-    socket_unit.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]"))
+    socket_unit.write("/etc/coapd.conf", CONFIG.format(four="127.0.0.1", six="[::1]", more=""))
     socket_unit.run("systemctl daemon-reload; systemctl start coapd.socket")
     assert socket_unit.run("coap-client-gnutls -B 10 coap://127.0.0.1/time").stdout.strip()
     assert restart_under_load(socket_unit, restarts=2, rate=300, seconds=3)["errors"] == {}
