@@ -5,7 +5,8 @@
  * begun, the kernel goes on queueing for a socket that is kept so. Sockets of a .socket unit come the same
  * way.
  *
- * Without a service manager there is nothing to take, and keeping does nothing.
+ * Without a service manager there is nothing to take, and keeping does nothing. One that does not read is waited for,
+ * other than in notify.h: a socket that is not kept is a gap in the next restart. It is only at the start and in a reload.
  */
 #ifndef COAPD_SYSTEMD_FDSTORE_H
 #define COAPD_SYSTEMD_FDSTORE_H
