@@ -2,6 +2,7 @@
 /* The store of Observe numbers; see sqlite_counters.h. */
 #include "persist/sqlite_counters.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,7 @@ static void sweep(struct store_counters *self)
         size_t n = 0;
         int r = prune(self, now);
 
+        assert(self->counters); /* there are some to sweep */
         for (size_t i = 0; i < self->n_counters && r == 0; i++)
                 if (!forgotten(&self->counters[i], now))
                         r = spanmap_put(&places, self->counters[i].path, (int64_t)n++);

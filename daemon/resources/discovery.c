@@ -232,14 +232,14 @@ static bool may(struct discovery *discovery, const struct message *m, struct spa
 static void list_resource(struct discovery *discovery, const struct message *m,
                           const struct resource *resource, struct link *link, struct buf *list)
 {
-        const struct kind_link *one = resource->kind->links;
-
-        do {
+        for (const struct kind_link *one = resource->kind->links;; one++) {
                 describe(resource, one, link);
                 if (may(discovery, m, buf_span(&link->path), one ? one->method : METHOD_GET) &&
                     passes(link, &m->request))
                         append_link(list, link);
-        } while (one && (++one)->rest);
+                if (!one || !one[1].rest)
+                        return;
+        }
 }
 
 static struct representation *make_list(struct discovery *discovery, const struct message *m)
