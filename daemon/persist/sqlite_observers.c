@@ -171,12 +171,21 @@ static void postpone(struct store_observers *self, int64_t id, const struct row 
         self->n_postponed++;
 }
 
+/* What of `before`, the last insert in this transaction, is the same is still bound. */
+static int bind_insert(struct store_observers *self, int64_t id, const struct row *row,
+                       const struct row *before)
+{
+        bool bound = row_bind_after(row, before, self->insert) == SQLITE_OK &&
+                     sqlite3_bind_int64(self->insert, (int)row->n + 2, id) == SQLITE_OK;
+
+        return bound ? 0 : -ENOMEM;
+}
+
 static int write_insert(struct store_observers *self, int64_t id, const struct row *row)
 {
-        if (row_bind(row, self->insert) != SQLITE_OK ||
-            sqlite3_bind_int64(self->insert, (int)row->n + 2, id) != SQLITE_OK)
-                return -ENOMEM;
-        return store_write(self->store, self->insert);
+        int r = bind_insert(self, id, row, NULL);
+
+        return r < 0 ? r : store_write(self->store, self->insert);
 }
 
 static int write_delete(struct store_observers *self, int64_t id)
@@ -189,12 +198,22 @@ static int write_delete(struct store_observers *self, int64_t id)
 static int write_together(struct store_observers *self, size_t n)
 {
         const struct postponed *p = self->postponed;
+        const struct row *before = NULL;
         int r = store_begin(self->store);
 
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n && r == 0; i++, p = p->next)
-                r = p->insert ? write_insert(self, p->id, &p->row) : write_delete(self, p->id);
+        for (size_t i = 0; i < n && r == 0; i++, p = p->next) {
+                if (!p->insert) {
+                        r = write_delete(self, p->id);
+                        continue;
+                }
+                r = bind_insert(self, p->id, &p->row, before);
+                if (r == 0)
+                        r = store_step(self->store, self->insert);
+                before = &p->row;
+        }
+        sqlite3_clear_bindings(self->insert);
         if (r < 0)
                 store_rollback(self->store);
         return r < 0 ? r : store_commit(self->store);

@@ -20,13 +20,21 @@ uint64_t row_checksum(const struct row *row)
         return sum;
 }
 
-int row_bind(const struct row *row, sqlite3_stmt *statement)
+static bool is_same(const struct row_value *a, const struct row_value *b)
+{
+        return a->type == b->type && a->i == b->i && span_equal(a->s, b->s);
+}
+
+int row_bind_after(const struct row *row, const struct row *before, sqlite3_stmt *statement)
 {
         int r = SQLITE_OK;
 
         for (size_t i = 0; i < row->n && r == SQLITE_OK; i++) {
                 const struct row_value *v = &row->v[i];
                 int at = (int)i + 1;
+
+                if (before && is_same(v, &before->v[i]))
+                        continue;
                 /* A NULL pointer would bind NULL, and an empty blob is not NULL. */
                 const void *p = v->s.n ? (const void *)v->s.p : "";
 
@@ -48,6 +56,11 @@ int row_bind(const struct row *row, sqlite3_stmt *statement)
         if (r == SQLITE_OK)
                 r = sqlite3_bind_int64(statement, (int)row->n + 1, (int64_t)row_checksum(row));
         return r;
+}
+
+int row_bind(const struct row *row, sqlite3_stmt *statement)
+{
+        return row_bind_after(row, NULL, statement);
 }
 
 static struct row_value read_value(sqlite3_stmt *statement, int column)

@@ -54,6 +54,11 @@ uint64_t row_checksum(const struct row *row);
 
 /* Binds the values to the parameters 1 ... n and the checksum to n + 1; the values must outlive the step. */
 int row_bind(const struct row *row, sqlite3_stmt *statement);
+/*
+ * The same where `before` is still bound, all of it, and outlives the step, too: what is the same is not bound again.
+ * NULL: nothing is.
+ */
+int row_bind_after(const struct row *row, const struct row *before, sqlite3_stmt *statement);
 
 /*
  * Reads the columns from `first` up to the last, which is the checksum. The spans live until the next step.

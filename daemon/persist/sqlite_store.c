@@ -136,7 +136,8 @@ static int open_database(struct store *store, const char *name, sqlite3 **ret_db
         char *sql;
         int r;
 
-        r = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL);
+        /* No locks within the process: only one thread of it has to do with stores. */
+        r = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
         if (r == SQLITE_OK && sqlite3_db_readonly(db, "main") == 1) {
                 r = access(name, W_OK) < 0 ? -errno : -EROFS;
                 sqlite3_close(db);

@@ -99,6 +99,9 @@ int64_t store_now_us(void);
  */
 int store_write(struct store *store, sqlite3_stmt *statement);
 
+/* The same between store_begin() and store_commit(), and what was bound stays so. */
+int store_step(struct store *store, sqlite3_stmt *statement);
+
 /* Several writes as one; store_commit() undoes them all when it fails. */
 int store_begin(struct store *store);
 int store_commit(struct store *store);

@@ -60,6 +60,19 @@ static void note_change(struct store *store)
                 store->on_change(store->user);
 }
 
+int store_step(struct store *store, sqlite3_stmt *statement)
+{
+        int r = sqlite3_step(statement);
+
+        if (r == SQLITE_ROW)
+                r = SQLITE_DONE;
+        r = store_errno(store->db, r);
+        sqlite3_reset(statement);
+        if (r == 0 && sqlite3_get_autocommit(store->db) && sqlite3_changes(store->db) > 0)
+                note_change(store);
+        return note_result(store, r);
+}
+
 int store_write(struct store *store, sqlite3_stmt *statement)
 {
         int r;
@@ -73,16 +86,10 @@ int store_write(struct store *store, sqlite3_stmt *statement)
                 store_refuses(store);
                 return r;
         }
-        r = sqlite3_step(statement);
-        if (r == SQLITE_ROW)
-                r = SQLITE_DONE;
-        r = store_errno(store->db, r);
-        sqlite3_reset(statement);
+        r = store_step(store, statement);
         /* What was bound belongs to the caller, and lives no longer than this call. */
         sqlite3_clear_bindings(statement);
-        if (r == 0 && sqlite3_get_autocommit(store->db) && sqlite3_changes(store->db) > 0)
-                note_change(store);
-        return note_result(store, r);
+        return r;
 }
 
 static int run(struct store *store, const char *sql)
