@@ -19,9 +19,13 @@
 enum { OBSERVERS_FIRST = 0, PEERS_FIRST = 1000000 }; /* two sets of links get addresses of their own */
 
 struct phase {
-        uint64_t from, to; /* ns */
+        uint64_t from, to;   /* ns */
+        uint32_t registered; /* meanwhile */
         struct server_sample before, after;
 };
+
+/* Of the observers: the first tenth, the last, and all; when the last of them is in. */
+enum part { FIRST, LAST, WHOLE, PARTS };
 
 struct run {
         struct load_options options;
@@ -29,7 +33,7 @@ struct run {
         struct links *observer_links, *flow_links;
         struct observers *observers;
         struct flow *flow;
-        struct phase registration, measurement;
+        struct phase registration, parts[PARTS], measurement;
         double own_cpu; /* seconds, in the measurement */
 };
 
@@ -167,16 +171,65 @@ static int run_until(struct run *self, uint64_t until)
         return r;
 }
 
+static int begin_part(struct run *self, enum part part)
+{
+        struct phase *phase = &self->parts[part];
+
+        phase->registered = observers_result(self->observers)->registered;
+        phase->from = now_ns();
+        return sample(self, &phase->before);
+}
+
+static int end_part(struct run *self, enum part part)
+{
+        struct phase *phase = &self->parts[part];
+
+        phase->registered = observers_result(self->observers)->registered - phase->registered;
+        phase->to = now_ns();
+        return sample(self, &phase->after);
+}
+
+/* Looks at the server when a tenth of the observers are in, and when a tenth are missing. */
+static int look_at_parts(struct run *self)
+{
+        uint32_t tenth = self->options.observers / 10, in = observers_result(self->observers)->registered;
+        int r = 0;
+
+        if (in >= tenth && !self->parts[FIRST].to)
+                r = end_part(self, FIRST);
+        if (r == 0 && in >= self->options.observers - tenth && !self->parts[LAST].from)
+                r = begin_part(self, LAST);
+        return r;
+}
+
+static int register_all(struct run *self, uint64_t limit)
+{
+        int r = begin_part(self, FIRST);
+
+        self->parts[WHOLE] = self->parts[FIRST];
+        while (r == 0 && !observers_settled(self->observers) && now_ns() < limit) {
+                r = turn(self, limit);
+                if (r == 0)
+                        r = look_at_parts(self);
+        }
+        /* Where many have failed, the parts may not have come to pass. */
+        if (r == 0 && !self->parts[FIRST].to)
+                r = end_part(self, FIRST);
+        if (r == 0 && !self->parts[LAST].from)
+                r = begin_part(self, LAST);
+        if (r == 0)
+                r = end_part(self, LAST);
+        return r < 0 ? r : end_part(self, WHOLE);
+}
+
 static int register_observers(struct run *self)
 {
         struct phase *phase = &self->registration;
         int r = sample(self, &phase->before);
 
         phase->from = now_ns();
-        uint64_t limit = phase->from + ns(self->options.registration_limit);
-
-        while (r == 0 && self->observers && !observers_settled(self->observers) && now_ns() < limit)
-                r = turn(self, limit);
+        if (r == 0 && self->observers)
+                r = register_all(self, phase->from + ns(self->options.registration_limit));
         phase->to = now_ns();
         if (self->observers)
                 observers_stop_asking(self->observers);
@@ -228,6 +281,8 @@ static void print_phase(const char *name, const struct phase *phase, FILE *out)
                 name, seconds_of(phase), (double)(phase->after.cpu_ns - phase->before.cpu_ns) / 1e9,
                 (unsigned long long)(phase->after.wake_ups - phase->before.wake_ups),
                 (unsigned long long)(phase->after.drops - phase->before.drops));
+        fprintf(out, "\"registered\": %u, \"written\": %llu, ", phase->registered,
+                (unsigned long long)(phase->after.written - phase->before.written));
         fprintf(out, "\"memory_before\": %llu, \"memory_after\": %llu}",
                 (unsigned long long)phase->before.memory, (unsigned long long)phase->after.memory);
 }
@@ -247,6 +302,12 @@ static void print(const struct run *self, FILE *out)
                 fprintf(out, ", ");
         }
         fprintf(out, "\"server\": {");
+        print_phase("first_tenth", &self->parts[FIRST], out);
+        fprintf(out, ", ");
+        print_phase("last_tenth", &self->parts[LAST], out);
+        fprintf(out, ", ");
+        print_phase("all", &self->parts[WHOLE], out);
+        fprintf(out, ", ");
         print_phase("registration", &self->registration, out);
         fprintf(out, ", ");
         print_phase("measurement", &self->measurement, out);

@@ -172,6 +172,8 @@ int server_sample(pid_t pid, uint16_t port, struct server_sample *ret)
         if (r < 0)
                 return r;
         sample.memory *= 1024;
+        snprintf(path, sizeof(path), "/proc/%d/io", pid);
+        read_key(path, "wchar", &sample.written);
         r = udp_socket_drops(port, &sample.drops);
         if (r == 0)
                 *ret = sample;

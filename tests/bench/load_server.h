@@ -14,6 +14,7 @@ struct server_sample {
         uint64_t wake_ups; /* voluntary context switches of all threads */
         uint64_t memory;   /* bytes, private: what leaves the machine with the process */
         uint64_t drops;    /* at UDP sockets bound to the port */
+        uint64_t written;  /* bytes, to files: proc_pid_io(5), wchar; 0 where that is not to be read */
 };
 
 /* 0 or -errno; a pid of 0 gives zeros. */

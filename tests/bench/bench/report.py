@@ -39,7 +39,10 @@ def ratios(scenario, rounds):
     """What is a rate is compared twice: as seen by the client, and for each second of the server's processor time."""
     rows = []
     for entry in scenario.ratios:
-        for metric in ("rate", "per_core") if entry.metric == "rate" else (entry.metric,):
+        metrics = [entry.metric]
+        if entry.metric.startswith("rate"):
+            metrics.append(entry.metric.replace("rate", "per_core"))
+        for metric in metrics:
             row = ratio(rounds, entry, metric)
             if row:
                 rows.append(row)
