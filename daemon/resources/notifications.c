@@ -38,19 +38,13 @@ int resource_notification_mode(const struct resource *resource)
         return conf && conf->confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON : COAP_RESOURCE_FLAGS_NOTIFY_NON;
 }
 
-/*
- * libcoap confirms every sixth notification to an observer, but a resource that changes once a week does not get
- * there in time.
- */
-static bool notify(struct resource *resource)
+static bool notify(struct resource *resource, bool confirmable)
 {
-        uint64_t now = notify_now(resource->registry);
-        bool due = is_due(resource, now);
-        bool any = place_notify(resource->place,
-                                due ? COAP_RESOURCE_FLAGS_NOTIFY_CON : resource_notification_mode(resource));
+        bool any = place_notify(resource->place, confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON
+                                                             : resource_notification_mode(resource));
 
-        if (due && any)
-                resource->confirmed_us = now;
+        if (confirmable && any)
+                resource->confirmed_us = notify_now(resource->registry);
         return any;
 }
 
@@ -63,16 +57,25 @@ bool resource_is_ready(const struct resource *resource)
         return !kind->ready || kind->ready(resource->self);
 }
 
-bool resource_changed(struct resource *resource)
+static bool tell(struct resource *resource, bool confirmable)
 {
         if (!resource->place)
                 return false;
         if (!resource_is_ready(resource))
                 return false;
-        resource->observed = notify(resource);
+        resource->observed = notify(resource, confirmable);
         if (resource->observed)
                 resource_repeat(resource);
         return resource->observed;
+}
+
+/*
+ * libcoap confirms every sixth notification to an observer, but a resource that changes once a week does not get
+ * there in time.
+ */
+bool resource_changed(struct resource *resource)
+{
+        return tell(resource, is_due(resource, notify_now(resource->registry)));
 }
 
 bool resource_evict(struct resource *resource, uint8_t code)
@@ -122,7 +125,10 @@ void resource_repeat(struct resource *resource)
 
 /* --- all of them, one by one --- */
 
-/* A few resources a turn, so that requests are served in between. Only those with observers cost anything. */
+/*
+ * A few resources a turn, so that requests are served in between. Only those with observers cost anything. All of it is
+ * confirmable, after a restart too: who is gone meanwhile is found out now, and not by the sixth change.
+ */
 static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
 {
         enum { PACE_US = 2000 };
@@ -134,7 +140,7 @@ static int on_refresh(sd_event_source *source, uint64_t usec, void *user)
                 registry->refresh_next = resource->next;
                 if (registry->refresh_due_only && !is_due(resource, notify_now(registry)))
                         continue;
-                if (resource->gone || !resource_changed(resource))
+                if (resource->gone || !tell(resource, true))
                         continue;
                 if (resource->kind->observed && !resource->parent)
                         resource->kind->observed(resource->self);

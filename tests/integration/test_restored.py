@@ -5,7 +5,7 @@ import re
 
 import coap
 import pytest
-from coap import CON, GET, OCTETS, TEXT, Block, Message, request_options
+from coap import CON, GET, NON, OCTETS, RST, TEXT, Block, Message, request_options
 from daemon import SLOW
 
 HOWS = ("stop", "kill")
@@ -55,6 +55,35 @@ def test_each_is_told_the_present_state(coapd):
             assert other.get(f"r{i}").payload == f"{i}".encode()
         for i, observation in enumerate(watched):
             assert observation.fresh(5 * SLOW).payload == f"{i}".encode()
+
+
+def test_the_first_notification_asks_whether_they_are_there(coapd):
+    """It is confirmable, so that who is gone is found out before anything changes; those behind it are not."""
+    daemon = coapd(resources=[{"path": "still", "kind": "static", "content": "x"}])
+    with daemon.client() as client, daemon.client() as writer:
+        assert writer.put("value", b"0").text == "2.01"
+        still, value = client.observe("still"), client.observe("value")
+        for turn in range(2):
+            daemon.restart("kill")
+            assert still.fresh(5 * SLOW).type == value.fresh(5 * SLOW).type == CON
+            assert writer.put("value", f"{turn + 1}").text == "2.04"
+            note = value.fresh(5 * SLOW)
+            assert (note.type, note.payload) == (NON, f"{turn + 1}".encode())
+
+
+def test_who_is_gone_meanwhile_is_not_kept(coapd):
+    """A client that has begun anew knows nothing of its observation, and says so (RFC 7641, 3.6)."""
+    daemon = coapd(resources=[{"path": "still", "kind": "static", "content": "x"}])
+    with daemon.client() as client:
+        client.observe("still")
+        daemon.kill()
+        client.acknowledge = False
+        daemon.start()
+        note = client.receive(5 * SLOW, lambda m: m.observe is not None)
+        client.send(Message(0, type=RST, mid=note.mid))
+        client.ping()  # it has been read
+        daemon.restart("kill")
+        assert ", 0 observers restored" in daemon.stderr
 
 
 def register_many(daemon, client, n):
