@@ -224,11 +224,7 @@ int export_to_libcoap(const char *path, const struct store_schema *schema)
         unlink(name);
         r = write_file(name, path, schema, &copied, &skipped);
         if (r == 0)
-                r = persist_file_set_aside(path, "sqlite", &aside);
-        if (r == 0 && rename(name, path) < 0)
-                r = -errno;
-        if (r == 0)
-                r = persist_folder_sync(path);
+                r = persist_file_replace(path, name, "sqlite", &aside);
         if (r < 0) {
                 unlink(name);
                 return r;

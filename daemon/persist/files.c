@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/util.h"
 
+enum { ATTEMPTS = 100 }; /* at a name that is not taken */
+
 int persist_file_kind(const char *path, enum persist_file_kind *ret_kind)
 {
         static const char magic[16] = "SQLite format 3";
@@ -89,28 +91,36 @@ static int rename_beside(const char *from, const char *to, const char *suffix)
         return -errno;
 }
 
+/* PATH.TAG-TIME, with a number behind it from the second attempt on. */
+static int name_aside(const char *path, const char *tag, int attempt, char **ret_name)
+{
+        time_t now = time(NULL);
+        char stamp[32], number[16] = "";
+        struct tm tm;
+
+        strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+        if (attempt > 0)
+                snprintf(number, sizeof number, ".%d", attempt);
+        return asprintf(ret_name, "%s.%s-%s%s", path, tag, stamp, number) < 0 ? -ENOMEM : 0;
+}
+
 int persist_file_set_aside(const char *path, const char *tag, char **ret_name)
 {
         /* The database first: cut off in between, its log without it is noticed; it without its log is not.
          */
         static const char *const suffixes[] = { "", "-wal", "-shm" };
-        time_t now = time(NULL);
-        char stamp[32];
-        struct tm tm;
         int r = -EEXIST;
 
-        strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-        for (int attempt = 0; attempt < 100 && r == -EEXIST; attempt++) {
+        for (int attempt = 0; attempt < ATTEMPTS && r == -EEXIST; attempt++) {
                 CLEANUP(freep) char *name = NULL;
-                char number[16] = "";
 
-                if (attempt > 0)
-                        snprintf(number, sizeof number, ".%d", attempt);
-                if (asprintf(&name, "%s.%s-%s%s", path, tag, stamp, number) < 0)
-                        return -ENOMEM;
-                if (access(name, F_OK) == 0)
+                r = name_aside(path, tag, attempt, &name);
+                if (r < 0)
+                        return r;
+                if (access(name, F_OK) == 0) {
+                        r = -EEXIST;
                         continue;
-                r = 0;
+                }
                 for (size_t i = 0; i < ARRAY_LEN(suffixes) && r == 0; i++)
                         r = rename_beside(path, name, suffixes[i]);
                 if (r == 0) {
@@ -118,6 +128,58 @@ int persist_file_set_aside(const char *path, const char *tag, char **ret_name)
                         *ret_name = TAKE(name);
                 }
         }
+        return r;
+}
+
+/* Gives PATH, and its log, second names. */
+static int link_aside(const char *path, const char *name)
+{
+        CLEANUP(freep) char *log = NULL;
+        CLEANUP(freep) char *log_name = NULL;
+
+        if (asprintf(&log, "%s-wal", path) < 0 || asprintf(&log_name, "%s-wal", name) < 0)
+                return -ENOMEM;
+        /* A log is there only where another process still reads the database. */
+        if (link(path, name) < 0 || (link(log, log_name) < 0 && errno != ENOENT))
+                return -errno;
+        return persist_folder_sync(path);
+}
+
+static void unlink_log(const char *path)
+{
+        static const char *const suffixes[] = { "-wal", "-shm" };
+
+        for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+                CLEANUP(freep) char *name = NULL;
+
+                if (asprintf(&name, "%s%s", path, suffixes[i]) > 0)
+                        unlink(name);
+        }
+}
+
+int persist_file_replace(const char *path, const char *by, const char *tag, char **ret_name)
+{
+        CLEANUP(freep) char *name = NULL;
+        int r = -EEXIST;
+
+        for (int attempt = 0; attempt < ATTEMPTS && r == -EEXIST; attempt++) {
+                free(TAKE(name));
+                r = name_aside(path, tag, attempt, &name);
+                if (r == 0)
+                        r = link_aside(path, name);
+        }
+        if (r < 0)
+                return r;
+        if (rename(by, path) < 0) {
+                r = -errno;
+                unlink(name);
+                unlink_log(name);
+                return r;
+        }
+        unlink_log(path);
+        r = persist_folder_sync(path);
+        if (r == 0)
+                *ret_name = TAKE(name);
         return r;
 }
 

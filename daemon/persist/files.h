@@ -33,6 +33,13 @@ int persist_file_lock(const char *path, int *ret_fd);
  */
 int persist_file_set_aside(const char *path, const char *tag, char **ret_name);
 
+/*
+ * Puts the file BY, which is whole and synced, in the place of PATH, and keeps what was there, with its log, as
+ * PATH.TAG-TIME. At no moment, and after no power cut, is there nothing at PATH. The name is the caller's to free. 0 or
+ * -errno, nothing is logged.
+ */
+int persist_file_replace(const char *path, const char *by, const char *tag, char **ret_name);
+
 /* fsync of the folder that PATH stands in: what was created or renamed there survives a power cut. */
 int persist_folder_sync(const char *path);
 

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -133,24 +132,13 @@ int import_libcoap(const char *path, const struct store_schema *schema)
         CLEANUP(freep) char *name = NULL;
         CLEANUP(freep) char *aside = NULL;
         uint64_t copied = 0, skipped = 0;
-        time_t now = time(NULL);
-        char stamp[32];
-        struct tm tm;
         int r;
 
-        strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-        if (asprintf(&name, "%s.new", path) < 0 || asprintf(&aside, "%s.libcoap-%s", path, stamp) < 0)
+        if (asprintf(&name, "%s.new", path) < 0)
                 return -ENOMEM;
         r = fill(path, name, schema, &copied, &skipped);
-        /* A second name for the old file, then the new one over the first: at no moment is there nothing. */
-        if (r == 0 && link(path, aside) < 0)
-                r = -errno;
         if (r == 0)
-                r = persist_folder_sync(path);
-        if (r == 0 && rename(name, path) < 0)
-                r = -errno;
-        if (r == 0)
-                r = persist_folder_sync(path);
+                r = persist_file_replace(path, name, "libcoap", &aside);
         if (r < 0) {
                 store_remove_files(name);
                 return r;

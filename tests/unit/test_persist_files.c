@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "persist/files.h"
 
 static int set_up(void **state)
 {
@@ -614,6 +615,44 @@ static void libcoap_gets_no_bad_file(void **state)
         assert_int_equal(rig_count_files(rig, ".bad-"), 3);
 }
 
+static void holds(const char *name, const char *text)
+{
+        size_t n;
+        uint8_t *data = read_file(name, &n);
+
+        assert_true(span_equal_string(span_of(data, n), text));
+        free(data);
+}
+
+/* Twice within a second, too, and with the log that another process may keep alive. */
+static void what_is_replaced_stays_beside(void **state)
+{
+        struct rig *rig = *state;
+        const char *path = rig->files[0];
+        char *asides[2] = { NULL, NULL }, log[160];
+
+        write_file(path, "old", 3);
+        write_file(rig_file(rig, 0, "-wal"), "log", 3);
+        write_file(rig_file(rig, 0, ".new"), "new", 3);
+        assert_int_equal(persist_file_replace(path, rig_file(rig, 0, ".new"), "tag", &asides[0]), 0);
+        holds(path, "new");
+        holds(asides[0], "old");
+        snprintf(log, sizeof log, "%s-wal", asides[0]);
+        holds(log, "log");
+        assert_int_equal(access(rig_file(rig, 0, "-wal"), F_OK), -1);
+        write_file(rig_file(rig, 0, ".new"), "newer", 5);
+        assert_int_equal(persist_file_replace(path, rig_file(rig, 0, ".new"), "tag", &asides[1]), 0);
+        holds(path, "newer");
+        holds(asides[1], "new");
+        holds(asides[0], "old");
+        /* Where it does not succeed, everything is where it was. */
+        assert_int_equal(persist_file_replace(path, rig_file(rig, 0, ".none"), "tag", &asides[1]), -ENOENT);
+        holds(path, "newer");
+        assert_int_equal(rig_count_files(rig, ".tag-"), 3);
+        free(asides[0]);
+        free(asides[1]);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -628,6 +667,7 @@ int main(void)
                 TEST(takes_over_what_is_whole),
                 TEST(gives_libcoap_our_stores),
                 TEST(libcoap_gets_no_bad_file),
+                TEST(what_is_replaced_stays_beside),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
