@@ -5,7 +5,8 @@ import re
 
 import coap
 import pytest
-from coap import CON, GET, NON, OCTETS, RST, TEXT, Block, Message, request_options
+from coap import CON, FETCH, GET, NON, OCTETS, RST, TEXT, Block, Message, request_options
+from coap_target import Target, reply
 from daemon import SLOW
 
 HOWS = ("stop", "kill")
@@ -84,6 +85,60 @@ def test_who_is_gone_meanwhile_is_not_kept(coapd):
         client.ping()  # it has been read
         daemon.restart("kill")
         assert ", 0 observers restored" in daemon.stderr
+
+
+class Queried(Target):
+    """Answers a FETCH with its body and a number that grows; remembers who observes what."""
+
+    def __init__(self):
+        self.tokens, self.number, self.state = {}, 5, b""
+        super().__init__(self._answer)
+
+    def _options(self):
+        return [(coap.OBSERVE, coap.uint(self.number)), (coap.MAX_AGE, coap.uint(1000))]
+
+    def _answer(self, m):
+        if m.code != FETCH:
+            return reply(m, "4.05")
+        self.tokens[m.payload] = m.token
+        return reply(m, "2.05", m.payload + self.state, self._options() if m.observe == 0 else [])
+
+    def change(self, query, value):
+        self.number += 1
+        self.send(Message(coap.code("2.05"), token=self.tokens[query], options=self._options(), payload=value))
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_fetch_has_its_body_again(coapd, how):
+    """RFC 8132, 2: what is observed is what the body asks for. Two that differ in nothing else, and one with an empty one."""
+    queries = (b"temperature", b"humidity" * 50, b"")
+    with Queried() as target:
+        uri = f"coap://127.0.0.1:{target.port}/"
+        daemon = coapd(resources=[{"path": "up", "kind": "proxy", "target": uri}])
+        with daemon.client() as client:
+            tokens = {}
+
+            def comes(query, payload):
+                """All who observe a path are told when one has news: some of it twice."""
+                while (note := client.receive(20 * SLOW, lambda m: m.token == tokens[query])).payload != payload:
+                    assert note.text == "2.05", note
+                assert note.observe is not None
+
+            for query in queries:
+                tokens[query] = client.new_token()
+                answer = client.request(FETCH, "up/x", token=tokens[query], payload=query, observe=0, content_format=TEXT)
+                assert (answer.text, answer.payload) == ("2.05", query) and answer.observe is not None
+            for turn in range(2):
+                target.tokens.clear()
+                target.seen.clear()
+                target.state = b" after %d" % turn
+                daemon.restart(how)
+                for query in queries:
+                    target.await_seen(lambda m, q=query: m.code == FETCH and m.payload == q and m.observe == 0)
+                    comes(query, query + target.state)
+                for query in queries:
+                    target.change(query, query + b" changed %d" % turn)
+                    comes(query, query + b" changed %d" % turn)
 
 
 def register_many(daemon, client, n):
