@@ -68,7 +68,10 @@ int store_step(struct store *store, sqlite3_stmt *statement)
                 r = SQLITE_DONE;
         r = store_errno(store->db, r);
         sqlite3_reset(statement);
-        if (r == 0 && sqlite3_get_autocommit(store->db) && sqlite3_changes(store->db) > 0)
+        /* Within a transaction nothing has reached the file yet: that it was taken, the commit will tell. */
+        if (r == 0 && !sqlite3_get_autocommit(store->db))
+                return 0;
+        if (r == 0 && sqlite3_changes(store->db) > 0)
                 note_change(store);
         return note_result(store, r);
 }
@@ -101,8 +104,10 @@ static int run(struct store *store, const char *sql)
 
 int store_begin(struct store *store)
 {
+        int r = store->refusing ? store->refusing : run(store, "BEGIN IMMEDIATE");
+
         store->changes_at_begin = sqlite3_total_changes(store->db);
-        return store->refusing ? store->refusing : note_result(store, run(store, "BEGIN IMMEDIATE"));
+        return r < 0 && !store->refusing ? note_result(store, r) : r;
 }
 
 int store_commit(struct store *store)
@@ -114,7 +119,9 @@ int store_commit(struct store *store)
         r = run(store, "COMMIT");
         if (r < 0)
                 run(store, "ROLLBACK");
-        else if (sqlite3_total_changes(store->db) != store->changes_at_begin)
+        else if (sqlite3_total_changes(store->db) == store->changes_at_begin)
+                return 0;
+        else
                 note_change(store);
         return note_result(store, r);
 }
