@@ -6,8 +6,10 @@ cut could have left: what does a coapd that starts on each of them know?
 """
 
 import argparse
+import gzip
 import json
 import os
+import pickle
 import random
 import select
 import shutil
@@ -24,20 +26,27 @@ os.environ.setdefault("COAPD_BIN", "")
 import coap  # noqa: E402
 import disk as disks  # noqa: E402
 import guest as guests  # noqa: E402
+import oscore  # noqa: E402
 from daemon import Coapd, free_port  # noqa: E402
 
+SECRET, SALT = "0102030405060708090a0b0c0d0e0f10", "9e7ca92223786340"
 CONFIG = """server = {{ log_level = "info"; }};
 endpoints = ( {{ uri = "coap://{listen}"; }} );
 dynamic = {{ enable = true; prefix = ( "" ); max_resources = 10000; }};
 access = ( {{ path = "/**"; methods = ( "*" ); allow = ( "anyone" ); }} );
 persist = {{ dynamic_resources = "{folder}/dynamic-resources"; observers = "{folder}/observers";
   observe_counters = "{folder}/observe-counters"; sync = "{sync}"; sync_interval = {interval}; }};
-"""
+limits = {{ observations_per_session = 1000; }};
+security = {{ oscore = ( {{ sender_id = "01"; recipient_ids = ( "02" );
+  master_secret = "%s"; master_salt = "%s"; }} ); }};
+""" % (SECRET, SALT)
 INTERVAL_MS = 300
 # A flush of this disk, through Python and an emulated machine, takes its time; and the answer travels, too. On a machine
 # that takes long to boot all of it takes longer.
 SLACK_S, BOOT_S = 0.4, 5
-WATCHED = "watched"
+WATCHED, INSIDE = "watched", "inside"
+# So many sender sequence numbers are reserved with one write, and so many observations use them up.
+RESERVED, INSIDERS = 4096, 200
 
 
 class Writer:
@@ -118,8 +127,45 @@ class Watcher:
         self.client.inbox.clear()
 
 
+def inside(port):
+    context = oscore.Context(b"\2", b"\1", bytes.fromhex(SECRET), bytes.fromhex(SALT))
+    return oscore.Client(context, port, "127.0.0.1")
+
+
+class Insider:
+    """Observes under OSCORE, many times over, what it changes itself; notes each Partial IV that it is shown."""
+
+    def __init__(self, port, disk):
+        self.client, self.outside, self.disk = inside(port), coap.Client(port, "127.0.0.1"), disk
+        self.outside.put(INSIDE, b"first", timeout=60)
+        for i in range(INSIDERS):
+            assert self.client.ask(coap.GET, INSIDE, query=f"{i}", observe=0).observe is not None
+        self.changed = 0
+        self.noted = 0
+
+    def push(self):
+        """The next change when the one before is told, or was lost, and not so often that nothing else happens."""
+        told = len(self.client.numbers) - self.noted >= INSIDERS
+        if time.monotonic() - self.changed < (0.25 if told else 1):
+            return
+        self.changed, self.noted = time.monotonic(), len(self.client.numbers)
+        while select.select([self.outside.socket], [], [], 0)[0]:
+            self.outside.take()
+        self.outside.inbox.clear()
+        options = coap.request_options(INSIDE)
+        self.outside.send(coap.Message(coap.PUT, type=coap.NON, mid=self.outside.next_mid(),
+                                       token=self.outside.new_token(), options=options, payload=b"next"))
+
+    def take(self):
+        before = len(self.client.numbers)
+        self.client.take()
+        for number in self.client.numbers[before:]:
+            self.disk.note(("piv", INSIDE, number))
+        self.client.inbox.clear()
+
+
 def wait_until_up(port, guest):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     with coap.Client(port, "127.0.0.1") as client:
         while time.monotonic() < end:
             try:
@@ -167,7 +213,8 @@ def one_life(folder, kernel, root, seconds, seed, fail=False):
         disk.slack = SLACK_S * max(1, (time.monotonic() - began) / BOOT_S)
         parties = [Writer(port, disk, seed)] + [Watcher(port, disk, seed + i) for i in range(1, 6)]
         # Observed from the first moment on.
-        parties[0].client.put(WATCHED, b"first")
+        parties.append(Insider(port, disk))
+        parties[0].client.put(WATCHED, b"first", timeout=60)
         parties[0].sent[WATCHED] = [None, b"first".hex()]
         disk.note(("state", WATCHED, 1))
         since = len(disk.log)
@@ -192,7 +239,7 @@ class Expected:
         certain = cut if sync == "always" else cut - INTERVAL_MS / 1000 - disk.slack
         self.sent = sent
         self.least = {}  # path to the oldest state that it may have
-        self.observers, self.number = {}, None
+        self.observers, self.number, self.piv = {}, None, -1
         self.facts = 0
         asked = {}  # port to the token that was asked for last
         for event in disk.log[:index]:
@@ -202,6 +249,9 @@ class Expected:
             if what == "number":
                 # In any mode no number may come twice.
                 self.number = value
+                self.facts += 1
+            elif what == "piv":
+                self.piv = max(self.piv, value)
                 self.facts += 1
             elif what == "asked":
                 # From here on the new observation may have taken the place of the old one.
@@ -241,19 +291,32 @@ def check(state, expected, binary, folder):
                 if now not in may:
                     raise Verdict(f"{path} is {now}, at least {may[0]} was acknowledged ({len(may) - 1} later ones)")
             tokens = {one["token"] for one in known["observers"]}
-            for port, token in expected.observers.items():
+            for peer, token in expected.observers.items():
                 if token not in tokens:
-                    raise Verdict(f"the observer at port {port} with token {token} is lost, there are {tokens}")
+                    raise Verdict(f"the observer at port {peer} with token {token} is lost, there are {tokens}")
             number = client.observe(WATCHED).number
             # Without one it is not there, which was judged above: its creation may be in what an interval loses.
             if None not in (expected.number, number) and not coap.newer(expected.number, number):
                 raise Verdict(f"Observe goes from {expected.number} back to {number}")
+        if expected.piv >= 0:
+            check_sequence(port, expected.piv)
     finally:
         daemon.terminate()
         daemon.wait()
     # That the end of a log is not whole is what a power cut does, and it says so by a warning or a notice.
     if " error " in log.read_text():
         raise Verdict(f"coapd complains:\n{log.read_text()}")
+
+
+def check_sequence(port, last):
+    """A sender sequence number that is used twice gives away what both messages say (RFC 8613, 7.2.1)."""
+    with inside(port) as client:
+        client.ask(coap.PUT, INSIDE, payload=b"again")
+        client.ask(coap.GET, INSIDE, observe=0)
+        if not client.numbers:
+            raise Verdict("no Partial IV to be seen")
+        if min(client.numbers) <= last:
+            raise Verdict(f"the Partial IV {min(client.numbers)} comes again, there was {last}")
 
 
 def answer(client, daemon, log):
@@ -267,10 +330,33 @@ def answer(client, daemon, log):
     raise Verdict(f"coapd does not answer:\n{log.read_text()}")
 
 
-def examine(disk, since, sent, sync, count, seed, binary, folder, lying=False):
+def edges_of(log, since):
+    """Moments around the reservation of further sequence numbers; others say little about these."""
+    pivs = [(i, e.note[2]) for i, e in enumerate(log) if e.kind == disks.NOTE and e.note[0] == "piv"]
+    near = RESERVED // 32
+    return [i + 1 for i, piv in pivs if i >= since and (piv - pivs[0][1] + near) % RESERVED < 2 * near]
+
+
+def keep(evidence, name, disk, index, sent, folder, trouble):
+    """What a complaint came from: all events, the disk as the cut left it, and what both coapds said."""
+    to = evidence / name
+    to.mkdir(parents=True)
+    (to / "complaint").write_text(str(trouble))
+    with gzip.open(to / "events.pickle.gz", "wb", compresslevel=1) as out:
+        events = [(e.kind, e.at, e.offset, e.data, e.forced, e.note) for e in disk.log]
+        pickle.dump({"start": disk.start, "slack": disk.slack, "cut": index, "sent": sent, "events": events}, out)
+    for file in ("cut.ext4", "console", "check.log", "check.conf"):
+        if (folder / file).exists():
+            shutil.copy(folder / file, to / file)
+
+
+def examine(disk, since, sent, sync, count, seed, binary, folder, lying=False, evidence=None):
     """Cuts at `count` moments. How many were bad, the first complaints, and how many facts were looked at."""
     chance = random.Random(seed)
-    moments = sorted(chance.randrange(since, len(disk.log) + 1) for _ in range(count))
+    edges = edges_of(disk.log, since)
+    moments = sorted(
+        chance.choice(edges) if edges and i % 4 == 0 else chance.randrange(since, len(disk.log) + 1) for i in range(count)
+    )
     cuts = disks.Cuts(disk, since if not lying else 0, lying)
     bad, complaints, facts = 0, [], 0
     for index in moments:
@@ -281,6 +367,8 @@ def examine(disk, since, sent, sync, count, seed, binary, folder, lying=False):
         except (Verdict, AssertionError, subprocess.CalledProcessError) as trouble:
             bad += 1
             complaints.append(f"cut before event {index} of {len(disk.log)}: {trouble}")
+            if evidence:
+                keep(evidence, f"{seed}-{sync}-{index}-{bad}", disk, index, sent, folder, trouble)
     return bad, complaints, facts
 
 
@@ -293,11 +381,11 @@ def one_mode(arguments, folder, sync, cuts, seed):
     writes, flushes = (sum(e.kind == kind for e in work) for kind in (disks.WRITE, disks.FLUSH))
     acknowledged = sum(e.kind == disks.NOTE and e.note[0] in ("state", "observer") for e in work)
 
-    def look(promise, count, lying=False):
-        return examine(disk, since, sent, promise, count, seed, arguments.binary, folder, lying)
+    def look(promise, count, lying=False, evidence=None):
+        return examine(disk, since, sent, promise, count, seed, arguments.binary, folder, lying, evidence)
 
     print(f"sync = {sync}, seed {seed}: {writes} writes, {flushes} flushes, {acknowledged} acknowledgements", flush=True)
-    bad, complaints, facts = look(sync, cuts)
+    bad, complaints, facts = look(sync, cuts, evidence=arguments.cache / "evidence")
     print(f"sync = {sync}: {cuts} cuts, {bad} bad, {facts} facts looked at", flush=True)
     for complaint in complaints[:5]:
         print(complaint)
@@ -321,7 +409,9 @@ def other_lives(arguments, folder, seed):
     cuts = max(5, arguments.cuts // 5)
     kernel, root = guests.make_root(arguments.cache, arguments.binary, config)
     disk, since, sent = one_life(folder, kernel, root, arguments.seconds / 2, seed, fail=True)
-    bad, complaints, _ = examine(disk, since, sent, "always", cuts, seed, arguments.binary, folder)
+    bad, complaints, _ = examine(
+        disk, since, sent, "always", cuts, seed, arguments.binary, folder, evidence=arguments.cache / "evidence"
+    )
     print(f"a disk whose writes fail, then cuts: {cuts} cuts, {bad} bad", flush=True)
     for complaint in complaints[:5]:
         print(complaint)
