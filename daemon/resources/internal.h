@@ -64,7 +64,9 @@ struct registry {
         struct outgoing *outgoing;
         struct pendings *pendings;
         struct discovery *discovery;
-        sd_event_source *bury; /* deletes the resources that are gone, outside of libcoap's callbacks */
+        struct resource *forward; /* whose requests with Proxy-Uri are; NULL: nobody's */
+        bool offers_forward;      /* libcoap knows */
+        sd_event_source *bury;    /* deletes the resources that are gone, outside of libcoap's callbacks */
         struct resource *to_bury;
         sd_event_source *refresh;
         sd_event_source *checkup;
@@ -183,7 +185,12 @@ void rules_take_answer(struct resource *resource, const struct message *m, struc
 void rules_settle_content(const struct resource *resource, const struct message *m,
                           struct response *response);
 
+/* proxied.c: requests with Proxy-Uri and Proxy-Scheme are for a resource of this config, if for any. 0 or -errno. */
+int proxied_apply(struct registry *registry);
+
 /* serve.c */
+/* Writes the answer, unless it comes later. Takes over its content. */
+void serve_finish(struct registry *registry, struct message *m, struct response *response, coap_pdu_t *pdu);
 /* libcoap's handlers, for every method of every resource. */
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
            const coap_string_t *query, coap_pdu_t *response);

@@ -194,6 +194,11 @@ struct kind {
          * path below. NULL: that is of no interest.
          */
         void (*observer_returns)(void *self, const struct request *request);
+        /*
+         * KIND_SUBTREE: whether requests with Proxy-Uri or Proxy-Scheme come here with this config, as requests for
+         * SCHEME/HOST:PORT/PATH below. NULL: no.
+         */
+        bool (*forwards)(const void *fields);
 };
 
 /* --- what a kind may ask of the registry --- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kind `proxy`: requests below a path go to another server, and its answers come back (a reverse proxy, RFC 7252,
- * 5.7.3). Here the requests; the session with the target is in proxy_upstream.c, what is kept of its answers in
- * proxy_cache.c, observations in proxy_observe.c.
+ * 5.7.3). Here the requests for content; those that change something are in proxy_pass.c, what is kept of the answers in
+ * proxy_cache.c, observations in proxy_observe.c, the targets in proxy_ways.c, the session with each in proxy_upstream.c.
  */
 #include "resources/proxy.h"
 
@@ -15,9 +15,18 @@
 /* The exchange's own time limit comes first, and says more. */
 enum { US_PER_S = 1000000, SLACK_S = 5 };
 
-static uint64_t time_limit(const struct proxy *proxy)
+uint64_t proxy_time_limit(const struct proxy *proxy)
 {
         return (uint64_t)(proxy->conf->timeout + SLACK_S) * US_PER_S;
+}
+
+static const char no_way[] = "the configuration names no such target";
+
+static unsigned options_for(const struct proxy *proxy, const struct way *way, const struct request *request,
+                            struct buf *options)
+{
+        return options_of_request(request->message->pdu, proxy->n_own, upstream_base(way->upstream),
+                                  upstream_host(way->upstream), options);
 }
 
 /* --- answers from the cache, or for it --- */
@@ -81,6 +90,10 @@ static void entry_answered(void *user, const struct upstream_answer *answer)
 
 void entry_ask(struct entry *entry)
 {
+        const struct way *way = ways_find(&entry->proxy->ways, buf_span(&entry->rest));
+        const struct upstream_answer nowhere = { .code = CODE_PROXYING_NOT_SUPPORTED,
+                                                 .content_format = -1,
+                                                 .diagnostic = no_way };
         struct etag etag = entry->content ? entry->content->etag : (struct etag){ 0 };
         const struct upstream_request request = {
                 .method = entry->method,
@@ -92,6 +105,10 @@ void entry_ask(struct entry *entry)
                 .user = entry,
         };
 
+        if (!way) {
+                entry_take(entry, &nowhere);
+                return;
+        }
         entry->asking = true;
         if (entry->exchange && entry->exchange_observes == entry->wanted) {
                 exchange_again(entry->exchange, &etag);
@@ -99,16 +116,18 @@ void entry_ask(struct entry *entry)
         }
         exchange_end(entry->exchange);
         entry->exchange_observes = entry->wanted;
-        entry->exchange = upstream_ask(entry->proxy->upstream, &request);
+        entry->exchange = upstream_ask(way->upstream, &request);
         if (!entry->exchange)
                 entry->asking = false;
 }
 
-static struct entry *entry_of(struct proxy *proxy, const struct request *request, struct span options)
+static struct entry *entry_of(struct proxy *proxy, const struct way *way, const struct request *request,
+                              struct span options)
 {
         CLEANUP(buf_deinit) struct buf key = { 0 };
         struct entry *entry;
 
+        buf_append_span(&key, buf_span(&way->authority));
         options_write_key(request->method, options, request->body, &key);
         if (!buf_ok(&key))
                 return NULL;
@@ -141,7 +160,9 @@ static void wait_for_entry(struct entry *entry, const struct request *request, s
 {
         struct proxy *proxy = entry->proxy;
         struct waiter *waiter = calloc(1, sizeof *waiter);
-        const struct wait wait = { .most_us = time_limit(proxy), .ended = waiter_ended, .user = waiter };
+        const struct wait wait = { .most_us = proxy_time_limit(proxy),
+                                   .ended = waiter_ended,
+                                   .user = waiter };
 
         if (waiter)
                 waiter->pending = resource_answer_later(proxy->resource, request, response, &wait);
@@ -163,10 +184,10 @@ static void wait_for_entry(struct entry *entry, const struct request *request, s
         answer_waiters(entry); /* 5.00: no memory */
 }
 
-static void fetch(struct proxy *proxy, const struct request *request, struct span options,
-                  struct response *response)
+static void fetch(struct proxy *proxy, const struct way *way, const struct request *request,
+                  struct span options, struct response *response)
 {
-        struct entry *entry = entry_of(proxy, request, options);
+        struct entry *entry = entry_of(proxy, way, request, options);
 
         if (!entry) {
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
@@ -185,13 +206,12 @@ static void proxy_observer_returns(void *self, const struct request *request)
 {
         CLEANUP(buf_deinit) struct buf options = { 0 };
         struct proxy *proxy = self;
+        const struct way *way = ways_find(&proxy->ways, request->rest);
         struct entry *entry;
 
-        if (options_of_request(request->message->pdu, proxy->n_own, upstream_base(proxy->upstream),
-                               upstream_host(proxy->upstream), &options) ||
-            !buf_ok(&options))
+        if (!way || options_for(proxy, way, request, &options) || !buf_ok(&options))
                 return;
-        entry = entry_of(proxy, request, buf_span(&options));
+        entry = entry_of(proxy, way, request, buf_span(&options));
         if (!entry || entry->wanted)
                 return;
         entry_want(entry);
@@ -199,109 +219,32 @@ static void proxy_observer_returns(void *self, const struct request *request)
         entry_ask(entry);
 }
 
-/* --- requests that go through --- */
-
-struct passing {
-        struct passing *prev, *next;
-        struct proxy *proxy;
-        struct pending *pending;
-        struct exchange *exchange;
-        struct buf rest;
-};
-
-static void passing_free(struct passing *passing)
-{
-        *(passing->prev ? &passing->prev->next : &passing->proxy->passing) = passing->next;
-        if (passing->next)
-                passing->next->prev = passing->prev;
-        exchange_end(passing->exchange);
-        buf_deinit(&passing->rest);
-        free(passing);
-}
-
-/* Its target is another one now. Whether it has been done nobody knows. */
-static void passing_give_up(struct passing *passing)
-{
-        struct response response = { .max_age = -1 };
-
-        response_error(&response, CODE_BAD_GATEWAY, "the configuration changed");
-        request_answer(passing->pending, &response);
-        passing_free(passing);
-}
-
-static void passing_ended(void *user)
-{
-        passing_free(user);
-}
-
-static void passing_answered(void *user, const struct upstream_answer *answer)
-{
-        struct passing *passing = user;
-        struct response response = { .code = answer->code, .max_age = -1, .options = answer->options };
-
-        if (answer->diagnostic)
-                response_error(&response, answer->code, "%s", answer->diagnostic);
-        else if (answer->body.n > 0 || answer->etag.n)
-                response.content =
-                        representation_new_tagged(answer->body, answer->content_format, &answer->etag);
-        response.with_content = answer->body.n > 0;
-        response.size1 = answer->size1;
-        if (answer->code >> 5 == 2)
-                cache_invalidate(passing->proxy, buf_span(&passing->rest));
-        request_answer(passing->pending, &response);
-        passing_free(passing);
-}
-
-static void pass(struct proxy *proxy, const struct request *request, struct span options,
-                 struct response *response)
-{
-        struct passing *passing = calloc(1, sizeof *passing);
-        const struct wait wait = { .most_us = time_limit(proxy), .ended = passing_ended, .user = passing };
-        const struct upstream_request ask = { .method = request->method,
-                                              .options = options,
-                                              .body = request->body,
-                                              .answered = passing_answered,
-                                              .user = passing };
-
-        if (!passing) {
-                response_error(response, CODE_UNAVAILABLE, "out of memory");
-                return;
-        }
-        passing->proxy = proxy;
-        passing->next = proxy->passing;
-        if (passing->next)
-                passing->next->prev = passing;
-        proxy->passing = passing;
-        buf_append_span(&passing->rest, request->rest);
-        passing->exchange = upstream_ask(proxy->upstream, &ask);
-        if (passing->exchange)
-                passing->pending = resource_answer_later(proxy->resource, request, response, &wait);
-        else
-                response_error(response, CODE_UNAVAILABLE, "out of memory");
-        if (!passing->pending)
-                passing_free(passing);
-}
+/* --- requests --- */
 
 static void proxy_handle(void *self, const struct request *request, struct response *response)
 {
         CLEANUP(buf_deinit) struct buf options = { 0 };
         struct proxy *proxy = self;
+        const struct way *way = ways_find(&proxy->ways, request->rest);
         unsigned refused;
 
         if (!request->message) {
                 response_error(response, CODE_UNAVAILABLE, "another server has it");
                 return;
         }
-        refused = options_of_request(request->message->pdu, proxy->n_own, upstream_base(proxy->upstream),
-                                     upstream_host(proxy->upstream), &options);
+        if (!way) {
+                response_error(response, CODE_PROXYING_NOT_SUPPORTED, "%s", no_way);
+                return;
+        }
+        refused = options_for(proxy, way, request, &options);
         if (refused)
                 response_error(response, CODE_BAD_OPTION, "option %u can not be passed on", refused);
         else if (!buf_ok(&options))
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
         else if (request->method == METHOD_GET || request->method == METHOD_FETCH)
-                fetch(proxy, request, buf_span(&options), response);
+                fetch(proxy, way, request, buf_span(&options), response);
         else
-                pass(proxy, request, buf_span(&options), response);
+                proxy_pass(proxy, way, request, buf_span(&options), response);
 }
 
 /* --- the kind --- */
@@ -314,7 +257,7 @@ static void proxy_destroy(void *self)
                 return;
         while (proxy->newest)
                 entry_free(proxy->newest);
-        upstream_free(proxy->upstream);
+        ways_deinit(&proxy->ways);
         spanmap_deinit(&proxy->by_key);
         sd_event_source_disable_unref(proxy->timer);
         free(proxy);
@@ -348,10 +291,9 @@ static int proxy_create(struct resource *resource, const struct conf_resource *c
                 return -ENOMEM;
         proxy->resource = resource;
         proxy->conf = conf->fields;
-        proxy->n_own = own_path(conf->path, &own);
-        r = buf_ok(&own)
-                    ? upstream_new(resource_event(resource), proxy->conf, buf_span(&own), &proxy->upstream)
-                    : -ENOMEM;
+        proxy->n_own = own_path(conf->path, &own) + (proxy->conf->target ? 0 : WAY_SEGMENTS);
+        r = buf_ok(&own) ? ways_init(resource_event(resource), proxy->conf, buf_span(&own), &proxy->ways)
+                         : -ENOMEM;
         if (r == 0)
                 r = sd_event_add_time(resource_event(resource), &proxy->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
                                       proxy_on_observe_time, proxy);
@@ -387,21 +329,22 @@ static void proxy_reconfigure(void *self, const struct conf_resource *conf)
 {
         struct proxy *proxy = self;
         CLEANUP(buf_deinit) struct buf own = { 0 };
-        struct upstream *fresh = NULL;
+        size_t n_own = own_path(conf->path, &own) +
+                       (((const struct proxy_conf *)conf->fields)->target ? 0 : WAY_SEGMENTS);
+        struct ways fresh;
 
         proxy->conf = conf->fields;
-        own_path(conf->path, &own);
-        if (upstream_new(resource_event(proxy->resource), proxy->conf, buf_span(&own), &fresh) < 0)
+        if (ways_init(resource_event(proxy->resource), proxy->conf, buf_span(&own), &fresh) < 0)
                 return; /* the old way goes on; it is logged */
-        if (upstream_same(proxy->upstream, fresh)) {
-                upstream_free(fresh);
-                upstream_adopt(proxy->upstream, proxy->conf);
+        if (ways_same(&proxy->ways, &fresh) && n_own == proxy->n_own) {
+                ways_deinit(&fresh);
+                ways_adopt(&proxy->ways, proxy->conf);
         } else {
                 leave_target(proxy);
-                while (proxy->passing)
-                        passing_give_up(proxy->passing);
-                upstream_free(proxy->upstream);
-                proxy->upstream = fresh;
+                proxy_give_up_passing(proxy);
+                ways_deinit(&proxy->ways);
+                proxy->ways = fresh;
+                proxy->n_own = n_own;
         }
         cache_trim(proxy);
 }
@@ -413,6 +356,13 @@ static size_t proxy_max_body(void *self)
         return (size_t)proxy->conf->max_size;
 }
 
+static bool proxy_forwards(const void *fields)
+{
+        const struct proxy_conf *conf = fields;
+
+        return !conf->target;
+}
+
 const struct kind kind_proxy = {
         .name = "proxy",
         .doc = "Another CoAP server: requests for this path and all below it go there, with all of their methods, options "
@@ -420,8 +370,11 @@ const struct kind kind_proxy = {
                "Answers with a Max-Age are kept for so long. There is one observation there for all that observe here; it "
                "is renewed when what came last is not fresh any more, and begun again after a restart. A server that can "
                "not be reached is answered for with 5.02, one that does not answer with 5.04, and requests that go round "
-               "in a circle end in 5.08. OSCORE and (D)TLS end at coapd. Only the targets of the config are asked: a "
-               "request with Proxy-Uri or Proxy-Scheme is answered 5.05.",
+               "in a circle end in 5.08. OSCORE and (D)TLS end at coapd. With targets instead of target it is a forward "
+               "proxy (RFC 7252, 5.7.2): requests with Proxy-Uri or Proxy-Scheme go to those of them that they name, "
+               "and are to the access rules requests for its path and SCHEME/HOST:PORT/PATH below it, such as "
+               "/forward/coap/192.0.2.1:5683/sensors. Of several such resources the first one has them. Where there is "
+               "none, and for targets that are not named, they are answered 5.05.",
         .rows = proxy_rows,
         .n_rows = PROXY_ROWS,
         .conf_size = sizeof(struct proxy_conf),
@@ -444,4 +397,5 @@ const struct kind kind_proxy = {
         .ready_below = proxy_ready_below,
         .observer_returns = proxy_observer_returns,
         .max_body = proxy_max_body,
+        .forwards = proxy_forwards,
 };

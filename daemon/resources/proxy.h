@@ -7,7 +7,7 @@
 
 #include "base/spanmap.h"
 #include "resources/message.h"
-#include "resources/proxy_upstream.h"
+#include "resources/proxy_ways.h"
 
 struct proxy;
 
@@ -48,11 +48,11 @@ struct entry {
 struct proxy {
         struct resource *resource;
         const struct proxy_conf *conf; /* that is in force */
-        struct upstream *upstream;
+        struct ways ways;
         struct spanmap by_key; /* to struct entry */
         struct entry *newest, *oldest;
         size_t n, bytes;
-        size_t n_own;            /* segments of the resource's own path */
+        size_t n_own;            /* segments of a request's path that are not for the target */
         struct passing *passing; /* requests that change something, under way */
         sd_event_source *timer;  /* while something is observed */
 };
@@ -86,7 +86,14 @@ bool proxy_ready_below(void *self, struct span rest);
 bool proxy_ready(void *self);
 int proxy_on_observe_time(sd_event_source *source, uint64_t usec, void *user);
 
+/* proxy_pass.c */
+void proxy_pass(struct proxy *proxy, const struct way *way, const struct request *request,
+                struct span options, struct response *response);
+/* There are other targets now: those under way are answered. */
+void proxy_give_up_passing(struct proxy *proxy);
+
 /* proxy.c */
 void entry_ask(struct entry *entry);
+uint64_t proxy_time_limit(const struct proxy *proxy);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What proxy_upstream.c (the session) and proxy_exchange.c (a request and its answer) share. */
+/* What proxy_upstream.c (the loop), proxy_session.c and proxy_exchange.c (a request and its answer) share. */
 #ifndef COAPD_RESOURCES_PROXY_INTERNAL_H
 #define COAPD_RESOURCES_PROXY_INTERNAL_H
 
@@ -62,6 +62,16 @@ uint64_t upstream_now(const struct upstream *upstream);
 /* Something is to be done outside of libcoap's callbacks. */
 void upstream_settle_soon(struct upstream *upstream);
 
+/* proxy_session.c */
+/* Begins one, if there is none, or none on its way: it may take a while. */
+void session_open(struct upstream *upstream);
+void session_close(struct upstream *upstream);
+/* What had been sent over it has failed. */
+void session_give_up(struct upstream *upstream, const char *diagnostic);
+int session_on_event(coap_session_t *session, coap_event_t event);
+void session_on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap_nack_reason_t reason,
+                     const coap_mid_t mid);
+
 /* proxy_exchange.c */
 /* Sends what comes next: the request, or its next block. */
 void exchange_send(struct exchange *exchange);
@@ -73,11 +83,15 @@ void exchange_free(struct exchange *exchange);
 coap_pdu_t *exchange_message(struct exchange *exchange, uint32_t observe);
 
 /* proxy_keys.c */
+/* The file of those whom this system trusts. */
+const char *proxy_system_ca(void);
 /* NULL: no memory. */
 struct proxy_conf *proxy_conf_copy(const struct proxy_conf *conf);
 void proxy_conf_free(struct proxy_conf *conf);
 bool proxy_conf_same_way(const struct proxy_conf *a, const struct proxy_conf *b);
 void proxy_conf_take_numbers(struct proxy_conf *to, const struct proxy_conf *from);
+/* The path of a URI as Uri-Path options. 0 or -errno. */
+int proxy_read_path(const coap_uri_t *uri, struct buf *base);
 /* Fills in what the config says. 0 or -errno. */
 int proxy_read_target(const struct proxy_conf *conf, struct upstream *upstream);
 

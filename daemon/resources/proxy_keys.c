@@ -39,7 +39,7 @@ static const char *check_target(const char *value)
 const struct conf_row proxy_rows[PROXY_ROWS] = {
         { .key = "target",
           ROW_OF(CONF_STRING, target),
-          .flags = CONF_RELOAD | CONF_REQUIRED,
+          .flags = CONF_RELOAD,
           .check = check_target,
           .doc = "The other server, and the path there that stands for this resource: coap:// (UDP), "
                  "coaps:// (DTLS), "
@@ -47,6 +47,16 @@ const struct conf_row proxy_rows[PROXY_ROWS] = {
                  "without holding "
                  "up anything else.",
           .example = "\"coap://192.0.2.1:5683/sensors\"" },
+        { .key = "targets",
+          ROW_OF(CONF_STRINGS, targets),
+          .flags = CONF_RELOAD,
+          .check = check_target,
+          .doc = "In place of target: the servers that a forward proxy may be asked for, each with a path "
+                 "that "
+                 "requests have to begin with, if any. No others are asked, whatever a client wants: there "
+                 "is no "
+                 "wildcard. Each has a session of its own, while it is used.",
+          .example = "( \"coap://192.0.2.1\", \"coap://[2001:db8::7]:61616/sensors\" )" },
         { .key = "identity",
           ROW_OF(CONF_STRING, identity),
           .flags = CONF_RELOAD,
@@ -71,7 +81,8 @@ const struct conf_row proxy_rows[PROXY_ROWS] = {
           .flags = FILE_FLAGS,
           .doc = "With a secure target that has a certificate: a file with the certificates of those who may "
                  "have "
-                 "signed it. It has to name the target's host.",
+                 "signed it. It has to name the target's host. Left out: those whom this system trusts, "
+                 "/etc/ssl/certs/ca-certificates.crt, or what SSL_CERT_FILE in the environment names.",
           .example = "\"/etc/coapd/ca.pem\"" },
         { .key = "certificate",
           ROW_OF(CONF_STRING, certificate),
@@ -137,28 +148,47 @@ const struct conf_row proxy_rows[PROXY_ROWS] = {
           .doc = "The largest body that goes through, either way." },
 };
 
+/* Both as OpenSSL has it, and with it much else on Debian. */
+const char *proxy_system_ca(void)
+{
+        const char *file = secure_getenv("SSL_CERT_FILE");
+
+        return file ? file : "/etc/ssl/certs/ca-certificates.crt";
+}
+
+/* One that can not be read has been complained of. */
+static bool is_secure(const char *target)
+{
+        coap_uri_t uri;
+
+        return !parse(target, &uri) && coap_uri_scheme_is_secure(&uri);
+}
+
 const char *proxy_check(const void *fields, const void **ret_member)
 {
         const struct proxy_conf *conf = fields;
         bool psk = conf->identity || conf->key || conf->key_file;
         bool pki = conf->ca || conf->certificate || conf->private_key;
-        coap_uri_t uri;
-        bool secure;
+        bool secure = conf->target && is_secure(conf->target);
 
-        if (!conf->target || parse(conf->target, &uri))
-                return NULL;
-        secure = coap_uri_scheme_is_secure(&uri);
+        for (size_t i = 0; i < conf->targets.n; i++)
+                secure |= is_secure(conf->targets.v[i]);
         *ret_member = &conf->target;
+        if (!conf->target == !conf->targets.n)
+                return "expected either target, or targets for a forward proxy";
         if (!secure && (psk || pki))
                 return "has keys, but this is no secure target, expected coaps:// or coaps+tcp://";
-        if (secure && psk == pki)
-                return "is a secure target, expected either identity and key_file, or ca";
+        if (secure && psk && pki)
+                return "is a secure target, expected either identity and key_file, or certificates";
         *ret_member = &conf->identity;
         if (psk && (!conf->identity || !conf->key == !conf->key_file))
                 return "expected an identity, and either key or key_file";
         *ret_member = &conf->ca;
-        if (pki && (!conf->ca || !conf->certificate != !conf->private_key))
-                return "expected ca, and either both or none of certificate and private_key";
+        if (secure && !psk && !conf->ca && access(proxy_system_ca(), R_OK) < 0)
+                return "expected ca, or identity and key_file: this system has no list of its own of whom to "
+                       "trust";
+        if (!conf->certificate != !conf->private_key)
+                return "expected both or none of certificate and private_key";
         return NULL;
 }
 
@@ -183,7 +213,7 @@ static bool is_address(const char *host)
         return strchr(host, ':') || inet_pton(AF_INET, host, &address) == 1;
 }
 
-static int read_path(const coap_uri_t *uri, struct buf *base)
+int proxy_read_path(const coap_uri_t *uri, struct buf *base)
 {
         uint8_t options[2 * PATH_MOST];
         size_t size = sizeof options;
@@ -235,7 +265,7 @@ int proxy_read_target(const struct proxy_conf *conf, struct upstream *upstream)
         memcpy(upstream->host, uri.host.s, uri.host.length);
         upstream->host[uri.host.length] = '\0';
         upstream->is_name = !is_address(upstream->host);
-        r = read_path(&uri, &upstream->base);
+        r = proxy_read_path(&uri, &upstream->base);
         return r < 0 ? r : read_key(conf, &upstream->key);
 }
 

@@ -15,7 +15,8 @@
 #include "resources/kind.h"
 
 struct proxy_conf {
-        char *target;
+        char *target; /* NULL: a forward proxy, for `targets` */
+        struct conf_strings targets;
         char *identity, *key, *key_file;
         char *ca, *certificate, *private_key;
         long long timeout;         /* seconds until a client is told 5.04 */
@@ -26,7 +27,7 @@ struct proxy_conf {
 };
 
 extern const struct conf_row proxy_rows[];
-enum { PROXY_ROWS = 13 };
+enum { PROXY_ROWS = 14 };
 const char *proxy_check(const void *fields, const void **ret_member);
 
 struct upstream;

@@ -72,7 +72,7 @@ static bool is_silent(const struct message *m, const struct response *response, 
                coap_is_mcast(coap_session_get_addr_local(m->session));
 }
 
-static void finish(struct registry *registry, struct message *m, struct response *response, coap_pdu_t *pdu)
+void serve_finish(struct registry *registry, struct message *m, struct response *response, coap_pdu_t *pdu)
 {
         if (response->later)
                 return; /* with an empty acknowledgement */
@@ -140,7 +140,7 @@ static void serve_answer(struct registry *registry, struct place *place, struct 
                         rules_take_answer(resource, &message, &pending->response);
                 }
         }
-        finish(registry, &message, &pending->response, response_pdu);
+        serve_finish(registry, &message, &pending->response, response_pdu);
         gate_remember(registry, session, request, pending->mid, response_pdu);
 }
 
@@ -171,7 +171,7 @@ static void serve_found(struct place *place, coap_session_t *session, const coap
                 message.observers = &place->observers;
                 serve_one_of(place->first, &message, &response);
         }
-        finish(registry, &message, &response, response_pdu);
+        serve_finish(registry, &message, &response, response_pdu);
 }
 
 void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
@@ -212,7 +212,7 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
                         if (comes_again(registry, &message, request))
                                 return; /* with an empty acknowledgement */
                         serve_one_of(resource, &message, &response);
-                        finish(registry, &message, &response, response_pdu);
+                        serve_finish(registry, &message, &response, response_pdu);
                         return;
                 }
                 resource = below_find_parent(registry, path, message.host);
@@ -225,7 +225,7 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
                         rules_serve_nothing(registry, &message, &response);
                 }
         }
-        finish(registry, &message, &response, response_pdu);
+        serve_finish(registry, &message, &response, response_pdu);
 }
 
 void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *request,
@@ -265,6 +265,6 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
                 discovery_get(registry->discovery, &message, &response);
                 rules_settle_content(&none, &message, &response);
         }
-        finish(registry, &message, &response, response_pdu);
+        serve_finish(registry, &message, &response, response_pdu);
         gate_leave(registry, session, request, response_pdu);
 }

@@ -133,6 +133,7 @@ Found beside the cases; each is pinned by a test, so that an upgrade of libcoap 
 | Hop-Limit 1 to the server itself | is not counted down by it (RFC 8768, 3) | 5.08 |
 | pings | draw a RST each (RFC 7252, 4.3) | at most four a second and peer |
 | a confirmable notification sent again | has the newest state and number (RFC 7641, 4.5.2) | is the old one |
+| a Proxy-Uri that is none | 4.02 (RFC 7252, 5.10.2 and 5.4.1) | 5.05 where it has no known scheme or no host |
 | WebSocket messages over 1472 bytes | are for the receiver to limit (RFC 8323, 5.3.1) | end the connection; the CSM promises `limits.message_size` |
 
 ## Left out
@@ -144,7 +145,7 @@ Found beside the cases; each is pinned by a test, so that an upgrade of libcoap 
 | simple registration (RFC 9176, 5.1) | not built: RFC 9176 has it as a must, but for security; the directory would ask back at an address that may be forged, and has to have that proved with Echo first. Endpoints register themselves, or a commissioning tool does |
 | JSON and CBOR links from a resource directory | drafts that were given up |
 | Q-Block (RFC 9177) | libcoap has it only together with its own way of putting bodies together (COAP_BLOCK_USE_LIBCOAP), which is switched for all bodies of a session at once, takes memory by what a client announces, and knows no limit. Q-Block1 and Q-Block2 are answered 4.02, upon which a client goes back to Block1 and Block2 |
-| a forward proxy (RFC 7252, 5.7.2) | not built; Proxy-Uri and Proxy-Scheme are answered 5.05. The kind `proxy` asks the targets of the config |
+| a forward proxy for any target (RFC 7252, 5.7.2) | the kind `proxy` asks the targets that the config names, and none else: 5.05. Other schemes than coap, coaps, coap+tcp and coaps+tcp are answered 5.05, too |
 """
 
 

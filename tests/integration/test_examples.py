@@ -10,7 +10,7 @@ from pathlib import Path
 import coap
 import pytest
 from clients import coap_client, tls_psk_context
-from daemon import free_port
+from daemon import SLOW, free_port
 from test_endpoints import ask_group
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +101,28 @@ def test_exec(example):
         assert client.put("relay", b"off").text == "2.04"
         while watch.next(20).payload != b"off":
             pass
+
+
+def test_forward_proxy(example, coapd):
+    """Its two targets are one coapd each here."""
+    plain = coapd()
+    meter = coapd(endpoints=["coap+tcp://127.0.0.1:{port}"], resources=[
+        {"path": path, "kind": "static", "content": path} for path in ("sensors/1", "secret")])
+    daemon = example("forward-proxy.conf", replace=[
+        ("\"coap://192.0.2.10\"", f'"{plain.uri().rstrip("/")}"'), ("192.0.2.10:5683", f"127.0.0.1:{plain.port}"),
+        ("meter.example", f"localhost:{meter.port}")])
+    there = f"coap+tcp://localhost:{meter.port}"
+    proxy = ["-P", daemon.uri().rstrip("/")]
+    with daemon.client() as client:
+        for path, text in (("sensors/1", "2.05"), ("secret", "5.05")):
+            extra = [(coap.PROXY_URI, f"{there}/{path}".encode())]
+            assert client.get("", timeout=20 * SLOW, extra=extra).text == text
+        assert "forward" not in client.get(".well-known/core").payload.decode()
+    coap_client("-m", "put", "-e", "open", plain.uri("valve"), *proxy)
+    coap_client("-m", "put", "-e", "open", plain.uri("other"), *proxy)
+    assert coap_client(plain.uri("valve"), *proxy).stdout == "open\n"
+    with plain.client() as client:
+        assert client.get("other").text == "4.04"
 
 
 def test_proxy(example, coapd, certificates):
