@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <libconfig.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "config/check.h"
@@ -81,6 +82,20 @@ static int read_tree(const config_t *tree, const struct source *source, struct r
         return check_config(config, report);
 }
 
+/*
+ * libconfig's scanner works on a copy of the text and frees it as it is, secrets and all: this has glibc overwrite what
+ * is freed meanwhile. It leaves small pieces alone, which is why source_read() makes the text a large one.
+ */
+static bool parse_and_wipe(config_t *tree, const char *text)
+{
+        bool ok;
+
+        mallopt(M_PERTURB, 0xff);
+        ok = config_read_string(tree, text);
+        mallopt(M_PERTURB, 0);
+        return ok;
+}
+
 static int parse(const struct source *source, struct report *report, struct config *config)
 {
         CLEANUP(tree_deinit) config_t tree;
@@ -89,7 +104,7 @@ static int parse(const struct source *source, struct report *report, struct conf
         source_find_duplicates(source, report);
         /* So that a duplicate, reported already, does not hide all other errors. */
         config_set_option(&tree, CONFIG_OPTION_ALLOW_OVERRIDES, 1);
-        if (!config_read_string(&tree, (const char *)source->text.p)) {
+        if (!parse_and_wipe(&tree, (const char *)source->text.p)) {
                 report_syntax(&tree, source, report);
                 return 0;
         }

@@ -209,6 +209,16 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
         return r;
 }
 
+/* Beyond what glibc's malloc caches as it was freed (1032 bytes); with blanks, which no line number counts. */
+static int enlarge(struct buf *text)
+{
+        enum { LARGE = 2048 };
+        char blanks[LARGE];
+
+        memset(blanks, ' ', sizeof(blanks));
+        return text->n < LARGE ? append_wiped(text, blanks, LARGE - text->n) : 0;
+}
+
 int source_read(struct source *source, const char *file, struct report *report)
 {
         struct reading reading = { .source = source, .report = report };
@@ -216,7 +226,7 @@ int source_read(struct source *source, const char *file, struct report *report)
 
         if (r < 0)
                 return r;
-        if (append_wiped(&source->text, "", 1) < 0)
+        if (enlarge(&source->text) < 0 || append_wiped(&source->text, "", 1) < 0)
                 return -ENOMEM;
         source->text.n--;
         return reading.error == -ELOOP ? -EINVAL : reading.error;

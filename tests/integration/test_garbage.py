@@ -166,6 +166,8 @@ def test_a_great_many(coapd, transport):
         endpoints=["coap://127.0.0.1:{port}", "coap://[::1]:{port}", "coap+tcp://127.0.0.1:{port}",
                    f"coap+ws://127.0.0.1:{websockets}"],
         server={"log_level": "error", "max_sessions": 200}, resources=RESOURCES, dynamic=LIMITS,
+        # Each request with other options begins another observation, a thousand of them would take 1.3 MiB.
+        limits={"observations_per_session": 20},
     )
     rng = random.Random(SEED + 7)
     rounds, memory, sent = 10, [daemon.rss()], 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Safe by default: what takes a rule, and what is warned of."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -69,13 +70,19 @@ def test_new_files_take_a_rule_too(coapd, tmp_path):
 def test_the_shipped_config_gives_nothing_away(coapd, tmp_path):
     daemon = coapd(start=False)
     text = SAMPLE.read_text()
-    assert "uri = \"coap://127.0.0.1:5683\"" in text and "uri = \"coap://[::1]:5683\"" in text
+    # What counts is what is not commented out.
+    live = re.sub(r"^\s*//.*$", "", text, flags=re.M)
+    assert re.findall(r'"(\w[\w+]*://[^"]*)"', live) == ["coap://127.0.0.1:5683", "coap://[::1]:5683"]
+    for word in ("identities", "certificate", "sender_id", "key", "allow", "secret"):
+        assert not re.search(rf"\b\w*{word}\w*\s*=", live), word
     daemon.file.write_text(text.replace(":5683\"", f":{daemon.port}\"").replace("/var/lib/coapd", str(daemon.folder)))
     daemon.start()
     assert "warning" not in daemon.stderr, daemon.stderr
     with daemon.client() as client:
         assert client.put("new", b"1").text in ("4.01", "4.04")
         assert client.get("time").text == "2.05"
+        shown = client.get(".well-known/core").payload
+        assert re.findall(rb"<([^>]*)>", shown) == [b"/time"], shown
 
 
 OPEN_DOOR = "has no security and anyone may write"
