@@ -100,6 +100,11 @@ static void pump_come_back(struct pump *pump, bool again)
                 pump->coming_back = again;
 }
 
+static bool something_is_left(const struct pump *pump)
+{
+        return pump->n_due > 0 || pump->n_urgent > 0 || !ahead_is_empty(&pump->ahead);
+}
+
 static void pump_begin(struct pump *pump)
 {
         pump_adopt(pump);
@@ -118,7 +123,7 @@ static void pump_end(struct pump *pump)
                 pump->n_touched--;
         }
         pump->n_touched = 0;
-        pump_come_back(pump, pump->n_due > 0 || pump->n_urgent > 0);
+        pump_come_back(pump, something_is_left(pump));
         if (pump->guard)
                 pump->guard->turn_is_over(pump->guard->userdata);
 }
@@ -263,6 +268,7 @@ static int pump_init(struct pump *pump, struct shards shards)
         if (r < 0)
                 return r;
         stream_gate_set_clearance(pump->gate, pump_may_send, pump);
+        stream_gate_set_reader(pump->gate, &(struct stream_reader){ turn_on_more, turn_on_gone, pump });
         router_init(&pump->router, shards);
         pump->shard = calloc(shards.n, sizeof *pump->shard);
         pump->due = calloc(shards.n, sizeof(struct shard *));
@@ -288,6 +294,7 @@ int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, 
                 return -ENOMEM;
         pump->metrics = metrics ? metrics : &pump->uncounted;
         pump->event = sd_event_ref(event);
+        ahead_init(&pump->ahead);
         r = pump_init(pump, shards);
         if (r < 0) {
                 pump_free(pump);
@@ -307,8 +314,8 @@ void pump_drain(struct pump *pump)
         uint64_t end = clock_now_ns() + DRAIN_MOST;
         struct epoll_event ready;
 
-        while (clock_now_ns() < end && (pump->n_due > 0 || pump->n_urgent > 0 ||
-                                        epoll_wait(pump->shard[0].epoll_fd, &ready, 1, 0) > 0))
+        while (clock_now_ns() < end &&
+               (something_is_left(pump) || epoll_wait(pump->shard[0].epoll_fd, &ready, 1, 0) > 0))
                 pump_turn(pump);
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_flush_until(pump->lanes[i], end);
@@ -324,6 +331,7 @@ void pump_free(struct pump *pump)
         if (pump->n > 0)
                 sockets_set_stream_io(pump->shard[0].epoll_fd, NULL);
         stream_gate_free(pump->gate);
+        ahead_deinit(&pump->ahead);
         for (size_t i = 0; i < pump->n; i++) {
                 wake_timer_detach(&pump->shard[i].timer);
                 sd_event_source_disable_unref(pump->shard[i].source);

@@ -35,7 +35,7 @@ struct twin {
 
 struct known {
         enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_STREAM, KNOWN_TIMER } kind;
-        int epoll_fd;  /* of all but streams; -1: in none */
+        int epoll_fd;  /* -1: in none */
         unsigned open; /* how often close() is expected, of a datagram endpoint */
         void *tag;
         const struct socket_io *io;
@@ -51,7 +51,8 @@ static struct {
         int end; /* behind the highest that was ever known */
         unsigned generation;
         int spare; /* kept to be given up for an accept() at the limit of descriptors */
-} sockets = { .spare = -1 };
+        int last_recv;
+} sockets = { .spare = -1, .last_recv = -1 };
 
 static struct known *find(int fd)
 {
@@ -119,6 +120,24 @@ void sockets_set_stream_io(int epoll_fd, const struct socket_io *io)
         }
 }
 
+void sockets_tell_more(int fd)
+{
+        const struct known *known = find(fd);
+
+        if (known && known->kind == KNOWN_STREAM && known->io && known->io->on_more)
+                known->io->on_more(known->io->userdata, fd, known->tag);
+}
+
+void sockets_watch_recv(void)
+{
+        sockets.last_recv = -1;
+}
+
+int sockets_last_recv(void)
+{
+        return sockets.last_recv;
+}
+
 void sockets_set_websockets(int fd)
 {
         struct known *known = find(fd);
@@ -178,30 +197,6 @@ bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch)
                 }
         }
         return false;
-}
-
-ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags)
-{
-        return syscall(SYS_recvmsg, fd, message, flags);
-}
-
-ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags)
-{
-        return syscall(SYS_sendmsg, fd, message, flags);
-}
-
-ssize_t sockets_raw_send(int fd, const void *bytes, size_t n, int flags)
-{
-        return syscall(SYS_sendto, fd, bytes, n, flags, NULL, 0);
-}
-
-int sockets_raw_settime(int fd, const struct itimerspec *value)
-{
-#if defined(__LP64__)
-        return (int)syscall(SYS_timerfd_settime, fd, 0, value, NULL);
-#else
-        return timerfd_settime(fd, 0, value, NULL);
-#endif
 }
 
 static bool is_planned(int fd)
@@ -270,7 +265,9 @@ static bool remember_stream(int fd, const struct known *listener)
 
         if (!listener->io && !listener->websockets)
                 return true;
-        stream.websocket = listener->websockets && fd < FD_MOST ? websocket_new() : NULL;
+        stream.websocket = listener->websockets && fd < FD_MOST
+                                   ? websocket_new(listener->io && listener->io->on_more)
+                                   : NULL;
         if (listener->websockets && !stream.websocket) {
                 close(fd);
                 errno = ENOMEM;
@@ -304,13 +301,17 @@ INTERPOSED ssize_t recv(int fd, void *to, size_t n, int flags)
         struct known *known = find(fd);
         ssize_t r;
 
+        sockets.last_recv = fd;
         if (!known || !known->websocket)
                 return syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
         r = websocket_read(known->websocket, read_stream, &fd, to, n);
-        if (r != WEBSOCKET_CUT)
-                return r;
-        errno = ECONNRESET;
-        return -1;
+        if (r == WEBSOCKET_CUT) {
+                errno = ECONNRESET;
+                return -1;
+        }
+        if (websocket_has_more(known->websocket, 0))
+                sockets_tell_more(fd);
+        return r;
 }
 
 INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
@@ -346,7 +347,7 @@ INTERPOSED int close(int fd)
 
         if (known && known->kind == KNOWN_STREAM) {
                 if (known->io)
-                        known->io->on_close(known->io->userdata, fd);
+                        known->io->on_close(known->io->userdata, fd, known->tag);
                 websocket_free(known->websocket);
                 *known = (struct known){ .kind = KNOWN_NOT };
         }
@@ -356,6 +357,13 @@ INTERPOSED int close(int fd)
                 forget(known);
         }
         return (int)syscall(SYS_close, fd);
+}
+
+/* One that is being opened, or has been; not whoever else waits for the same descriptor, for example to send. */
+static bool is_twin(const struct known *known, int epoll_fd)
+{
+        return known->kind == KNOWN_DATAGRAM && known->epoll_fd >= 0 && known->epoll_fd != epoll_fd &&
+               (sockets.plan || find_twin(known, epoll_fd));
 }
 
 /* The endpoint of another context: its epoll set only believes that it watches the descriptor. */
@@ -385,15 +393,17 @@ INTERPOSED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event
         struct known *known = find(fd);
         int r;
 
-        if (known && known->kind == KNOWN_DATAGRAM && known->epoll_fd >= 0 && known->epoll_fd != epoll_fd)
+        if (known && is_twin(known, epoll_fd))
                 return control_twin(known, epoll_fd, operation, event);
         r = (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
         if (r < 0 || operation != EPOLL_CTL_ADD)
                 return r;
-        if (known && (known->kind == KNOWN_DATAGRAM || known->kind == KNOWN_LISTENER)) {
+        if (known && known->kind != KNOWN_TIMER) {
+                if (known->epoll_fd >= 0)
+                        return r; /* libcoap's comes first */
                 known->epoll_fd = epoll_fd;
                 known->tag = event->data.ptr;
-                sockets.generation++;
+                sockets.generation += known->kind != KNOWN_STREAM;
         } else if (!event->data.ptr) {
                 /* One left over from a context that had the same number for its set. */
                 sockets_forget(sockets_timer_of(epoll_fd));

@@ -30,9 +30,13 @@ struct socket_io {
         /* A datagram endpoint: recvmsg() and sendmsg() without flags. */
         ssize_t (*receive)(void *userdata, struct msghdr *into);
         ssize_t (*send)(void *userdata, const struct msghdr *message);
-        /* A stream that was accepted: send(), and the moment before close(). */
+        /*
+         * A stream that was accepted: send(), the moment before close(), and that there is more to be read of it, of
+         * which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of its events.
+         */
         ssize_t (*write)(void *userdata, int fd, const void *bytes, size_t n);
-        void (*on_close)(void *userdata, int fd);
+        void (*on_close)(void *userdata, int fd, void *tag);
+        void (*on_more)(void *userdata, int fd, void *tag);
         /* libcoap's timer. */
         int (*set_time)(void *userdata, const struct itimerspec *value);
         void *userdata;
@@ -46,6 +50,13 @@ void sockets_set_stream_io(int epoll_fd, const struct socket_io *io);
 
 /* What the listener accepts from now on are WebSockets without TLS: read by whole frames. */
 void sockets_set_websockets(int fd);
+
+/* on_more() of a stream. Nothing for other descriptors. */
+void sockets_tell_more(int fd);
+
+/* The descriptor that recv() was called with last; -1 from sockets_watch_recv() on until there is one. */
+void sockets_watch_recv(void);
+int sockets_last_recv(void);
 
 /* Gives back every descriptor that has `io`. */
 void sockets_revoke_io(const struct socket_io *io);

@@ -35,6 +35,7 @@ struct stream_gate {
         const bool *holding;
         bool (*may_send)(void *owner);
         void *owner;
+        struct stream_reader reader;
         struct backlog *backlogs;
         int fd; /* whose bytes are gathered */
         size_t n;
@@ -175,7 +176,14 @@ static ssize_t gate_write(void *userdata, int fd, const void *bytes, size_t n)
         return (ssize_t)n;
 }
 
-static void gate_on_close(void *userdata, int fd)
+static void gate_on_more(void *userdata, int fd, void *tag)
+{
+        struct stream_gate *gate = userdata;
+
+        gate->reader.on_more(gate->reader.owner, fd, tag);
+}
+
+static void gate_on_close(void *userdata, int fd, void *tag)
 {
         struct stream_gate *gate = userdata;
 
@@ -183,6 +191,14 @@ static void gate_on_close(void *userdata, int fd)
                 stream_gate_flush(gate);
         if (!push_backlog(gate, fd))
                 drop_backlog(gate, fd);
+        if (gate->reader.on_gone)
+                gate->reader.on_gone(gate->reader.owner, fd, tag);
+}
+
+void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader *reader)
+{
+        gate->reader = *reader;
+        gate->io.on_more = gate_on_more;
 }
 
 int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate)
@@ -195,6 +211,7 @@ int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **r
         gate->event = sd_event_ref(event);
         gate->holding = holding;
         gate->may_send = NULL;
+        gate->reader = (struct stream_reader){ 0 };
         gate->backlogs = NULL;
         gate->n = 0;
         *ret_gate = gate;

@@ -2,6 +2,8 @@
 /* The events of one call, and how far it has come; see tape.h. */
 #include "endpoints/tape.h"
 
+#include <string.h>
+
 #include "base/util.h"
 
 static void blank(struct tape *tape, unsigned from, unsigned to)
@@ -24,10 +26,49 @@ void tape_begin(struct tape *tape, void *tag, unsigned least)
         blank(tape, 0, tape->length);
 }
 
-void tape_begin_closed(struct tape *tape)
+void tape_begin_closed(struct tape *tape, void *tag)
 {
         tape->at = tape->end = 0;
         tape->length = TAPE_MOST;
+        tape->blank = tag;
+}
+
+unsigned tape_close(struct tape *tape, bool repeats)
+{
+        tape->length = tape->end;
+        if (repeats && tape->blank) {
+                tape->length = MIN(tape->end + TAPE_SLACK, TAPE_MOST);
+                blank(tape, tape->end, tape->length);
+        }
+        return tape->length;
+}
+
+static bool is_of(const struct tape *tape, unsigned i, const void *tag)
+{
+        return tape->v[i].events != 0 && tape->v[i].data.ptr == tag;
+}
+
+bool tape_repeat(struct tape *tape, const void *tag)
+{
+        unsigned i = tape->at;
+        unsigned run = 0;
+
+        while (i < tape->end && !is_of(tape, i, tag))
+                i++;
+        for (; i < tape->end && is_of(tape, i, tag); i++)
+                run++;
+        if (run == 0 || run > TAPE_REPEATS || tape_room(tape) == 0)
+                return false;
+        memmove(&tape->v[i + 1], &tape->v[i], (tape->end - i) * sizeof tape->v[0]);
+        tape->v[i] = tape->v[i - 1];
+        tape->end++;
+        tape->used = MAX(tape->used, tape->end);
+        return true;
+}
+
+void tape_end(struct tape *tape)
+{
+        tape->at = tape->end = 0;
 }
 
 void tape_pass(struct tape *tape, const void *tag)

@@ -11,7 +11,12 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 
-enum { TAPE_LEAST = 128, TAPE_MOST = 2048 };
+enum {
+        TAPE_LEAST = 128,
+        TAPE_MOST = 2048,
+        TAPE_REPEATS = 16, /* one after the other of the same tag */
+        TAPE_SLACK = 64,   /* repeats in a closed call */
+};
 
 struct tape {
         struct epoll_event v[TAPE_MOST];
@@ -26,8 +31,20 @@ struct tape {
 /* All blank, for a call that can go on. The length follows what such calls before have used, at least `least`. */
 void tape_begin(struct tape *tape, void *blank, unsigned least);
 
-/* Nothing on it, for a call that ends with what is written now: at tape->end. */
-void tape_begin_closed(struct tape *tape);
+/* Nothing on it, for a call that ends with what is written now: at tape->end. `blank` may be NULL: there is none. */
+void tape_begin_closed(struct tape *tape, void *blank);
+
+/* Where a closed call ends. `repeats`: there may be some, and it is left room for them. */
+unsigned tape_close(struct tape *tape, bool repeats);
+
+/*
+ * libcoap is at the last event of `tag`, and gets one more of the same. False: there is no room for it, or it would
+ * be one too many, others wait.
+ */
+bool tape_repeat(struct tape *tape, const void *tag);
+
+/* The call is over. */
+void tape_end(struct tape *tape);
 
 /* libcoap has come to an event of `tag`. */
 void tape_pass(struct tape *tape, const void *tag);

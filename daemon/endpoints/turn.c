@@ -116,26 +116,29 @@ static void note_ready(struct pump *pump, const struct epoll_event *ready, size_
                 struct lane *lane = turn_lane_of(pump, ready[i].data.ptr);
 
                 if (!lane)
-                        pump->others[pump->n_others++] = ready[i];
+                        turn_note_stream(pump, &ready[i]);
                 else if (ready[i].events & EPOLLIN)
                         lane->ready = true;
                 else
                         lane_clear_error(lane);
         }
-        if (pump->n_others > 0)
-                make_due(pump, &pump->shard[0]);
 }
 
+/* Streams that wait for one more event come behind the kernel's, which may be of anybody. */
 bool turn_look(struct pump *pump)
 {
         struct epoll_event ready[READY_MOST];
         int room = READY_MOST - (int)pump->n_others;
         int n = room > 0 ? epoll_wait(pump->shard[0].epoll_fd, ready, room, 0) : 0;
+        bool ahead;
 
         pump->blind = 0;
         note_ready(pump, ready, (size_t)MAX(n, 0));
+        ahead = turn_take_ahead(pump);
+        if (pump->n_others > 0)
+                make_due(pump, &pump->shard[0]);
         read_all(pump);
-        return n > 0;
+        return n > 0 || ahead;
 }
 
 /*
@@ -228,7 +231,7 @@ static void go_on(struct pump *pump)
         tape_rewrite(&pump->tape);
         pump->over = true;
         pump->ended = clock_now_ns();
-        if (shard->mail.first || pump->ended >= pump->deadline || tape_room(&pump->tape) <= READY_MOST)
+        if (shard->mail.first || pump->ended >= pump->deadline || tape_room(&pump->tape) <= OTHERS_MOST)
                 return;
         if (!guess(pump) && !look_before_walk(pump)) {
                 pump->ended = clock_now_ns();
@@ -309,6 +312,7 @@ static void call(struct pump *pump, struct shard *shard, bool timer)
 {
         void *blank = blank_of(pump, shard);
         bool alone = blank && !timer && !others_are_due(pump, shard);
+        bool streams = shard == &pump->shard[0] && pump->n_others > 0;
 
         pump->current = shard;
         pump->over = !alone;
@@ -316,13 +320,15 @@ static void call(struct pump *pump, struct shard *shard, bool timer)
         pump->handled = pump->blind = 0;
         pump->deadline = clock_now_ns() + MIN(MAX(WALKS_IN_A_TURN * shard->walk, CALL_LEAST), CALL_MOST);
         if (alone)
-                tape_begin(&pump->tape, blank, pump->mailroom.n + 2 * READY_MOST);
+                tape_begin(&pump->tape, blank, pump->mailroom.n + 2 * OTHERS_MOST);
         else
-                tape_begin_closed(&pump->tape);
+                tape_begin_closed(&pump->tape, blank);
         if (timer)
                 tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = NULL });
         write_tape(pump, shard, blank);
-        coap_io_do_epoll(shard->context, pump->tape.v, alone ? pump->tape.length : pump->tape.end);
+        coap_io_do_epoll(shard->context, pump->tape.v,
+                         alone ? pump->tape.length : tape_close(&pump->tape, streams));
+        tape_end(&pump->tape);
         if (pump->ended)
                 measure_walk(pump, shard);
         leave(pump, shard);

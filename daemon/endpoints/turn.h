@@ -3,6 +3,7 @@
 #ifndef COAPD_ENDPOINTS_TURN_H
 #define COAPD_ENDPOINTS_TURN_H
 
+#include "endpoints/ahead.h"
 #include "endpoints/lane.h"
 #include "endpoints/mail.h"
 #include "endpoints/pump.h"
@@ -11,7 +12,11 @@
 #include "endpoints/tape.h"
 #include "endpoints/wake_timer.h"
 
-enum { READY_MOST = 48 }; /* events taken from the kernel at a time */
+enum {
+        READY_MOST = 48, /* events taken from the kernel at a time */
+        AHEAD_MOST = 16, /* and of streams that have been read ahead */
+        OTHERS_MOST = READY_MOST + AHEAD_MOST,
+};
 
 /* One of libcoap's contexts. */
 struct shard {
@@ -47,15 +52,16 @@ struct pump {
         bool coming_back;
 
         bool in_turn;
-        bool yield;                            /* somebody else waits for the end of this turn */
-        struct shard *current;                 /* libcoap is in it; NULL: in none */
-        bool over;                             /* nothing more is read before libcoap's call ends */
-        unsigned handled;                      /* datagrams in this call */
-        unsigned blind;                        /* batches since the last question what is ready */
-        uint64_t deadline;                     /* until then this call may go on */
-        uint64_t ended;                        /* when it was over */
-        struct epoll_event others[READY_MOST]; /* of the first context, that are no datagrams */
+        bool yield;                             /* somebody else waits for the end of this turn */
+        struct shard *current;                  /* libcoap is in it; NULL: in none */
+        bool over;                              /* nothing more is read before libcoap's call ends */
+        unsigned handled;                       /* datagrams in this call */
+        unsigned blind;                         /* batches since the last question what is ready */
+        uint64_t deadline;                      /* until then this call may go on */
+        uint64_t ended;                         /* when it was over */
+        struct epoll_event others[OTHERS_MOST]; /* of the first context, that are no datagrams */
         size_t n_others;
+        struct ahead ahead; /* streams that wait for one more event */
         struct tape tape;
 };
 
@@ -74,6 +80,16 @@ void turn_run_timer(struct pump *pump, struct shard *shard);
 void turn_act(struct pump *pump, struct shard *shard);
 
 void turn_flush(struct pump *pump);
+
+/* In turn_streams.c. An event of a stream goes to `others`, of which there must be one free. */
+void turn_note_stream(struct pump *pump, const struct epoll_event *event);
+
+/* Events for streams that have been read ahead. Whether there was any. */
+bool turn_take_ahead(struct pump *pump);
+
+/* For a stream_reader with the pump as its owner. */
+void turn_on_more(void *pump, int fd, void *tag);
+void turn_on_gone(void *pump, int fd, void *tag);
 
 /* libcoap's recvmsg(), for a lane. */
 ssize_t turn_receive(void *lane, struct msghdr *into);

@@ -9,6 +9,7 @@
 #ifndef COAPD_ENDPOINTS_WEBSOCKET_H
 #define COAPD_ENDPOINTS_WEBSOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -17,8 +18,12 @@ enum { WEBSOCKET_PAYLOAD_MOST = 1472 };
 
 struct websocket;
 
-/* NULL: no memory. */
-struct websocket *websocket_new(void);
+/*
+ * NULL: no memory. `ahead`: as much is read at once as is there, and who calls looks at websocket_has_more(). Else
+ * never more is read from below than what is returned and the rest of one frame, so that who waits for bytes below
+ * misses nothing.
+ */
+struct websocket *websocket_new(bool ahead);
 void websocket_free(struct websocket *websocket);
 
 /* Reads from the transport: more than 0 bytes, or 0 and less as the transport has it. */
@@ -29,11 +34,15 @@ enum { WEBSOCKET_CUT = -0x7ffffff };
 /*
  * Reads up to `n` bytes, never of two frames at once: first the lines of the HTTP handshake as they come, then
  * frames. Returns what it read; or what `read` returned if that was not more than 0; or WEBSOCKET_CUT for ever
- * when a frame is longer than libcoap takes.
- *
- * It never reads more from below than what it returns and the rest of one frame, so that who waits for bytes
- * below misses nothing.
+ * when a frame is longer than libcoap takes; or 0, the end, when asked for nothing, which libcoap does for the
+ * payload of an empty message, and would wait for it.
  */
 ssize_t websocket_read(struct websocket *websocket, websocket_below *read, void *below, void *to, size_t n);
+
+/*
+ * Whether there is something to read of which nothing below will tell: a frame is over, and the next has been read
+ * already, or the head of one that cuts; or the transport itself has `kept` bytes that it has read.
+ */
+bool websocket_has_more(const struct websocket *websocket, size_t kept);
 
 #endif

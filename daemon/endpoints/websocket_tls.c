@@ -6,10 +6,18 @@
 #include <assert.h>
 #include <dlfcn.h>
 #include <gnutls/gnutls.h>
+#include <stdlib.h>
 
+#include "endpoints/sockets.h"
 #include "endpoints/websocket.h"
 
 #define INTERPOSED __attribute__((used, visibility("default")))
+
+/* What GnuTLS keeps for us with a session. */
+struct guard {
+        struct websocket *websocket;
+        int fd; /* of the connection, -1: not known yet */
+};
 
 /* Stands for a guard that there was no memory for. */
 static const char no_memory;
@@ -28,46 +36,82 @@ static void find_real(const char *name, void *to)
         __builtin_memcpy(to, &found, sizeof found);
 }
 
+static struct guard *guard_new(void)
+{
+        struct guard *guard = malloc(sizeof *guard);
+
+        if (!guard)
+                return NULL;
+        *guard = (struct guard){ .websocket = websocket_new(true), .fd = -1 };
+        if (guard->websocket)
+                return guard;
+        free(guard);
+        return NULL;
+}
+
 void websocket_tls_guard(coap_session_t *session)
 {
         coap_tls_library_t library;
         gnutls_session_t tls;
-        void *guard;
+        struct guard *guard;
 
         if (coap_session_get_proto(session) != COAP_PROTO_WSS)
                 return;
         tls = coap_session_get_tls(session, &library);
         if (!tls || library != COAP_TLS_LIBRARY_GNUTLS || gnutls_session_get_ptr(tls))
                 return;
-        guard = websocket_new();
-        gnutls_session_set_ptr(tls, guard ? guard : (void *)(uintptr_t)&no_memory);
+        guard = guard_new();
+        gnutls_session_set_ptr(tls, guard ? (void *)guard : (void *)(uintptr_t)&no_memory);
 }
 
-static ssize_t read_record(void *below, void *to, size_t n)
+struct below {
+        gnutls_session_t session;
+        struct guard *guard;
+};
+
+/* libcoap tells nobody which descriptor a session has; but to read from it, it calls recv(). */
+static ssize_t read_record(void *userdata, void *to, size_t n)
 {
-        return real.recv(below, to, n);
+        struct below *below = userdata;
+        ssize_t r;
+
+        sockets_watch_recv();
+        r = real.recv(below->session, to, n);
+        if (sockets_last_recv() >= 0)
+                below->guard->fd = sockets_last_recv();
+        return r;
 }
 
 INTERPOSED ssize_t gnutls_record_recv(gnutls_session_t session, void *to, size_t n)
 {
-        void *guard = gnutls_session_get_ptr(session);
+        void *kept = gnutls_session_get_ptr(session);
+        struct below below = { .session = session, .guard = kept };
         ssize_t r;
 
         if (!real.recv)
                 find_real("gnutls_record_recv", &real.recv);
-        if (!guard)
+        if (!kept)
                 return real.recv(session, to, n);
-        r = guard == &no_memory ? WEBSOCKET_CUT : websocket_read(guard, read_record, session, to, n);
-        return r == WEBSOCKET_CUT ? GNUTLS_E_PULL_ERROR : r;
+        if (kept == &no_memory)
+                return GNUTLS_E_PULL_ERROR;
+        r = websocket_read(below.guard->websocket, read_record, &below, to, n);
+        if (r == WEBSOCKET_CUT)
+                return GNUTLS_E_PULL_ERROR;
+        /* Of a record with several frames the kernel has nothing any more. */
+        if (r > 0 && websocket_has_more(below.guard->websocket, gnutls_record_check_pending(session)))
+                sockets_tell_more(below.guard->fd);
+        return r;
 }
 
 INTERPOSED void gnutls_deinit(gnutls_session_t session)
 {
-        void *guard = session ? gnutls_session_get_ptr(session) : NULL;
+        void *kept = session ? gnutls_session_get_ptr(session) : NULL;
+        struct guard *guard = kept == &no_memory ? NULL : kept;
 
         if (!real.deinit)
                 find_real("gnutls_deinit", &real.deinit);
         real.deinit(session);
-        if (guard != &no_memory)
-                websocket_free(guard);
+        if (guard)
+                websocket_free(guard->websocket);
+        free(guard);
 }

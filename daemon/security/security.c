@@ -106,6 +106,8 @@ bool security_has_oscore(const struct security *security)
         return !oscore_is_empty(security->oscore);
 }
 
+enum { RECORD_HANDSHAKE = 22 };
+
 static bool is_dtls_port(const struct security *security, uint16_t port)
 {
         for (size_t i = 0; i < security->n_dtls_ports; i++) {
@@ -150,8 +152,8 @@ bool security_admit(struct security *security, int fd, const struct msghdr *mess
         struct sockaddr_storage local = { 0 };
         struct timespec now = { 0 };
 
-        /* Most are plain CoAP: the first two bits are its version, 01 (RFC 7252, 3). */
-        if (n == 0 || *(const uint8_t *)message->msg_iov[0].iov_base >> 6 == 1)
+        /* Most are plain CoAP, or records of a session that stands already (RFC 6347, 4.1). */
+        if (n == 0 || *(const uint8_t *)message->msg_iov[0].iov_base != RECORD_HANDSHAKE)
                 return true;
         if (!security->tls || getsockname(fd, (struct sockaddr *)&local, &(socklen_t){ sizeof(local) }) < 0 ||
             !is_dtls_port(security, port_of(&local)))

@@ -27,6 +27,9 @@ class Closed(Exception):
 class StreamClient:
     """CoAP over TCP. The CSM is sent when the connection is made; the server's comes first."""
 
+    # Not empty: libcoap takes no notice of a WebSocket message of 2 bytes.
+    capabilities = Message(CSM, options=[(MAX_MESSAGE_SIZE, uint(1 << 20)), (BLOCK_WISE, b"")])
+
     def __init__(self, port, host="127.0.0.1", *, tls=None, csm=True, timeout=10.0):
         self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -36,8 +39,7 @@ class StreamClient:
         self.inbox = []
         self.handshake(host, port)
         if csm:
-            # Not empty: libcoap takes no notice of a WebSocket message of 2 bytes.
-            self.send(Message(CSM, options=[(MAX_MESSAGE_SIZE, uint(1 << 20)), (BLOCK_WISE, b"")]))
+            self.send(self.capabilities)
             self.csm = self.receive(wanted=lambda m: m.code == CSM)
 
     def handshake(self, host, port):
@@ -131,7 +133,7 @@ class WebSocketClient(StreamClient):
     def handshake(self, host, port):
         key = base64.b64encode(os.urandom(16)).decode()
         name = f"[{host}]" if ":" in host else host
-        self.socket.sendall(
+        self.send_raw(
             f"GET /.well-known/coap HTTP/1.1\r\nHost: {name}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: coap\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )

@@ -140,6 +140,57 @@ def test_websocket_frame_in_pieces(coapd, certificates, secure):
             assert slow.get("slow").payload == body
 
 
+def bare_requests(client, n):
+    return b"".join(client.frame(coap.Message(coap.GET, token=i.to_bytes(2, "big"), options=coap.request_options("time"))
+                                 .encode_websocket()) for i in range(n))
+
+
+def tokens_of_answers(client, n):
+    return [int.from_bytes(client.receive(wanted=lambda m: m.text == "2.05").token, "big") for _ in range(n)]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("secure", [False, True])
+def test_websocket_frames_at_once(coapd, certificates, secure, alone):
+    """All of what comes in one segment, or one TLS record, is answered in its order: the kernel tells of it once."""
+    daemon = coapd(
+        endpoints=[f"coap{'s' if secure else ''}+ws://127.0.0.1:{{port}}"] +
+        ([] if alone else [f"coap://127.0.0.1:{free_port()}"]),
+        security={"psk": certificates.psk()} if secure else None)
+    context = tls_psk_context(PSK_IDENTITY, PSK_KEY) if secure else None
+    with WebSocketClient(daemon.port, tls=context) as one, WebSocketClient(daemon.port, tls=context) as other:
+        for n in (2, 40, 300):  # as many as are read and handled at once; more than that; more than are read
+            one.send_raw(bare_requests(one, n))
+            other.send_raw(bare_requests(other, n))
+            assert tokens_of_answers(one, n) == list(range(n))
+            assert tokens_of_answers(other, n) == list(range(n))
+        for n in (1, 14, 15, 16, 17, 40):  # with the end among them: a close frame, an empty message
+            for end in ((b"\x03\xe8", 8), (b"", 2)):
+                with WebSocketClient(daemon.port, tls=context) as leaving:
+                    with contextlib.suppress(OSError):
+                        leaving.send_raw(bare_requests(leaving, n) + leaving.frame(*end) + bare_requests(leaving, n))
+                    leaving.wait_closed()
+            assert one.get("time").text == other.get("time").text == "2.05"
+
+
+def test_websocket_frames_with_the_handshake(coapd):
+    """A client that does not wait for the answer to it, and whose whole conversation is one segment."""
+
+    class Hasty(WebSocketClient):
+        def __init__(self, port, n):
+            self.n = n
+            super().__init__(port, csm=False)
+
+        def send_raw(self, data):
+            frames = self.frame(self.capabilities.encode_websocket()) + bare_requests(self, self.n)
+            self.socket.sendall(data + frames)
+
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}"])
+    for n in (1, 40):
+        with Hasty(daemon.port, n) as client:
+            assert tokens_of_answers(client, n) == list(range(n))
+
+
 @pytest.mark.parametrize("size", [1473, 3000, 60000, 200000])
 def test_websocket_frame_too_large(coapd, size):
     """libcoap takes frames of 1472 bytes; a larger one ends its connection and nothing else."""

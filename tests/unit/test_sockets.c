@@ -247,6 +247,26 @@ static void stands_in_for_planned_ones(void **state)
         close(fd);
 }
 
+/* Who waits until the kernel takes more is none of libcoap's contexts. */
+static void lets_others_watch_it_too(void **state)
+{
+        struct socket_plan plan = new_plan(SOCK_DGRAM);
+        int fd = open_planned(&plan), epoll_fd = epoll_create1(0), other_fd = epoll_create1(0);
+        struct epoll_event event = { .events = EPOLLOUT, .data.ptr = &other_fd };
+
+        (void)state;
+        assert_int_equal(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .data.ptr = &plan }),
+                         0);
+        assert_int_equal(epoll_ctl(other_fd, EPOLL_CTL_ADD, fd, &event), 0);
+        assert_null(sockets_tag(fd, other_fd));
+        assert_int_equal(epoll_wait(other_fd, &event, 1, 0), 1);
+        assert_ptr_equal(event.data.ptr, &other_fd);
+        sockets_forget(fd);
+        close(epoll_fd);
+        close(other_fd);
+        close(fd);
+}
+
 static int set_time_planted(void *userdata, const struct itimerspec *value)
 {
         *(long *)userdata = value->it_value.tv_sec;
@@ -282,6 +302,7 @@ int main(void)
                 cmocka_unit_test(prepares_listeners),
                 cmocka_unit_test(takes_connections_off_at_the_limit),
                 cmocka_unit_test(stands_in_for_planned_ones),
+                cmocka_unit_test(lets_others_watch_it_too),
                 cmocka_unit_test(knows_the_timer_of_a_context),
         };
 

@@ -38,9 +38,9 @@ static ssize_t wire_read(void *below, void *to, size_t n)
 
 static const char handshake[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-static struct websocket *opened(void)
+static struct websocket *opened(bool ahead)
 {
-        struct websocket *ws = websocket_new();
+        struct websocket *ws = websocket_new(ahead);
         struct wire wire = { .p = (const uint8_t *)handshake, .n = sizeof handshake - 1, .piece = 100 };
         char got[100];
 
@@ -75,16 +75,17 @@ static size_t frame(uint8_t *to, uint8_t fill, size_t n)
 
 static void handshake_ends_where_frames_begin(void **state)
 {
+        bool ahead = *(bool *)*state;
         uint8_t bytes[200], got[200];
         size_t head = sizeof handshake - 1;
         struct wire wire = { .p = bytes, .piece = sizeof bytes };
-        struct websocket *ws = websocket_new();
+        struct websocket *ws = websocket_new(ahead);
 
-        (void)state;
         memcpy(bytes, handshake, head);
         wire.n = head + frame(bytes + head, 'a', 10);
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), head);
-        assert_int_equal(wire.at, head);
+        assert_int_equal(wire.at, ahead ? wire.n : head);
+        assert_int_equal(websocket_has_more(ws, 0), ahead);
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), wire.n - head);
         assert_memory_equal(got, bytes + head, wire.n - head);
         websocket_free(ws);
@@ -92,12 +93,12 @@ static void handshake_ends_where_frames_begin(void **state)
 
 static void an_almost_end_is_none(void **state)
 {
+        bool ahead = *(bool *)*state;
         static const char bytes[] = "a\r\n\rb\r\r\n\r\n";
         struct wire wire = { .p = (const uint8_t *)bytes, .n = sizeof bytes - 1, .piece = 100 };
-        struct websocket *ws = websocket_new();
+        struct websocket *ws = websocket_new(ahead);
         char got[100];
 
-        (void)state;
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), sizeof bytes - 1);
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), AGAIN);
         websocket_free(ws);
@@ -106,16 +107,16 @@ static void an_almost_end_is_none(void **state)
 /* Every size and every place where a frame can be torn apart: nothing is given before all is there. */
 static void frames_are_whole(void **state)
 {
+        bool ahead = *(bool *)*state;
         static const size_t sizes[] = { 0, 1, 8, 9, 125, 126, 300, WEBSOCKET_PAYLOAD_MOST };
         static uint8_t bytes[2000], got[2000];
 
-        (void)state;
         for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
                 size_t n = frame(bytes, 'x', sizes[k]);
 
                 for (size_t tear = 1; tear < n; tear++) {
                         struct wire wire = { .p = bytes, .n = n, .piece = sizeof bytes, .pause = tear };
-                        struct websocket *ws = opened();
+                        struct websocket *ws = opened(ahead);
                         ssize_t r = websocket_read(ws, wire_read, &wire, got, 14);
 
                         while (r == AGAIN)
@@ -132,14 +133,15 @@ static void frames_are_whole(void **state)
 
 static void frames_do_not_run_together(void **state)
 {
+        bool ahead = *(bool *)*state;
         uint8_t bytes[100], got[100];
         size_t first = frame(bytes, 'a', 5), second = frame(bytes + first, 'b', 3);
-        struct wire wire = { .p = bytes, .n = first + second, .piece = 3 };
-        struct websocket *ws = opened();
+        struct wire wire = { .p = bytes, .n = first + second, .piece = ahead ? 100 : 3 };
+        struct websocket *ws = opened(ahead);
 
-        (void)state;
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), first);
-        assert_int_equal(wire.at, first);
+        assert_int_equal(wire.at, ahead ? wire.n : first);
+        assert_int_equal(websocket_has_more(ws, 0), ahead);
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), second);
         assert_memory_equal(got, bytes + first, second);
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), AGAIN);
@@ -148,43 +150,116 @@ static void frames_do_not_run_together(void **state)
 
 static void too_long_a_frame_cuts(void **state)
 {
+        bool ahead = *(bool *)*state;
         static const size_t sizes[] = { WEBSOCKET_PAYLOAD_MOST + 1, 65535, 65536 };
         static uint8_t bytes[70000];
         uint8_t got[2000];
 
-        (void)state;
         for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
                 struct wire wire = { .p = bytes, .n = frame(bytes, 'x', sizes[k]), .piece = 1 };
-                struct websocket *ws = opened();
+                struct websocket *ws = opened(ahead);
 
                 assert_int_equal(websocket_read(ws, wire_read, &wire, got, 14), WEBSOCKET_CUT);
                 assert_int_equal(websocket_read(ws, wire_read, &wire, got, 14), WEBSOCKET_CUT);
                 assert_true(wire.at <= 14);
+                assert_false(websocket_has_more(ws, 1));
                 websocket_free(ws);
         }
 }
 
 static void the_longest_length_cuts(void **state)
 {
+        bool ahead = *(bool *)*state;
         uint8_t bytes[300], got[20];
         struct wire wire = { .p = bytes, .n = sizeof bytes, .piece = sizeof bytes };
-        struct websocket *ws = opened();
+        struct websocket *ws = opened(ahead);
 
-        (void)state;
         memset(bytes, 0xff, sizeof bytes);
         assert_int_equal(websocket_read(ws, wire_read, &wire, got, 14), WEBSOCKET_CUT);
         websocket_free(ws);
 }
 
+/* What the caller has to come back for, of which nothing below tells. */
+static void tells_what_was_read_ahead(void **state)
+{
+        static uint8_t bytes[4000];
+        uint8_t got[2000];
+        size_t first = frame(bytes, 'a', 20);
+        size_t second = frame(bytes + first, 'b', 20);
+        size_t third = frame(bytes + first + second, 'c', WEBSOCKET_PAYLOAD_MOST + 1);
+        struct wire wire = { .p = bytes, .n = first + second - 1, .piece = sizeof bytes };
+        struct websocket *ws = opened(true);
+
+        (void)state;
+        assert_false(websocket_has_more(ws, 0));
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, 14), 14);
+        assert_false(websocket_has_more(ws, 1)); /* who reads this frame does so to its end */
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), first - 14);
+        assert_false(websocket_has_more(ws, 0)); /* one byte is missing, and will come */
+        assert_true(websocket_has_more(ws, 1));  /* or is there already */
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), AGAIN);
+        wire.n = first + second + third; /* all of what is too long, which then may be the last that comes */
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), second);
+        assert_true(websocket_has_more(ws, 0));
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), WEBSOCKET_CUT);
+        assert_false(websocket_has_more(ws, 0));
+        websocket_free(ws);
+}
+
+/* Many frames through the buffer, many times its size, in pieces that end anywhere. */
+static void order_is_kept_for_long(void **state)
+{
+        static uint8_t bytes[100 * 1300];
+        struct wire wire = { .p = bytes, .piece = 1000 };
+        struct websocket *ws = opened(true);
+        uint8_t got[2000], expected[2000];
+        size_t sizes[100];
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+                sizes[i] = frame(bytes + wire.n, (uint8_t)i, i * 7919 % 1200);
+                wire.n += sizes[i];
+        }
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+                assert_int_equal(frame(expected, (uint8_t)i, i * 7919 % 1200), sizes[i]);
+                assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), sizes[i]);
+                assert_memory_equal(got, expected, sizes[i]);
+        }
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), AGAIN);
+        websocket_free(ws);
+}
+
+/* libcoap asks for the payload of an empty message, and would be at it for ever. */
+static void an_empty_message_ends_it(void **state)
+{
+        bool ahead = *(bool *)*state;
+        uint8_t bytes[14], got[14];
+        struct wire wire = { .p = bytes, .n = frame(bytes, 0, 0), .piece = sizeof bytes };
+        struct websocket *ws = opened(ahead);
+
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), wire.n);
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, 0), 0);
+        websocket_free(ws);
+}
+
 int main(void)
 {
+        static bool no = false, yes = true;
+#define EITHER_WAY(name)                                                                                     \
+        { #name, name, NULL, NULL, &no },                                                                    \
+        {                                                                                                    \
+                #name " (ahead)", name, NULL, NULL, &yes                                                     \
+        }
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(handshake_ends_where_frames_begin),
-                cmocka_unit_test(an_almost_end_is_none),
-                cmocka_unit_test(frames_are_whole),
-                cmocka_unit_test(frames_do_not_run_together),
-                cmocka_unit_test(too_long_a_frame_cuts),
-                cmocka_unit_test(the_longest_length_cuts),
+                EITHER_WAY(handshake_ends_where_frames_begin),
+                EITHER_WAY(an_almost_end_is_none),
+                EITHER_WAY(frames_are_whole),
+                EITHER_WAY(frames_do_not_run_together),
+                EITHER_WAY(too_long_a_frame_cuts),
+                EITHER_WAY(the_longest_length_cuts),
+                EITHER_WAY(an_empty_message_ends_it),
+                cmocka_unit_test(tells_what_was_read_ahead),
+                cmocka_unit_test(order_is_kept_for_long),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
