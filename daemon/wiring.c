@@ -388,14 +388,17 @@ void wire_session_gone(struct server *server, coap_session_t *session)
 }
 
 /*
- * libcoap frees the session of a stream, and of DTLS, when it finds it disconnected. One of UDP has no such state, and
- * libcoap frees none before its time; but it does with a client's, when nobody holds it any more.
+ * libcoap frees the session of a stream, and of DTLS, when it finds it disconnected, which is when its context, the first,
+ * is called the next time. One of UDP has no such state, and libcoap frees none before its time; but it does with a
+ * client's, when nobody holds it any more.
  */
 static void end_session(void *user, coap_session_t *session)
 {
         coap_session_disconnected(session, COAP_NACK_NOT_DELIVERABLE);
-        if (coap_session_get_proto(session) != COAP_PROTO_UDP)
+        if (coap_session_get_proto(session) != COAP_PROTO_UDP) {
+                kick_soon(user, 0);
                 return;
+        }
         wire_session_gone(user, session);
         if (coap_session_set_type_client(session))
                 coap_session_release(session);
