@@ -32,11 +32,10 @@ struct websocket *websocket_new(bool ahead)
 {
         struct websocket *ws = malloc(sizeof *ws);
 
-        /* The buffer stays untouched, so that one that is not used costs no memory. */
-        if (ws)
-                memset(ws, 0, offsetof(struct websocket, bytes));
-        if (ws)
-                ws->ahead = ahead;
+        if (!ws)
+                return NULL;
+        memset(ws, 0, offsetof(struct websocket, bytes));
+        ws->ahead = ahead;
         return ws;
 }
 
