@@ -204,6 +204,12 @@ static void tell_observers(struct exec *exec)
         exec->watched = resource_changed(exec->resource);
 }
 
+/* Once in a while all the same: nothing else would find out that it runs for nobody any more. */
+static bool is_due_to_tell(struct exec *exec)
+{
+        return exec->watched && exec->conf->on_demand && ++exec->unchanged == MAX_UNCHANGED;
+}
+
 static void take_content(struct exec *exec, struct span output)
 {
         int format = content_format_by_name(span_of_string(exec->conf->content_format));
@@ -223,10 +229,7 @@ static void take_content(struct exec *exec, struct span output)
         exec->content = TAKE(fresh);
         if (old && old->content_format != format)
                 resource_changed_format(exec->resource);
-        else if (!old || again || !etag_equal(&old->etag, &exec->content->etag))
-                tell_observers(exec);
-        else if (exec->watched && exec->conf->on_demand && ++exec->unchanged == MAX_UNCHANGED)
-                /* Nothing else would find out that it runs for nobody any more. */
+        else if (!old || again || !etag_equal(&old->etag, &exec->content->etag) || is_due_to_tell(exec))
                 tell_observers(exec);
 }
 

@@ -19,29 +19,25 @@ static const coap_session_t *session_of(const struct request *request)
         return request->message ? request->message->session : NULL;
 }
 
-static const struct sockaddr *address_of(const struct request *request)
+static const coap_address_t *address_of(const struct request *request)
 {
         const coap_session_t *session = session_of(request);
 
-        return session ? &coap_session_get_addr_remote(session)->addr.sa : NULL;
+        return session ? coap_session_get_addr_remote(session) : NULL;
 }
 
-static bool append_address(const struct sockaddr *address, struct buf *out)
+static bool append_address(const coap_address_t *address, struct buf *out)
 {
+        const struct in6_addr *six = &address->addr.sin6.sin6_addr;
         char text[INET6_ADDRSTRLEN];
 
-        if (address->sa_family == AF_INET) {
-                const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-
-                buf_append_string(out, inet_ntop(AF_INET, &in->sin_addr, text, sizeof text));
-        } else if (address->sa_family == AF_INET6) {
-                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-
-                if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-                        buf_append_string(out,
-                                          inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof text));
+        if (address->addr.sa.sa_family == AF_INET) {
+                buf_append_string(out, inet_ntop(AF_INET, &address->addr.sin.sin_addr, text, sizeof text));
+        } else if (address->addr.sa.sa_family == AF_INET6) {
+                if (IN6_IS_ADDR_V4MAPPED(six))
+                        buf_append_string(out, inet_ntop(AF_INET, &six->s6_addr[12], text, sizeof text));
                 else
-                        buf_printf(out, "[%s]", inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text));
+                        buf_printf(out, "[%s]", inet_ntop(AF_INET6, six, text, sizeof text));
         } else {
                 return false;
         }
@@ -50,16 +46,16 @@ static bool append_address(const struct sockaddr *address, struct buf *out)
 
 bool request_peer_uri(const struct request *request, struct buf *out)
 {
-        const struct sockaddr *address = address_of(request);
+        const coap_address_t *address = address_of(request);
         coap_proto_t proto = address ? coap_session_get_proto(session_of(request)) : COAP_PROTO_NONE;
         unsigned port;
 
-        if (proto >= ARRAY_LEN(protocols) || !protocols[proto].scheme)
+        if (!address || proto >= ARRAY_LEN(protocols) || !protocols[proto].scheme)
                 return false;
         buf_printf(out, "%s://", protocols[proto].scheme);
         if (!append_address(address, out))
                 return false;
-        port = coap_address_get_port(coap_session_get_addr_remote(session_of(request)));
+        port = coap_address_get_port(address);
         if (port != protocols[proto].port)
                 buf_printf(out, ":%u", port);
         return true;
@@ -67,12 +63,12 @@ bool request_peer_uri(const struct request *request, struct buf *out)
 
 unsigned request_peer_link(const struct request *request)
 {
-        const struct sockaddr *address = address_of(request);
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+        const coap_address_t *address = address_of(request);
 
-        if (!address || address->sa_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
+        if (!address || address->addr.sa.sa_family != AF_INET6 ||
+            !IN6_IS_ADDR_LINKLOCAL(&address->addr.sin6.sin6_addr))
                 return 0;
-        return in6->sin6_scope_id;
+        return address->addr.sin6.sin6_scope_id;
 }
 
 void resource_identify(const struct resource *resource, const struct request *request, struct buf *out)
