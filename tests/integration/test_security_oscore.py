@@ -9,7 +9,10 @@ import threading
 
 import coap
 import pytest
+import oscore
 from clients import CoapClient, coap_client
+from coap import GET, Message, request_options
+from test_store_trouble import Fault, files_of, wait_for_line
 from coap_stream import CSM, StreamClient
 from daemon import SLOW
 
@@ -78,6 +81,23 @@ def test_sequence_numbers_are_never_used_again(coapd, client_files):
                 stored += [row[0] for row in db.execute("SELECT max(reserved) FROM sequences")]
             daemon.restart("kill")
     assert stored == sorted(set(stored)), stored
+
+
+def test_no_number_is_used_that_is_not_on_the_disk(coapd):
+    """Whatever `sync` says: a power cut would bring it back, and its second use gives both messages away."""
+    daemon = coapd(start=False, security=context("02"))
+    daemon.write_config(persist=daemon.persist(sync="interval", sync_interval=60000))
+    daemon.start()
+    keys = oscore.Context(b"\2", b"\1", bytes.fromhex(SECRET), bytes.fromhex(SALT))
+    with oscore.Client(keys, daemon.port) as client:
+        with Fault(daemon, "fdatasync,fsync", "EIO", files_of(daemon, "observe-counters")):
+            # The answer asks for a proof of freshness, under a number of the server's own.
+            client.send(keys.protect(Message(GET, mid=1, token=b"x", options=request_options("time")))[0])
+            wait_for_line(daemon, "the next sequence numbers can not be stored (Input/output error)")
+            client.ping()
+            assert client.numbers == []
+        assert client.ask(GET, "time", observe=0).text == "2.05"
+        assert client.numbers
 
 
 def test_who_may_no_longer_observe_is_told_so_after_a_restart(coapd, client_files):

@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An OSCORE client (RFC 8613) as bare as it gets: protects requests, opens responses, and shows their Partial IV."""
 
-import sys
-from pathlib import Path
-
 import cbor2
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "integration")]
-
-import coap  # noqa: E402
+import coap
 
 AES_CCM_16_64_128 = 10
 KEY_SIZE, NONCE_SIZE, TAG_SIZE = 16, 13, 8
