@@ -253,6 +253,23 @@ def test_slow_target(before):
         target.await_seen(lambda m: m.type == coap.ACK)
 
 
+@pytest.mark.parametrize("scheme", ["coap+tcp", "coaps", "coaps+tcp"])
+def test_client_waits_over(coapd, scheme):
+    """The answer comes long after the request, by a client's own reckoning, over a stream and over DTLS."""
+    with Target(lambda m: coap.Message(0, type=coap.ACK, mid=m.mid)) as target:
+        front = coapd(
+            endpoints=[f"{scheme}://127.0.0.1:{{port}}"],
+            resources=[{"path": "up", "kind": "proxy", "target": f"coap://127.0.0.1:{target.port}"}],
+            security={"psk": {"identities": [{"identity": "client", "key": KEY}]}},
+        )
+        keys = ["-u", "client", "-k", KEY] if "coaps" in scheme else []
+        command = ["coap-client-gnutls", "-B", str(30 * SLOW), *keys, front.uri("up/x", scheme=scheme)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as client:
+            asked = target.await_seen(lambda m: m.code == coap.GET, 20 * SLOW)
+            target.send(coap.Message(coap.code("2.05"), token=asked.token, payload=b"late"))
+            assert client.communicate(timeout=40 * SLOW)[0] == "late\n"
+
+
 def test_loop(coapd):
     """RFC 8768: each turn counts one down, until somebody says 5.08."""
     front = coapd(start=False)
