@@ -380,7 +380,9 @@ class Observed(Target):
     def change(self, value):
         self.value = value
         self.number += 1
-        self.send(coap.Message(coap.code("2.05"), token=self.token, options=self._options(), payload=value))
+        message = coap.Message(coap.code("2.05"), token=self.token, options=self._options(), payload=value)
+        self.send(message)
+        return message
 
     def registrations(self):
         return [m for m in self.requests if m.observe == 0]
@@ -433,7 +435,9 @@ def test_older_notification_is_dropped(before):
         target.change(b"new")
         assert observation.fresh(10 * SLOW).payload == b"new"
         target.number = 50
-        target.change(b"old")
+        old = target.change(b"old")
+        target.await_seen(lambda m: m.type == coap.ACK and m.mid == old.mid)
+        assert client.get("up/x").payload == b"new"
         target.number = 101
         target.change(b"newest")
         assert observation.fresh(10 * SLOW).payload == b"newest"
