@@ -187,16 +187,16 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
         return r;
 }
 
-/* Each stream session is a descriptor, and some are needed for all else. */
+/* Each stream session is a descriptor; each shard has two, and some are needed for all else. */
 static size_t most_streams(const struct config *config)
 {
-        enum { OTHERS = 256 };
+        rlim_t others = 64 + 2 * (rlim_t)config->server.shards;
         struct rlimit descriptors = { .rlim_cur = RLIM_INFINITY };
         size_t most = (size_t)config->server.max_sessions;
 
         getrlimit(RLIMIT_NOFILE, &descriptors);
         return MIN(most,
-                   (size_t)(descriptors.rlim_cur > 2 * OTHERS ? descriptors.rlim_cur - OTHERS : OTHERS));
+                   (size_t)(descriptors.rlim_cur > 2 * others ? descriptors.rlim_cur - others : others));
 }
 
 static void set_bounds(struct registry *registry, const struct config *config)
