@@ -110,8 +110,7 @@ static void put_proxy_uri(coap_optlist_t **list, const struct resource *forward,
 
 static struct span option_of(const coap_pdu_t *request, coap_option_num_t number)
 {
-        coap_opt_iterator_t iterator;
-        coap_opt_t *option = coap_check_option(request, number, &iterator);
+        coap_opt_t *option = message_option(request, number);
 
         return option ? span_of(coap_opt_value(option), coap_opt_length(option)) : (struct span){ 0 };
 }
@@ -205,10 +204,8 @@ static coap_pdu_t *rewrite(const struct resource *forward, const coap_session_t 
 static bool comes_again(struct resource *forward, const struct message *m, struct response *response)
 {
         struct registry *registry = forward->registry;
-        coap_opt_iterator_t iterator;
 
-        if (response->later || response->code >> 5 != 2 ||
-            !coap_check_option(m->pdu, COAP_OPTION_OBSERVE, &iterator))
+        if (response->later || response->code >> 5 != 2 || !message_option(m->pdu, COAP_OPTION_OBSERVE))
                 return false;
         if (m->request.observe)
                 below_make_observable(forward, m->request.path, registry_shard_of(registry, m->session));

@@ -30,6 +30,19 @@ void oscore_context_free(struct oscore_context *context)
         free(context);
 }
 
+bool oscore_share_a_peer(const struct oscore_context *a, const struct oscore_context *b)
+{
+        if (!secrets_equal(&a->id_context, &b->id_context))
+                return false;
+        for (const struct oscore_recipient *x = a->recipients; x; x = x->next) {
+                for (const struct oscore_recipient *y = b->recipients; y; y = y->next) {
+                        if (span_equal(span_of(x->id, x->id_n), span_of(y->id, y->id_n)))
+                                return true;
+                }
+        }
+        return false;
+}
+
 /* Libcoap has them now, and we have what was derived. */
 static void forget_secrets(struct oscore_context *context)
 {

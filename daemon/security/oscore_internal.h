@@ -129,6 +129,8 @@ struct oscore {
 
 /* oscore.c */
 void oscore_context_free(struct oscore_context *context);
+/* A recipient id in the same id context, by which libcoap finds one of the two. */
+bool oscore_share_a_peer(const struct oscore_context *a, const struct oscore_context *b);
 
 /* oscore_places.c */
 

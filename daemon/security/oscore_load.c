@@ -112,19 +112,6 @@ static int add_context(struct oscore *oscore, struct oscore_source *source)
         return r == 0 ? oscore_sequence_name(context->sender_key, true, context->streams.sequence) : r;
 }
 
-static bool share_a_peer(const struct oscore_context *a, const struct oscore_context *b)
-{
-        if (!secrets_equal(&a->id_context, &b->id_context))
-                return false;
-        for (const struct oscore_recipient *x = a->recipients; x; x = x->next) {
-                for (const struct oscore_recipient *y = b->recipients; y; y = y->next) {
-                        if (span_equal(span_of(x->id, x->id_n), span_of(y->id, y->id_n)))
-                                return true;
-                }
-        }
-        return false;
-}
-
 /* The same key counted in two places would use the same nonces; of two peers libcoap would find one. */
 static int check_twins(const struct oscore *oscore, struct key_errors *errors)
 {
@@ -139,7 +126,7 @@ static int check_twins(const struct oscore *oscore, struct key_errors *errors)
                                           "has the sender key of line %u, expected one context with the "
                                           "recipient_ids of both",
                                           a->at.line);
-                        else if (share_a_peer(a, b))
+                        else if (oscore_share_a_peer(a, b))
                                 key_error(errors, b->at, "",
                                           "has a recipient id of line %u, expected ids of its own or another "
                                           "id "

@@ -106,19 +106,6 @@ static int open_place(struct oscore_place *place, size_t home)
 
 /* ---------------------------------------------------------------- the choice */
 
-static bool share_an_id(const struct oscore_context *a, const struct oscore_context *b)
-{
-        if (!secrets_equal(&a->id_context, &b->id_context))
-                return false;
-        for (const struct oscore_recipient *x = a->recipients; x; x = x->next) {
-                for (const struct oscore_recipient *y = b->recipients; y; y = y->next) {
-                        if (span_equal(span_of(x->id, x->id_n), span_of(y->id, y->id_n)))
-                                return true;
-                }
-        }
-        return false;
-}
-
 /* How many contexts each place has. `closed`: one of them would be found for a recipient of `context`. */
 static void survey(const struct oscore_context *context, unsigned count[SHARDS_MOST],
                    bool closed[SHARDS_MOST])
@@ -127,7 +114,7 @@ static void survey(const struct oscore_context *context, unsigned count[SHARDS_M
 
         for (size_t i = 0; i < oscore->n; i++) {
                 const struct oscore_context *other = oscore->contexts[i];
-                bool same = other && other != context && share_an_id(other, context);
+                bool same = other && other != context && oscore_share_a_peer(other, context);
 
                 if (other && other->streams.coap)
                         closed[0] |= same;
