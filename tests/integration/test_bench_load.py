@@ -164,6 +164,45 @@ def test_open_loop_charges_a_stall_to_every_request_it_delayed(load):
     assert flow["latency_us"]["p90"] > 200_000, "half of the requests were due during the stall"
 
 
+class BareEcho:
+    """The servers that the floors are measured with."""
+
+    def __init__(self, program, *how):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process = subprocess.Popen([program, str(self.port), *how], stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        assert self.process.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.mark.parametrize("scheme,how", [("coap", ()), ("coap", ("--batch",)), ("coap+tcp", ("--tcp",)),
+                                        ("coaps", ("--dtls", "secret"))])
+def test_the_floor_of_each_transport_answers_every_request(load, scheme, how):
+    with BareEcho(load.program.with_name("echo"), *how) as echo:
+        flow = load("--peers", "3", "--window", "30", "--count", "1000", "--timeout", "5", "--psk", "x:secret",
+                    f"{scheme}://127.0.0.1:{echo.port}/x")["flow"]
+    assert flow["codes"] == {"2.05": 1000}
+    assert flow["sent"] == flow["answered"] == 1000 and flow["late"] == flow["send_errors"] == 0
+
+
+def test_the_floor_of_tcp_puts_messages_together(load):
+    csm, get = bytes((0x00, 0xe1)), bytes((0xd1, 5, 1, 0x77)) + b"\xbd\x04" + b"x" * 16  # 13 + 5 bytes of options
+    with BareEcho(load.program.with_name("echo"), "--tcp") as echo, \
+            socket.create_connection(("127.0.0.1", echo.port), timeout=5) as client:
+        client.sendall(csm + get + get[:3])
+        answer = get[:2] + bytes((CONTENT,)) + get[3:]
+        assert client.recv(len(get), socket.MSG_WAITALL) == answer
+        client.sendall(get[3:])
+        assert client.recv(len(get), socket.MSG_WAITALL) == answer
+
+
 def test_it_never_floods_another_machine(load):
     done = subprocess.run([load.program, "coap://192.0.2.1:5683/x"], capture_output=True, check=False)
     assert done.returncode == 2

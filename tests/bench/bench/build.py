@@ -20,7 +20,7 @@ def compile_programs():
     with open(OUT / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name, sources, libraries in (("load", sorted(HERE.glob("load*.c")), ["-lgnutls"]),
-                                         ("echo", [HERE / "echo.c"], [])):
+                                         ("echo", sorted(HERE.glob("echo*.c")), ["-lgnutls"])):
             target = OUT / name
             newest = max(file.stat().st_mtime for file in [*sources, *headers])
             if not target.exists() or target.stat().st_mtime < newest:

@@ -182,7 +182,7 @@ def get_scenario(bench):
     yield "coap-server", partial(get, bench, CoapServer)
     yield "coapd", partial(get, bench, Coapd)
     yield "echo", partial(get, bench, Echo)
-    yield "echo-batch", partial(get, bench, Echo, batch=True)
+    yield "echo-batch", partial(get, bench, Echo, how="batch")
 
 
 @scenario("get-idle", "rate cpu_us p50_us p99_us lost registered", [
@@ -307,19 +307,33 @@ TRANSPORTS = (("tcp", "coap+tcp", ">= 1.2"), ("dtls-psk", "coaps", ">= 0.85"), (
               ("oscore", "coap", ">= 0.35"))
 
 
+def load_of_transport(scheme, window):
+    load = ["--peers", "16", "--window", str(window)]
+    return load + ["--psk", f"{PSK_IDENTITY}:{PSK_KEY}"] if scheme == "coaps" else load
+
+
 def transport(bench, kind, scheme, window, oscore=False):
     options = {"oscore": True} if oscore else {"secure": True}
-    load = ["--peers", "16", "--window", str(window)]
-    if scheme == "coaps":
-        load += ["--psk", f"{PSK_IDENTITY}:{PSK_KEY}"]
+    load = load_of_transport(scheme, window)
     if oscore:
         load += ["--oscore", ":".join((OSCORE["secret"], OSCORE["salt"], OSCORE["client"], OSCORE["server"]))]
     with kind(bench.server_core, **options) as server:
         return flow_figures(bench.load(server, *load, server.uri("time", scheme)))
 
 
+# Any server has these to pay: the kernel's part and GnuTLS's, and no more. Of UDP by the batch, as coapd does it.
+FLOORS = (("udp", "coap", "batch"), ("tcp", "coap+tcp", "tcp"), ("dtls-psk", "coaps", "dtls"))
+
+
+def floor(bench, scheme, how, window):
+    with Echo(bench.server_core, how=how) as server:
+        return flow_figures(bench.load(server, *load_of_transport(scheme, window), server.uri("time", scheme)))
+
+
 def transports(name, window, doc):
     def steps(bench):
+        for transport_name, scheme, how in FLOORS:
+            yield f"echo {transport_name}", partial(floor, bench, scheme, how, window)
         for kind in (CoapServer, Coapd):
             yield f"{kind.name} udp", partial(transport, bench, kind, "coap", window)
             for transport_name, scheme, _ in TRANSPORTS:
@@ -335,6 +349,13 @@ def transports(name, window, doc):
         Ratio(f"{transport_name}, coapd against coap-server", f"coapd {transport_name}",
               f"coap-server {transport_name}", "rate")
         for transport_name, _, _ in TRANSPORTS
+    ] + [
+        Ratio(f"{transport_name}, coapd against the bare echo", f"coapd {transport_name}", f"echo {transport_name}",
+              "rate")
+        for transport_name, _, _ in FLOORS
+    ] + [
+        Ratio(f"{transport_name}, the bare echo against coapd udp", f"echo {transport_name}", "coapd udp", "rate")
+        for transport_name, _, _ in FLOORS
     ])(steps)
 
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Servers that do nothing: what each transport costs whatever serves it. */
+#ifndef COAPD_BENCH_ECHO_H
+#define COAPD_BENCH_ECHO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { ECHO_BATCH = 64, ECHO_SIZE = 1500, CODE_CONTENT = 0x45 };
+
+/* A non-blocking socket at a port of 127.0.0.1, datagram or listening; -1 with errno. */
+int echo_bind(int type, uint16_t port);
+
+/* Makes the answer of a request where it is: 2.05, in an ACK. Whether it was a request. */
+bool echo_answer(uint8_t *p, size_t n);
+
+/* Each serves for ever; returns after a line on stderr. */
+void echo_tcp(int fd);
+void echo_dtls(int fd, const char *key);
+
+#endif
