@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The parts of the kind `exec`: exec.c (the kind, and its answers), exec_keys.c (its keys), exec_schedule.c (when its
- * programs run, and what comes of it), exec_run.c (one run).
+ * programs run, and what comes of it), exec_command.c (what one of them is given), exec_run.c (one run).
  *
  * There are two programs, one to read and one to write, and only one of them runs at a time.
  */
@@ -30,6 +30,7 @@ struct exec_conf {
 enum { EXEC_ROWS = 10, EXEC_MAX_WRITES = 16 };
 
 struct run;
+struct run_result;
 
 /* A client that waits for a run to end. */
 struct exec_visitor {
@@ -80,6 +81,16 @@ bool exec_runs_the_same(const struct exec_conf *a, const struct exec_conf *b);
 
 /* Answers a GET with what there is now. */
 void exec_answer(const struct exec *exec, bool observe, struct response *response);
+
+/* --- exec_command.c --- */
+
+/* Runs `command` with `input` for its standard input; `format` NULL: that has no content format. Becomes exec->run, and
+ * `done` is called with `exec` when it ends. 0, or -errno. */
+int exec_start(struct exec *exec, const struct conf_strings *command, enum method method, const char *format,
+               struct span input, void (*done)(void *user, const struct run_result *result));
+
+/* Nothing of a good run. */
+void exec_describe_failure(const struct run_result *result, char *text, size_t size);
 
 /* --- exec_schedule.c --- */
 
