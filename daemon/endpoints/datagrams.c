@@ -16,6 +16,9 @@ enum { CONTROL_SIZE = 128, ARENA_SIZE = 64 * 1024 };
 /* Of a datagram that the kernel cuts into several: what IPv6 takes everywhere, and all that fits into one of IP. */
 enum { SEGMENT_MOST = 1280 - 48, SEGMENTS_BYTES = 65535 - 48 };
 
+/* Of the table of peers that a flush has. */
+enum { SLOTS = 4 * OUTBOX_MOST, NONE = UINT8_MAX };
+
 union name {
         struct sockaddr any;
         struct sockaddr_in6 six;
@@ -32,7 +35,8 @@ struct inbox {
 };
 
 struct outbox {
-        unsigned next, n;
+        unsigned next, n; /* of the order in which they leave */
+        uint8_t order[OUTBOX_MOST];
         size_t used;    /* of the arena */
         unsigned apart; /* those before it leave each on its own */
         struct mmsghdr head[OUTBOX_MOST];
@@ -185,7 +189,7 @@ bool outbox_put(struct outbox *outbox, const struct msghdr *m)
                 .msg_control = outbox->control[i],
                 .msg_controllen = m->msg_controllen,
         };
-        outbox->n++;
+        outbox->order[outbox->n++] = (uint8_t)i;
         return true;
 }
 
@@ -197,21 +201,63 @@ static bool go_the_same_way(const struct msghdr *a, const struct msghdr *b)
                memcmp(a->msg_control, b->msg_control, a->msg_controllen) == 0;
 }
 
-/* How many from the `i`th on can leave as one: all of the same length, but for the last, which may be shorter. */
-static unsigned count_alike(const struct outbox *outbox, unsigned i)
+static unsigned slot_of(const struct msghdr *m)
 {
-        const struct msghdr *first = &outbox->head[i].msg_hdr;
-        size_t length = outbox->piece[i].iov_len, bytes = length;
+        uint32_t word, h = 0;
+
+        for (size_t i = 0; i + sizeof word <= m->msg_namelen; i += sizeof word) {
+                memcpy(&word, (const uint8_t *)m->msg_name + i, sizeof word);
+                h = (h ^ word) * 0x9e3779b1U;
+                h ^= h >> 15;
+        }
+        return h % SLOTS;
+}
+
+/*
+ * Those to one peer one behind the other, where the first of them was, so that they can be joined. Two peers that meet
+ * in one slot are passed over where they alternate: their order stays.
+ */
+static void arrange(struct outbox *outbox)
+{
+        uint8_t last[SLOTS], follower[OUTBOX_MOST], first[OUTBOX_MOST];
+        unsigned n_first = 0, at = outbox->next;
+
+        if (outbox->n - outbox->next <= 2)
+                return;
+        memset(last, NONE, sizeof last);
+        for (unsigned k = outbox->next; k < outbox->n; k++) {
+                uint8_t i = outbox->order[k];
+                uint8_t *slot = &last[slot_of(&outbox->head[i].msg_hdr)];
+
+                follower[i] = NONE;
+                if (*slot != NONE && go_the_same_way(&outbox->head[*slot].msg_hdr, &outbox->head[i].msg_hdr))
+                        follower[*slot] = i;
+                else
+                        first[n_first++] = i;
+                *slot = i;
+        }
+        for (unsigned k = 0; k < n_first; k++) {
+                for (uint8_t i = first[k]; i != NONE; i = follower[i])
+                        outbox->order[at++] = i;
+        }
+}
+
+/* How many from the `k`th on can leave as one: all of the same length, but for the last, which may be shorter. */
+static unsigned count_alike(const struct outbox *outbox, unsigned k)
+{
+        const uint8_t *order = outbox->order + k;
+        const struct msghdr *first = &outbox->head[order[0]].msg_hdr;
+        size_t length = outbox->piece[order[0]].iov_len, bytes = length;
         unsigned n = 1;
 
-        if (i < outbox->apart || length > SEGMENT_MOST ||
+        if (k < outbox->apart || length > SEGMENT_MOST ||
             first->msg_controllen + CMSG_SPACE(sizeof(uint16_t)) > CONTROL_SIZE)
                 return 1;
-        while (i + n < outbox->n && outbox->piece[i + n - 1].iov_len == length) {
-                size_t next = outbox->piece[i + n].iov_len;
+        while (k + n < outbox->n && outbox->piece[order[n - 1]].iov_len == length) {
+                size_t next = outbox->piece[order[n]].iov_len;
 
                 if (next == 0 || next > length || bytes + next > SEGMENTS_BYTES ||
-                    !go_the_same_way(first, &outbox->head[i + n].msg_hdr))
+                    !go_the_same_way(first, &outbox->head[order[n]].msg_hdr))
                         break;
                 bytes += next;
                 n++;
@@ -219,19 +265,39 @@ static unsigned count_alike(const struct outbox *outbox, unsigned i)
         return n;
 }
 
+/* What sendmmsg() gets. */
+struct sending {
+        struct mmsghdr head[OUTBOX_MOST];
+        struct iovec piece[OUTBOX_MOST];
+        unsigned count[OUTBOX_MOST]; /* datagrams in each */
+        unsigned n;
+};
+
+/* What lies one behind the other is one piece to the kernel. */
+static void add_piece(struct msghdr *message, const struct iovec *piece)
+{
+        struct iovec *last = message->msg_iovlen > 0 ? &message->msg_iov[message->msg_iovlen - 1] : NULL;
+
+        if (last && (uint8_t *)last->iov_base + last->iov_len == piece->iov_base)
+                last->iov_len += piece->iov_len;
+        else
+                message->msg_iov[message->msg_iovlen++] = *piece;
+}
+
 /*
  * Several answers to one peer take the kernel's way down only once, as one datagram, and are cut apart at its end
- * (UDP_SEGMENT of udp(7)). They lie one behind the other.
+ * (UDP_SEGMENT of udp(7)).
  */
-static void join(struct outbox *outbox, unsigned i, unsigned n, struct msghdr *message, struct iovec *whole)
+static void join(struct outbox *outbox, unsigned k, unsigned n, struct iovec *pieces, struct msghdr *message)
 {
-        struct iovec *last = &outbox->piece[i + n - 1];
+        unsigned i = outbox->order[k];
         struct cmsghdr *c = (void *)(outbox->control[i] + CMSG_ALIGN(message->msg_controllen));
         uint16_t length = (uint16_t)outbox->piece[i].iov_len;
 
-        *whole = outbox->piece[i];
-        whole->iov_len = (size_t)((uint8_t *)last->iov_base + last->iov_len - (uint8_t *)whole->iov_base);
-        message->msg_iov = whole;
+        message->msg_iov = pieces;
+        message->msg_iovlen = 0;
+        for (unsigned j = 0; j < n; j++)
+                add_piece(message, &outbox->piece[outbox->order[k + j]]);
         *c = (struct cmsghdr){
                 .cmsg_len = CMSG_LEN(sizeof length),
                 .cmsg_level = IPPROTO_UDP,
@@ -241,24 +307,16 @@ static void join(struct outbox *outbox, unsigned i, unsigned n, struct msghdr *m
         message->msg_controllen = CMSG_ALIGN(message->msg_controllen) + CMSG_SPACE(sizeof length);
 }
 
-/* What sendmmsg() gets. */
-struct sending {
-        struct mmsghdr head[OUTBOX_MOST];
-        struct iovec whole[OUTBOX_MOST];
-        unsigned count[OUTBOX_MOST]; /* datagrams in each */
-        unsigned n;
-};
-
 static void gather(struct outbox *outbox, struct sending *sending)
 {
         sending->n = 0;
-        for (unsigned i = outbox->next; i < outbox->n; i += sending->count[sending->n++]) {
-                unsigned k = sending->n, n = count_alike(outbox, i);
+        for (unsigned k = outbox->next; k < outbox->n; k += sending->count[sending->n++]) {
+                unsigned m = sending->n, n = count_alike(outbox, k);
 
-                sending->head[k] = outbox->head[i];
-                sending->count[k] = n;
+                sending->head[m] = outbox->head[outbox->order[k]];
+                sending->count[m] = n;
                 if (n > 1)
-                        join(outbox, i, n, &sending->head[k].msg_hdr, &sending->whole[k]);
+                        join(outbox, k, n, &sending->piece[k], &sending->head[m].msg_hdr);
         }
 }
 
@@ -268,6 +326,7 @@ unsigned outbox_flush(struct outbox *outbox, int fd, outbox_refused *refused, vo
         unsigned sent = 0;
 
         *ret_blocked = false;
+        arrange(outbox);
         while (outbox->next < outbox->n) {
                 struct sending sending;
                 int r;
@@ -288,7 +347,7 @@ unsigned outbox_flush(struct outbox *outbox, int fd, outbox_refused *refused, vo
                 if (sending.count[0] > 1)
                         outbox->apart = outbox->next + sending.count[0];
                 else
-                        refused(userdata, &outbox->head[outbox->next++].msg_hdr, errno);
+                        refused(userdata, &outbox->head[outbox->order[outbox->next++]].msg_hdr, errno);
         }
         outbox_discard(outbox);
         return sent;

@@ -2,7 +2,7 @@
 /*
  * Datagrams by the batch: an inbox that reads many with one recvmmsg() and gives them out one by one, an
  * outbox that takes them one by one and sends many with one sendmmsg(), those to one peer as one datagram that the
- * kernel cuts apart. Both keep the order.
+ * kernel cuts apart. Both keep the order of what is from one peer, or to one.
  */
 #ifndef COAPD_ENDPOINTS_DATAGRAMS_H
 #define COAPD_ENDPOINTS_DATAGRAMS_H
