@@ -37,8 +37,9 @@ struct inbox {
 struct outbox {
         unsigned next, n; /* of the order in which they leave */
         uint8_t order[OUTBOX_MOST];
-        size_t used;    /* of the arena */
-        unsigned apart; /* those before it leave each on its own */
+        bool same[OUTBOX_MOST]; /* it goes where the one before it in that order goes */
+        size_t used;            /* of the arena */
+        unsigned apart;         /* those before it leave each on its own */
         struct mmsghdr head[OUTBOX_MOST];
         struct iovec piece[OUTBOX_MOST];
         union name name[OUTBOX_MOST];
@@ -222,8 +223,6 @@ static void arrange(struct outbox *outbox)
         uint8_t last[SLOTS], follower[OUTBOX_MOST], first[OUTBOX_MOST];
         unsigned n_first = 0, at = outbox->next;
 
-        if (outbox->n - outbox->next <= 2)
-                return;
         memset(last, NONE, sizeof last);
         for (unsigned k = outbox->next; k < outbox->n; k++) {
                 uint8_t i = outbox->order[k];
@@ -237,8 +236,10 @@ static void arrange(struct outbox *outbox)
                 *slot = i;
         }
         for (unsigned k = 0; k < n_first; k++) {
-                for (uint8_t i = first[k]; i != NONE; i = follower[i])
+                for (uint8_t i = first[k]; i != NONE; i = follower[i]) {
+                        outbox->same[at] = i != first[k];
                         outbox->order[at++] = i;
+                }
         }
 }
 
@@ -256,8 +257,7 @@ static unsigned count_alike(const struct outbox *outbox, unsigned k)
         while (k + n < outbox->n && outbox->piece[order[n - 1]].iov_len == length) {
                 size_t next = outbox->piece[order[n]].iov_len;
 
-                if (next == 0 || next > length || bytes + next > SEGMENTS_BYTES ||
-                    !go_the_same_way(first, &outbox->head[order[n]].msg_hdr))
+                if (!outbox->same[k + n] || next == 0 || next > length || bytes + next > SEGMENTS_BYTES)
                         break;
                 bytes += next;
                 n++;

@@ -21,14 +21,14 @@ void tape_begin(struct tape *tape, void *tag, unsigned least)
                 tape->open = tape->open / 2;
         tape->open = MAX(tape->open, TAPE_LEAST);
         tape->length = MIN(MAX(tape->open, least), TAPE_MOST);
-        tape->at = tape->end = tape->used = 0;
+        tape->at = tape->end = tape->used = tape->repeated = 0;
         tape->blank = tag;
         blank(tape, 0, tape->length);
 }
 
 void tape_begin_closed(struct tape *tape, void *tag)
 {
-        tape->at = tape->end = 0;
+        tape->at = tape->end = tape->repeated = 0;
         tape->length = TAPE_MOST;
         tape->blank = tag;
 }
@@ -50,11 +50,13 @@ static bool is_of(const struct tape *tape, unsigned i, const void *tag)
 
 bool tape_repeat(struct tape *tape, const void *tag)
 {
-        unsigned i = tape->at;
+        unsigned i = MAX(tape->at, tape->repeated);
         unsigned run = 0;
 
         while (i < tape->end && !is_of(tape, i, tag))
                 i++;
+        if (i < tape->end)
+                tape->repeated = i;
         for (; i < tape->end && is_of(tape, i, tag); i++)
                 run++;
         if (run == 0 || run > TAPE_REPEATS || tape_room(tape) == 0)
@@ -68,7 +70,7 @@ bool tape_repeat(struct tape *tape, const void *tag)
 
 void tape_end(struct tape *tape)
 {
-        tape->at = tape->end = 0;
+        tape->at = tape->end = tape->repeated = 0;
 }
 
 void tape_pass(struct tape *tape, const void *tag)

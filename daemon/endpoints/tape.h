@@ -21,11 +21,12 @@ enum {
 struct tape {
         struct epoll_event v[TAPE_MOST];
         void *blank; /* the tag of what libcoap is to pass over: one of its own, that is without an event */
-        unsigned length; /* of this call */
-        unsigned at;     /* libcoap comes to this one next */
-        unsigned end;    /* behind the last one written */
-        unsigned open;   /* the length of a call that can go on */
-        unsigned used;   /* of the last one of these */
+        unsigned length;   /* of this call */
+        unsigned at;       /* libcoap comes to this one next */
+        unsigned end;      /* behind the last one written */
+        unsigned repeated; /* libcoap has come there by its last stream */
+        unsigned open;     /* the length of a call that can go on */
+        unsigned used;     /* of the last one of these */
 };
 
 /* All blank, for a call that can go on. The length follows what such calls before have used, at least `least`. */
