@@ -190,6 +190,26 @@ static void check_variant(struct check *check, const struct conf_resource *resou
                 check_failed(check, member, "", "%s", wrong);
 }
 
+/* NULL: nothing. */
+static const char *also_at(const struct check *check, const struct conf_resource *resource,
+                           const void **ret_member)
+{
+        const struct conf_memory *memory = check->config->memory;
+        const struct conf_variant *variant =
+                resource->kind ? variant_find(&memory->vocabulary, resource->kind) : NULL;
+
+        return variant && variant->also_at && resource->fields
+                       ? variant->also_at(resource->fields, ret_member)
+                       : NULL;
+}
+
+static void add_twins(struct twin *twins, size_t *at, const char *path, const struct conf_strings *hosts,
+                      const void *member, size_t index)
+{
+        for (size_t i = 0; path && i < MAX(hosts->n, 1UL); i++)
+                twins[(*at)++] = (struct twin){ path, hosts->n ? hosts->v[i] : "", member, index };
+}
+
 /* One path may be there once for each host, and once without. */
 static void check_paths(struct check *check, const struct conf_resource *resources, size_t n)
 {
@@ -197,18 +217,18 @@ static void check_paths(struct check *check, const struct conf_resource *resourc
         size_t n_twins = 0, at = 0;
 
         for (size_t i = 0; i < n; i++)
-                n_twins += MAX(resources[i].host.n, 1UL);
+                n_twins += 2 * MAX(resources[i].host.n, 1UL);
         twins = calloc(n_twins + 1, sizeof(*twins));
         if (!twins) {
                 check->out_of_memory = true;
                 return;
         }
         for (size_t i = 0; i < n; i++) {
-                const struct conf_strings *hosts = &resources[i].host;
+                const void *member = resources[i].fields;
+                const char *also = also_at(check, &resources[i], &member);
 
-                for (size_t j = 0; resources[i].path && j < MAX(hosts->n, 1UL); j++)
-                        twins[at++] = (struct twin){ resources[i].path, hosts->n ? hosts->v[j] : "",
-                                                     &resources[i].path, i };
+                add_twins(twins, &at, resources[i].path, &resources[i].host, &resources[i].path, i);
+                add_twins(twins, &at, also, &resources[i].host, member, i);
         }
         report_twins(check, twins, at);
 }

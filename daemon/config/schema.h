@@ -102,6 +102,11 @@ struct conf_variant {
          * may name the member of `fields` that it is about. Values whose rows were not good may be missing.
          */
         const char *(*check)(const void *fields, const void **ret_member);
+        /*
+         * A path beside its own that a resource with these fields serves, and the member that asks for it; NULL: there
+         * is none.
+         */
+        const char *(*also_at)(const void *fields, const void **ret_member);
 };
 
 #endif

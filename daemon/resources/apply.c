@@ -240,6 +240,7 @@ int registry_apply(struct registry *registry, const struct config *config, int (
         set_bounds(registry, config);
         r = carry_out(registry, plan, n);
         free(plan);
+        also_apply(registry);
         if (r == 0)
                 r = proxied_apply(registry);
         return r < 0 ? r : notify_apply(registry);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "resources/internal.h"
+#include "resources/uri_path.h"
 
 /* Each is about 500 bytes, and libcoap walks over all of its resources when it notifies. */
 enum { MAX_BELOW = 10000 };
@@ -32,9 +33,10 @@ struct resource *below_find_parent(const struct registry *registry, struct span 
 
 struct span below_rest_of(const struct resource *parent, struct span path)
 {
-        size_t n = strlen(parent->path);
+        struct span own = span_of_string(parent->path);
 
-        return span_skip(path, n ? n + 1 : 0);
+        /* What came to also_at() is not below. */
+        return uri_path_below(path, own) ? span_skip(path, own.n ? own.n + 1 : 0) : (struct span){ 0 };
 }
 
 struct span below_rest(const struct resource *resource)

@@ -66,6 +66,7 @@ struct registry {
         struct discovery *discovery;
         struct resource *forward; /* whose requests with Proxy-Uri are; NULL: nobody's */
         bool offers_forward;      /* libcoap knows */
+        bool has_also;            /* a resource of the config serves a path beside its own */
         sd_event_source *bury;    /* deletes the resources that are gone, outside of libcoap's callbacks */
         struct resource *to_bury;
         sd_event_source *refresh;
@@ -184,6 +185,11 @@ void rules_take_answer(struct resource *resource, const struct message *m, struc
 /* Accept and ETag of a request for content: RFC 7252, 5.10.4 and 5.10.6.2. */
 void rules_settle_content(const struct resource *resource, const struct message *m,
                           struct response *response);
+
+/* also.c: which resources serve a path beside their own; */
+void also_apply(struct registry *registry);
+/* and the one that serves this one. NULL: none. */
+struct resource *also_find(const struct registry *registry, struct span path, const char *host);
 
 /* proxied.c: requests with Proxy-Uri and Proxy-Scheme are for a resource of this config, if for any. 0 or -errno. */
 int proxied_apply(struct registry *registry);

@@ -80,6 +80,7 @@ struct request {
         int content_format;            /* of the body; -1: none given */
         int accept;                    /* -1: none given */
         bool observe;                  /* registers an observation, or is one being served */
+        bool also;                     /* it came to the kind's also_at(); `rest` is "" */
         const struct message *message; /* with all of its options, see message.h; NULL: it is no client's */
 };
 
@@ -101,6 +102,7 @@ struct response {
         /* More options, each as number and length (2 bytes each, big end first) and value; borrowed until sent. */
         struct span options;
         bool later; /* by resource_answer_later() */
+        bool prove; /* by request_has_proved() */
 };
 
 /* Fills code and diagnostic; printf-like. Returns nothing, so that handlers can `return response_error(...)`. */
@@ -199,6 +201,8 @@ struct kind {
          * SCHEME/HOST:PORT/PATH below. NULL: no.
          */
         bool (*forwards)(const void *fields);
+        /* KIND_SUBTREE: as in struct conf_variant. Requests for that path come with `also`. NULL: nothing. */
+        const char *(*also_at)(const void *fields, const void **ret_member);
 };
 
 /* --- what a kind may ask of the registry --- */
@@ -265,6 +269,12 @@ void response_refused_by_store(struct response *response, int error);
 bool request_peer_uri(const struct request *request, struct buf *out);
 /* The interface that it came in on from a link-local address, else 0. */
 unsigned request_peer_link(const struct request *request);
+/*
+ * Whether who asked gets what is sent to its address, as far as the config wants that proved (limits.unproven). If
+ * not, the response asks for the proof: 4.01 with an Echo option (RFC 9175, 2.4).
+ */
+bool request_has_proved(const struct resource *resource, const struct request *request,
+                        struct response *response);
 /* Appends who the peer proved to be, "psk:sensor-1"; nothing for a stranger. */
 void resource_identify(const struct resource *resource, const struct request *request, struct buf *out);
 

@@ -60,6 +60,20 @@ void proof_heed(struct registry *registry, struct client *client, const coap_pdu
                                             span_of(coap_opt_value(option), coap_opt_length(option)));
 }
 
+bool request_has_proved(const struct resource *resource, const struct request *request,
+                        struct response *response)
+{
+        struct registry *registry = resource->registry;
+
+        if (registry->config->limits.unproven == CONF_UNPROVEN_SERVE || !request->message ||
+            is_proved(registry, client_of(request->message->session)))
+                return true;
+        registry->host.metrics->answers_refused++;
+        response_error(response, CODE_UNAUTHORIZED, "send the Echo option back");
+        response->prove = true;
+        return false;
+}
+
 static bool is_safe(const struct message *m)
 {
         return m->request.method == METHOD_GET || m->request.method == METHOD_FETCH;
@@ -72,6 +86,11 @@ void proof_ask(struct registry *registry, struct message *m, struct response *re
         bool challenge = limits->unproven == CONF_UNPROVEN_ECHO && registry->is_request && is_safe(m);
         size_t most;
 
+        if (response->prove) {
+                m->has_echo =
+                        echo_make(registry->echo, coap_session_get_addr_remote(m->session), m->echo) == 0;
+                return;
+        }
         if (limits->unproven == CONF_UNPROVEN_SERVE || !response->content || response->code != CODE_CONTENT ||
             !client || client->proved)
                 return;

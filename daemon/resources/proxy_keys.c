@@ -311,6 +311,7 @@ struct proxy_conf *proxy_conf_copy(const struct proxy_conf *conf)
         if (!copy)
                 return NULL;
         proxy_conf_take_numbers(copy, conf);
+        copy->link = conf->link;
         for (size_t i = 0; i < STRINGS; i++) {
                 const char *string = *string_at(&from, i);
 

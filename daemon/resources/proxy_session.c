@@ -79,6 +79,8 @@ static void open_at(struct upstream *upstream, const struct sockaddr *to, sockle
         address.size = size;
         memcpy(&address.addr, to, MIN((size_t)size, sizeof address.addr));
         coap_address_set_port(&address, upstream->port);
+        if (upstream->conf->link && address.addr.sa.sa_family == AF_INET6)
+                address.addr.sin6.sin6_scope_id = upstream->conf->link;
         upstream->session = is_secure(upstream->proto) ? open_secure(upstream, &address)
                                                        : coap_new_client_session(upstream->context, NULL,
                                                                                  &address, upstream->proto);

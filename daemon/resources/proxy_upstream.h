@@ -15,7 +15,8 @@
 #include "resources/kind.h"
 
 struct proxy_conf {
-        char *target; /* NULL: a forward proxy, for `targets` */
+        char *target;  /* NULL: a forward proxy, for `targets` */
+        unsigned link; /* the interface that a link-local target is on; no key of the config */
         struct conf_strings targets;
         char *identity, *key, *key_file;
         char *ca, *certificate, *private_key;

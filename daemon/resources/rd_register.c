@@ -13,19 +13,24 @@
 #include "resources/uri_path.h"
 #include "resources/uri_reference.h"
 
+static bool is_owner(const struct rd_registration *registration, struct span who, struct response *response)
+{
+        if (registration->owner.n == 0 || span_equal(buf_span(&registration->owner), who))
+                return true;
+        response_error(response, CODE_FORBIDDEN, "it was registered by somebody else");
+        return false;
+}
+
 static bool may_touch(const struct rd *rd, const struct rd_registration *registration,
                       const struct request *request, struct response *response)
 {
         CLEANUP(buf_deinit) struct buf who = { 0 };
 
         resource_identify(rd->resource, request, &who);
-        if (registration->owner.n == 0 || span_equal(buf_span(&registration->owner), buf_span(&who)))
-                return true;
-        response_error(response, CODE_FORBIDDEN, "it was registered by somebody else");
-        return false;
+        return is_owner(registration, buf_span(&who), response);
 }
 
-static bool links_in_order(struct span links)
+bool rd_links_in_order(struct span links)
 {
         CLEANUP(buf_deinit) struct buf scratch = { 0 };
         struct link_parameter parameter;
@@ -87,10 +92,45 @@ static bool name_it(const struct rd *rd, struct rd_registration *registration,
         return true;
 }
 
+bool rd_may_register(struct rd *rd, const struct rd_registration *registration, uint64_t bytes,
+                     struct response *response)
+{
+        const struct rd_registration *old =
+                rd_find_endpoint(rd, buf_span(&registration->endpoint), buf_span(&registration->sector));
+
+        if (!old)
+                return rd_has_room(rd, bytes, response);
+        if (!is_owner(old, buf_span(&registration->owner), response))
+                return false;
+        if (bytes <= old->links->size ||
+            rd->bytes - old->links->size + bytes <= (uint64_t)rd->conf->max_total_size)
+                return true;
+        response_error(response, CODE_UNAVAILABLE, "the directory is full");
+        return false;
+}
+
+bool rd_make_registration(struct rd *rd, struct rd_registration *new_one, struct span links,
+                          struct response *response)
+{
+        CLEANUP(rd_registration_freep) struct rd_registration *registration = new_one;
+        struct rd_registration *old;
+
+        if (!rd_may_register(rd, registration, links.n, response))
+                return false;
+        old = rd_find_endpoint(rd, buf_span(&registration->endpoint), buf_span(&registration->sector));
+        registration->links = representation_new(links, CONTENT_FORMAT_LINK_FORMAT);
+        if (!registration->links || !name_it(rd, registration, old)) {
+                response_error(response, CODE_UNAVAILABLE, "out of memory");
+                return false;
+        }
+        settle(rd, old, TAKE(registration), response);
+        return !response->code;
+}
+
 void rd_register(struct rd *rd, const struct request *request, struct response *response)
 {
         CLEANUP(rd_registration_freep) struct rd_registration *registration = rd_registration_new();
-        struct rd_registration *old;
+        const struct rd_registration *made = registration;
 
         if (request->content_format >= 0 && request->content_format != CONTENT_FORMAT_LINK_FORMAT) {
                 response_error(response, CODE_UNSUPPORTED_FORMAT, "links come in application/link-format");
@@ -102,32 +142,15 @@ void rd_register(struct rd *rd, const struct request *request, struct response *
         }
         if (!rd_registration_read(registration, request, false, response))
                 return;
-        if (!links_in_order(request->body)) {
+        if (!rd_links_in_order(request->body)) {
                 response_error(response, CODE_BAD_REQUEST, "the links are no link-format (RFC 6690)");
                 return;
         }
-        old = rd_find_endpoint(rd, buf_span(&registration->endpoint), buf_span(&registration->sector));
-        if (old && !may_touch(rd, old, request, response))
-                return;
-        if (!old && !rd_has_room(rd, request->body.n, response))
-                return;
-        if (old && rd->bytes - old->links->size + request->body.n > (uint64_t)rd->conf->max_total_size &&
-            request->body.n > old->links->size) {
-                response_error(response, CODE_UNAVAILABLE, "the directory is full");
-                return;
-        }
         resource_identify(rd->resource, request, &registration->owner);
-        registration->links = representation_new(request->body, CONTENT_FORMAT_LINK_FORMAT);
-        if (!registration->links || !name_it(rd, registration, old)) {
-                response_error(response, CODE_UNAVAILABLE, "out of memory");
+        if (!rd_make_registration(rd, TAKE(registration), request->body, response))
                 return;
-        }
-        response->location = span_of_string(registration->id);
-        settle(rd, old, TAKE(registration), response);
-        if (!response->code)
-                response->code = CODE_CREATED;
-        else
-                response->location = (struct span){ 0 };
+        response->code = CODE_CREATED;
+        response->location = span_of_string(made->id); /* the directory's now */
 }
 
 void rd_update(struct rd *rd, struct span id, const struct request *request, struct response *response)

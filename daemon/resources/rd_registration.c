@@ -267,6 +267,8 @@ int rd_registration_store(const struct rd_registration *registration, struct buf
         write_line(attributes, "owner", buf_span(&registration->owner));
         buf_printf(attributes, "\n:lt=%" PRIu32 "\n:expires=%" PRIu64 "\n:link=%u", registration->lifetime_s,
                    registration->expires_us, registration->link);
+        if (registration->simple)
+                buf_append_string(attributes, "\n:simple=1");
         buf_append_span(attributes, buf_span(&registration->extra));
         if (!buf_ok(attributes))
                 return -ENOMEM;
@@ -304,6 +306,8 @@ static void read_line(struct rd_registration *registration, struct span name, st
                 registration->lifetime_s = (uint32_t)number_of(value);
         } else if (span_equal_string(name, ":expires")) {
                 registration->expires_us = number_of(value);
+        } else if (span_equal_string(name, ":simple")) {
+                registration->simple = number_of(value) != 0;
         } else if (span_equal_string(name, ":link")) {
                 registration->link = (unsigned)number_of(value);
         }

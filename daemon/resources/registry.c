@@ -33,6 +33,7 @@ const struct conf_variant *registry_kinds(size_t *ret_n)
                         .size = kinds[i]->conf_size,
                         .doc = kinds[i]->doc,
                         .check = kinds[i]->check,
+                        .also_at = kinds[i]->also_at,
                 };
         *ret_n = ARRAY_LEN(kinds);
         return variants;

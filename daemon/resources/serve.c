@@ -93,6 +93,18 @@ static const char *host_of(const struct registry *registry, const coap_session_t
         return hosts_of(&registry->hosts, registry->replaying ? NULL : session, request);
 }
 
+/* Returns whether it is for a resource whose own path is another. */
+static bool serve_also(struct registry *registry, struct message *m, struct response *response)
+{
+        struct resource *resource = also_find(registry, m->request.path, m->host);
+
+        if (!resource)
+                return false;
+        m->request.also = true;
+        rules_serve(resource, m, response);
+        return true;
+}
+
 /* Of the resources at a path, the one of the request's host; else a subtree's, else nothing is there. */
 static void serve_one_of(struct resource *first, struct message *m, struct response *response)
 {
@@ -100,6 +112,8 @@ static void serve_one_of(struct resource *first, struct message *m, struct respo
         struct resource *resource = resource_at(first, m->host);
         struct resource *parent = NULL;
 
+        if (serve_also(registry, m, response))
+                return;
         if (!resource) {
                 parent = below_find_parent(registry, m->request.path, m->host);
                 if (parent && m->request.observe && below_add(registry, parent, m->request.path) == 0)
@@ -212,6 +226,10 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
                         if (comes_again(registry, &message, request))
                                 return; /* with an empty acknowledgement */
                         serve_one_of(resource, &message, &response);
+                        serve_finish(registry, &message, &response, response_pdu);
+                        return;
+                }
+                if (serve_also(registry, &message, &response)) {
                         serve_finish(registry, &message, &response, response_pdu);
                         return;
                 }

@@ -142,7 +142,7 @@ Found beside the cases; each is pinned by a test, so that an upgrade of libcoap 
 | --- | --- |
 | `pmin`, `pmax` and the other conditional attributes (draft-ietf-core-conditional-attributes) | libcoap tells all observers of a resource in one round, and has no call to tell or to spare one of them; `notify_interval` of a resource repeats for all |
 | silence for observers whose view of a change is the same, by their query or by their virtual host | the same: they are told the state that they know, under a new Observe number |
-| simple registration (RFC 9176, 5.1) | not built: RFC 9176 has it as a must, but for security; the directory would ask back at an address that may be forged, and has to have that proved with Echo first. Endpoints register themselves, or a commissioning tool does |
+| simple registration (RFC 9176, 5.1) over DTLS or with OSCORE | the directory asks back over plain UDP, which nobody with keys should rely on: 5.01, such endpoints post their links. Over TCP the RFC rules it out |
 | JSON and CBOR links from a resource directory | drafts that were given up |
 | Q-Block (RFC 9177) | libcoap has it only together with its own way of putting bodies together (COAP_BLOCK_USE_LIBCOAP), which is switched for all bodies of a session at once, takes memory by what a client announces, and knows no limit. Q-Block1 and Q-Block2 are answered 4.02, upon which a client goes back to Block1 and Block2 |
 | a forward proxy for any target (RFC 7252, 5.7.2) | the kind `proxy` asks the targets that the config names, and none else: 5.05. Other schemes than coap, coaps, coap+tcp and coaps+tcp are answered 5.05, too |

@@ -17,16 +17,18 @@ class Target:
     """
 
     ACK_TIMEOUT = 2.0
+    acknowledges = False  # confirmable answers, to what a test sends from here
 
-    def __init__(self, answer, port=None):
+    def __init__(self, answer, port=None, host="127.0.0.1"):
         self.answer = answer
         self.seen = []
         self.changed = threading.Condition()
         self.port = port or free_port()
         self.peer = None
         self.unanswered = {}  # by message id: the bytes, for whom, when they go out again, and the pause until then
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", self.port))
+        family, _, _, _, address = socket.getaddrinfo(host, self.port, type=socket.SOCK_DGRAM)[0]
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind(address)
         self.stopping = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -51,6 +53,9 @@ class Target:
             message = coap.Message.decode(data)
             if message.type in (coap.ACK, coap.RST):
                 self.unanswered.pop(message.mid, None)
+            elif message.type == coap.CON and message.code >> 5 >= 2 and self.acknowledges:
+                self.socket.sendto(coap.Message(0, type=coap.ACK, mid=message.mid).encode(), self.peer)
+            message.peer = self.peer
             with self.changed:
                 self.seen.append(message)
                 self.changed.notify_all()
@@ -65,8 +70,9 @@ class Target:
                 self.unanswered[mid] = (data, peer, time.monotonic() + 2 * pause, 2 * pause)
                 self.socket.sendto(data, peer)
 
-    def send(self, message):
-        data, peer = message.encode(), self.peer
+    def send(self, message, peer=None):
+        """To whom sent something last, if to nobody else."""
+        data, peer = message.encode(), peer or self.peer
         if message.type == coap.CON:
             self.unanswered[message.mid] = (data, peer, time.monotonic() + self.ACK_TIMEOUT, self.ACK_TIMEOUT)
         self.socket.sendto(data, peer)

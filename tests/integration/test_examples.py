@@ -12,6 +12,7 @@ import pytest
 from clients import coap_client, tls_psk_context
 from daemon import SLOW, free_port
 from test_endpoints import ask_group
+from test_kind_rd_simple import Endpoint
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "conf/examples"
@@ -297,3 +298,6 @@ def test_rd(example):
         assert made.location.encode() in client.get("rd/lookup/ep", query="ep=node*").payload
         assert client.post(made.location).text == "2.04"
         assert client.delete(made.location).text == "2.02"
+        with Endpoint() as endpoint:
+            assert endpoint.post(daemon, "ep=node2").text == "2.04"
+            assert b'ep="node2"' in client.get("rd/lookup/ep").payload
