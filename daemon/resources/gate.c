@@ -70,18 +70,34 @@ void registry_datagram(struct registry *registry, const struct msghdr *message, 
 }
 
 /*
+ * Over a stream libcoap 4.3.5 makes answers and notifications alike: there is no message id, and all is CON. So it is
+ * one of these when the observation is there already; a registration that is repeated is taken for one, too.
+ */
+static bool is_known(const struct registry *registry, const coap_session_t *session,
+                     const struct observed *observed, const coap_pdu_t *request, const coap_opt_t *observe)
+{
+        return coap_decode_var_bytes(coap_opt_value(observe), coap_opt_length(observe)) ==
+                       COAP_OBSERVE_ESTABLISH &&
+               observations_have(registry->observations, client_of(session), observed, request);
+}
+
+/*
  * libcoap calls for requests and for notifications alike, with the request that began the observation. A piggybacked
  * answer is to a request. To a NON message that registers it looks like a notification, but for its message id, which
  * is the client's: that of the datagram that was read last. Under DTLS that can not be told.
  */
-static bool is_request(struct registry *registry, const coap_pdu_t *request, const coap_pdu_t *response_pdu)
+static bool is_request(struct registry *registry, const coap_session_t *session,
+                       const struct observed *observed, const coap_pdu_t *request,
+                       const coap_pdu_t *response_pdu)
 {
         const uint8_t *head = registry->datagram;
         coap_mid_t mid = coap_pdu_get_mid(response_pdu);
+        const coap_opt_t *observe = message_option(request, COAP_OPTION_OBSERVE);
 
-        if (coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK ||
-            !message_option(request, COAP_OPTION_OBSERVE))
+        if (!observed || !observe || coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK)
                 return true;
+        if (COAP_PROTO_RELIABLE(coap_session_get_proto(session)))
+                return !is_known(registry, session, observed, request, observe);
         if ((head[0] >> 4 & 3) != COAP_MESSAGE_NON || (head[2] << 8 | head[3]) != mid)
                 return false;
         memset(registry->datagram, 0, sizeof registry->datagram);
@@ -114,10 +130,10 @@ static bool too_many(struct registry *registry, const coap_session_t *session, c
         return true;
 }
 
-bool gate_enter(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
-                coap_pdu_t *response_pdu)
+bool gate_enter(struct registry *registry, coap_session_t *session, const struct observed *observed,
+                const coap_pdu_t *request, coap_pdu_t *response_pdu)
 {
-        registry->is_request = is_request(registry, request, response_pdu);
+        registry->is_request = is_request(registry, session, observed, request, response_pdu);
         if (registry->replaying)
                 return true;
         if (is_unsafe(request) && duplicates_answer(registry->duplicates, session, request, response_pdu)) {

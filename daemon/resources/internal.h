@@ -150,10 +150,10 @@ int notify_apply(struct registry *registry);
 
 /*
  * gate.c: false: it is answered already, as it was before, or with no; else gate_leave() is to follow, and in between
- * it is known whose request this is.
+ * it is known whose request this is. `observed`: of the handle that libcoap calls for; NULL: nobody observes there.
  */
-bool gate_enter(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
-                coap_pdu_t *response_pdu);
+bool gate_enter(struct registry *registry, coap_session_t *session, const struct observed *observed,
+                const coap_pdu_t *request, coap_pdu_t *response_pdu);
 void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                 const coap_pdu_t *response_pdu);
 /* The answer to one that came with `mid`, should it come again. */

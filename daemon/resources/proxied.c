@@ -245,7 +245,7 @@ static void serve_proxied(coap_resource_t *handle, coap_session_t *session, cons
         coap_pdu_t *rewritten = NULL;
 
         (void)query;
-        if (!gate_enter(registry, session, request, response_pdu))
+        if (!gate_enter(registry, session, NULL, request, response_pdu))
                 return;
         if (registry->forward)
                 rewritten = rewrite(registry->forward, session, request, &response);

@@ -38,7 +38,7 @@ static coap_session_t *open_secure(struct upstream *upstream, const coap_address
         coap_dtls_pki_t pki = {
                 .version = COAP_DTLS_PKI_SETUP_VERSION,
                 .verify_peer_cert = 1,
-                .check_common_ca = conf->certificate != NULL,
+                .check_common_ca = 1, /* else libcoap 4.3.5 does not read ca_file */
                 .cert_chain_validation = 1,
                 .cert_chain_verify_depth = 5,
                 .check_cert_revocation = 1,

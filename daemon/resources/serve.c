@@ -203,7 +203,7 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
         registry = place->registry;
         registry->places.serving = handle;
         if (!was_waited_for(registry, place, session, request, response_pdu) &&
-            gate_enter(registry, session, request, response_pdu)) {
+            gate_enter(registry, session, &place->observers, request, response_pdu)) {
                 serve_found(place, session, request, span_of(path->s, path->length), response_pdu);
                 gate_leave(registry, session, request, response_pdu);
         }
@@ -254,7 +254,7 @@ void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_
 
         (void)query;
         if (was_waited_for(registry, NULL, session, request, response_pdu) ||
-            !gate_enter(registry, session, request, response_pdu))
+            !gate_enter(registry, session, NULL, request, response_pdu))
                 return;
         if (!uri_path_of(request, &path)) {
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
@@ -273,7 +273,7 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
         struct message message;
 
         (void)query;
-        if (!gate_enter(registry, session, request, response_pdu))
+        if (!gate_enter(registry, session, NULL, request, response_pdu))
                 return;
         if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0 &&
             rules_allow(registry, &message, rules_operations_of(&message), &response)) {

@@ -89,12 +89,20 @@ def test_certificates(pair, certificates, scheme):
     use(pair(scheme, proxy=proxy, security={"pki": pki})[1])
 
 
+@pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
+def test_certificate_of_the_target_alone(pair, certificates, scheme):
+    """coapd shows none."""
+    pki = {"certificate": certificates["server.crt"], "private_key": certificates["server.key"]}
+    use(pair(scheme, proxy={"ca": certificates["ca.crt"]}, security={"pki": pki})[1])
+
+
+@pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
 @pytest.mark.parametrize("trusted", ["ca", "other-ca"])
-def test_certificates_that_the_system_trusts(pair, certificates, trusted):
+def test_certificates_that_the_system_trusts(pair, certificates, trusted, scheme):
     """Without a ca of its own."""
     pki = {"certificate": certificates["server.crt"], "private_key": certificates["server.key"]}
     front = {"environment": {"SSL_CERT_FILE": str(certificates[f"{trusted}.crt"])}}
-    _, front = pair("coaps", proxy={"timeout": 5}, front=front, security={"pki": pki})
+    _, front = pair(scheme, proxy={"timeout": 5}, front=front, security={"pki": pki})
     with front.client() as client:
         text = client.get("up/time", timeout=20 * SLOW).text
         assert text == "2.05" if trusted == "ca" else text in ("5.02", "5.04")

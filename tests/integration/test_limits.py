@@ -92,6 +92,23 @@ def test_observations_in_all(coapd, transport, engine):
         assert (now["observations_now"], now["observations_refused"]) == (3, 1)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_registration_counts_as_a_request(coapd, transport):
+    """And a notification as a notification; libcoap 4.3.5 makes both alike over a stream."""
+    daemon = open_endpoints(coapd, None, resources=watched())
+    with connect(daemon, transport) as client:
+        register(client)
+        before = counters(daemon)
+        assert before["notifications"] == 0 and before["observations"] == 1
+        assert client.request(coap.PUT, "made", payload=b"1").text == "2.01"
+        register(client, "made", b"two")
+        change(daemon)
+        client.receive(wanted=lambda m: m.token == b"two")
+        leave(client, "made", b"two")
+        now = counters(daemon)
+        assert (now["observations_now"], now["observations"], now["notifications"]) == (1, 2, 1)
+
+
 def test_observations_of_one_resource_and_of_one_session(coapd):
     daemon = coapd(resources=watched(8), limits={"observations_per_resource": 2, "observations_per_session": 3})
     with coap.Client(daemon.port) as a, coap.Client(daemon.port) as b, coap.Client(daemon.port) as c:
