@@ -123,6 +123,8 @@ static int apply_settings(struct server *server, FILE *report)
                 return r;
         }
         ended = security_replace(server->security, TAKE(new.security));
+        if (pump_use_streams(server->pump, security_streams(server->security)) < 0)
+                log_error("out of memory: DTLS, TCP and WebSocket go on with the OSCORE contexts of before");
         if (ended)
                 log_notice("%zu sessions ended: their keys are gone or changed", ended);
         log_diff(server->config, new.config, report);
@@ -230,7 +232,6 @@ static size_t count_contexts(const struct server *server)
         return (size_t)MIN(conf->shards, MAX(conf->max_sessions / SESSIONS_EACH, 1));
 }
 
-/* Only the first gets the keys of DTLS and TLS: base/shards.h. */
 static int start_contexts(struct server *server)
 {
         size_t n = count_contexts(server);
@@ -241,7 +242,7 @@ static int start_contexts(struct server *server)
                 return -errno;
         while (server->shards.n < n && r == 0)
                 r = start_context(server, server->config->server.max_sessions / (long long)n);
-        return r < 0 ? r : security_attach(server->security, server->contexts[0]);
+        return r < 0 ? r : security_attach(server->security, server->shards);
 }
 
 /* The sockets of the last run come from the service manager, and those of this one stay there for the next.

@@ -177,6 +177,13 @@ static size_t route_oscore(void *user, struct span option)
         return security_oscore_home(server->security, option);
 }
 
+static size_t route_session(void *user, int fd, const struct msghdr *message)
+{
+        struct server *server = user;
+
+        return security_session_home(server->security, fd, message);
+}
+
 static bool wants_preparing(void *user, size_t shard, struct span request)
 {
         struct server *server = user;
@@ -387,8 +394,18 @@ void wire_session_gone(struct server *server, coap_session_t *session)
                 registry_session_gone(server->registry, session);
 }
 
+static size_t shard_of(const struct server *server, const coap_session_t *session)
+{
+        const coap_context_t *context = coap_session_get_context(session);
+        size_t i = shards_for_streams(server->shards.n) - 1;
+
+        while (i > 0 && server->contexts[i] != context)
+                i--;
+        return i;
+}
+
 /*
- * libcoap frees the session of a stream, and of DTLS, when it finds it disconnected, which is when its context, the first,
+ * libcoap frees the session of a stream, and of DTLS, when it finds it disconnected, which is when its context
  * is called the next time. One of UDP has no such state, and libcoap frees none before its time; but it does with a
  * client's, when nobody holds it any more.
  */
@@ -396,7 +413,7 @@ static void end_session(void *user, coap_session_t *session)
 {
         coap_session_disconnected(session, COAP_NACK_NOT_DELIVERABLE);
         if (coap_session_get_proto(session) != COAP_PROTO_UDP) {
-                kick_soon(user, 0);
+                kick_soon(user, shard_of(user, session));
                 return;
         }
         wire_session_gone(user, session);
@@ -461,6 +478,7 @@ void wire_pump(struct server *server)
         server->guard = (struct pump_guard){
                 .admit = admit,
                 .route_oscore = route_oscore,
+                .route_session = route_session,
                 .wants_preparing = wants_preparing,
                 .prepare = prepare,
                 .may_send = may_send,

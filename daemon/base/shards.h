@@ -6,7 +6,8 @@
  *
  * Only UDP is divided. The first context has its shard, and all else: DTLS and streams. What is protected by OSCORE over
  * UDP goes to the context that its security context was given to (security/oscore.h): one that were there twice
- * would use its nonces twice.
+ * would use its nonces twice. After a reload that libcoap can not bring to OSCORE contexts once given, new sessions of
+ * DTLS and streams begin in the context that follows; those that stand go on where they are.
  */
 #ifndef COAPD_BASE_SHARDS_H
 #define COAPD_BASE_SHARDS_H
@@ -24,6 +25,14 @@ struct shards {
         size_t n;                 /* at least 1 */
         uint64_t seed;            /* so that nobody can choose addresses that fall into the same shard */
 };
+
+/* How many of the first contexts may come to have sessions of DTLS and streams. */
+static inline size_t shards_for_streams(size_t n)
+{
+        enum { ONE_OF = 8 };
+
+        return 1 + n / ONE_OF;
+}
 
 /* All there is. `context` must outlive the result. */
 static inline struct shards shards_of_one(coap_context_t *const *context)

@@ -129,13 +129,14 @@ static const struct conf_group oscore_group = { .name = "oscore",
                                                        "changes all of them: clients that are new, or "
                                                        "have other keys, are served at once, those that "
                                                        "are gone are refused, and observations of the "
-                                                       "others go on. Over DTLS, TCP and WebSocket new "
-                                                       "contexts and new recipients of the first are "
-                                                       "served at once, and what else is new after a "
-                                                       "restart: the log says so, and until then those "
-                                                       "clients are refused. Likewise over UDP where "
-                                                       "there are more contexts, or changes of one's "
-                                                       "keys, than server.shards." };
+                                                       "others go on. Over DTLS, TCP and WebSocket a "
+                                                       "client that has a session already connects anew "
+                                                       "to use keys that are new; sessions are never "
+                                                       "dropped for it. Until a restart there may be an "
+                                                       "eighth of server.shards such changes, and over "
+                                                       "UDP as many contexts, or changes of one's keys, "
+                                                       "as the rest of them: beyond that clients with "
+                                                       "other keys are refused, and the log says so." };
 
 static const struct conf_row security_rows[] = {
         { ROW(CONF_GROUP, conf_security, psk), .group = &psk_group },

@@ -65,12 +65,13 @@ static void take_out(struct ahead *ahead, int fd, int before)
         ahead->by_fd[fd].next = AHEAD_OUT;
 }
 
-bool ahead_take(struct ahead *ahead, void **ret_tag)
+bool ahead_take(struct ahead *ahead, int *ret_fd, void **ret_tag)
 {
         int fd = ahead->first;
 
         if (fd == AHEAD_LAST)
                 return false;
+        *ret_fd = fd;
         *ret_tag = ahead->by_fd[fd].tag;
         take_out(ahead, fd, AHEAD_LAST);
         return true;

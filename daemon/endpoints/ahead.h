@@ -27,7 +27,7 @@ void ahead_deinit(struct ahead *ahead);
 int ahead_put(struct ahead *ahead, int fd, void *tag);
 
 /* False when nobody waits. */
-bool ahead_take(struct ahead *ahead, void **ret_tag);
+bool ahead_take(struct ahead *ahead, int *ret_fd, void **ret_tag);
 
 /* It is closed. */
 void ahead_drop(struct ahead *ahead, int fd);

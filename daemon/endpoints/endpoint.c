@@ -185,14 +185,16 @@ static coap_endpoint_t *open_quietly(coap_context_t *context, struct socket_plan
 /* The other contexts' endpoints on the same descriptor. */
 static int open_twins(const struct shards *shards, const struct socket_plan *plan, struct endpoint *endpoint)
 {
+        size_t n = endpoint->transport == TRANSPORT_UDP ? shards->n : shards_for_streams(shards->n);
         struct socket_plan shared = *plan;
 
-        endpoint->twins = calloc(shards->n, sizeof(coap_endpoint_t *));
+        endpoint->twins = calloc(n, sizeof(coap_endpoint_t *));
         if (!endpoint->twins)
                 return -ENOMEM;
         shared.shared = endpoint->fd;
-        for (size_t i = 1; i < shards->n; i++) {
-                coap_endpoint_t *twin = open_quietly(shards->v[i], &shared, COAP_PROTO_UDP);
+        for (size_t i = 1; i < n; i++) {
+                coap_endpoint_t *twin =
+                        open_quietly(shards->v[i], &shared, transports[endpoint->transport].proto);
 
                 if (!twin)
                         return -ENOMEM;
@@ -229,7 +231,7 @@ int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf,
         }
         if (conf->transport == TRANSPORT_WS)
                 sockets_set_websockets(endpoint.fd);
-        if (conf->transport == TRANSPORT_UDP && shards->n > 1 && open_twins(shards, plan, &endpoint) < 0) {
+        if (open_twins(shards, plan, &endpoint) < 0) {
                 endpoint_close(&endpoint);
                 return endpoint_fail(conf, -ENOMEM, strerror(ENOMEM));
         }

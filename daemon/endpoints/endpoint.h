@@ -19,7 +19,8 @@ struct endpoint {
         struct conf_strings groups; /* joined */
         struct sockaddr_storage address;
         coap_endpoint_t *handle;
-        coap_endpoint_t **twins; /* the same, over plain UDP, in each of the other contexts */
+        coap_endpoint_t *
+                *twins; /* the same in each of the other contexts that may have sessions of its transport */
         size_t n_twins;
         int fd; /* libcoap's, one for all of them */
 };

@@ -34,9 +34,10 @@ struct endpoints_keeper {
 };
 
 /*
- * Opens every endpoint of `config` and joins its multicast groups: on the first context, and those of plain UDP on
- * the others too, on the same socket. Secure transports need their keys on the context first. On failure it closes what it opened and logs one line, which names the uri,
- * where it stands in the config, and the reason; then returns -errno.
+ * Opens every endpoint of `config` and joins its multicast groups: on the first context, and on the same socket for
+ * plain UDP on all others, for the rest on those of shards_for_streams(). Secure transports need their keys on the
+ * contexts first. On failure it closes what it opened and logs one line, which names the uri, where it stands in the
+ * config, and the reason; then returns -errno.
  *
  * The contexts must outlive the result. `config` is borrowed for the call. `keeper` may be NULL; its lists are
  * borrowed for the call, its functions for as long as the result.

@@ -63,6 +63,23 @@ static int pump_add_lane(struct pump *pump, const struct socket_watch *watch)
         return 0;
 }
 
+static int pump_list_listeners(struct pump *pump)
+{
+        struct socket_watch watch;
+        int cursor = 0;
+
+        pump->n_listeners = 0;
+        while (sockets_next_listener(pump->shard[0].epoll_fd, &cursor, &watch)) {
+                struct listener *grown = reallocarray(pump->listeners, pump->n_listeners + 1, sizeof *grown);
+
+                if (!grown)
+                        return -ENOMEM;
+                pump->listeners = grown;
+                grown[pump->n_listeners++] = (struct listener){ watch.fd, watch.tag };
+        }
+        return 0;
+}
+
 /* Endpoints come with the configuration and with a reload. */
 static void pump_adopt(struct pump *pump)
 {
@@ -75,6 +92,8 @@ static void pump_adopt(struct pump *pump)
                 if (!turn_lane_of(pump, watch.tag) && pump_add_lane(pump, &watch) < 0)
                         return;
         }
+        if (pump_list_listeners(pump) < 0)
+                return;
         for (size_t i = 0; i < pump->n_lanes; i++) {
                 struct lane *lane = pump->lanes[i];
 
@@ -220,6 +239,22 @@ void pump_kick(struct pump *pump)
         pump_end(pump);
 }
 
+int pump_use_streams(struct pump *pump, size_t i)
+{
+        while (pump->streams < i) {
+                struct shard *shard = &pump->shard[pump->streams + 1];
+                sd_event_source *source;
+                int r = sd_event_add_io(pump->event, &source, shard->epoll_fd, EPOLLIN, pump_on_ready, pump);
+
+                if (r < 0)
+                        return r;
+                sd_event_source_disable_unref(shard->source);
+                shard->source = source;
+                pump->streams++;
+        }
+        return 0;
+}
+
 size_t pump_shard(const struct pump *pump)
 {
         return pump->current ? (size_t)(pump->current - pump->shard) : 0;
@@ -253,7 +288,7 @@ static int pump_add_shard(struct pump *pump, size_t i)
         wake_timer_attach(&shard->timer, epoll_fd, &pump->in_turn, &pump->n_touched, pump_on_at_once, shard);
         if (i == 0)
                 r = sd_event_add_io(pump->event, &shard->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
-        else /* There is nothing else in its epoll set. */
+        else /* There is nothing else in its epoll set, until pump_use_streams(). */
                 r = sd_event_add_io(pump->event, &shard->source, shard->timer.fd, EPOLLIN, pump_on_timer,
                                     shard);
         return MIN(r, 0);
@@ -309,13 +344,21 @@ int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, 
         return 0;
 }
 
+static bool something_is_ready(const struct pump *pump)
+{
+        struct epoll_event ready;
+        bool any = false;
+
+        for (size_t i = 0; i <= pump->streams; i++)
+                any |= epoll_wait(pump->shard[i].epoll_fd, &ready, 1, 0) > 0;
+        return any;
+}
+
 void pump_drain(struct pump *pump)
 {
         uint64_t end = clock_now_ns() + DRAIN_MOST;
-        struct epoll_event ready;
 
-        while (clock_now_ns() < end &&
-               (something_is_left(pump) || epoll_wait(pump->shard[0].epoll_fd, &ready, 1, 0) > 0))
+        while (clock_now_ns() < end && (something_is_left(pump) || something_is_ready(pump)))
                 pump_turn(pump);
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_flush_until(pump->lanes[i], end);
@@ -328,6 +371,7 @@ void pump_free(struct pump *pump)
         for (size_t i = 0; i < pump->n_lanes; i++)
                 lane_free(pump->lanes[i]);
         free(pump->lanes);
+        free(pump->listeners);
         if (pump->n > 0)
                 sockets_set_stream_io(pump->shard[0].epoll_fd, NULL);
         stream_gate_free(pump->gate);

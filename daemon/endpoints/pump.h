@@ -30,6 +30,11 @@ struct pump_guard {
          */
         size_t (*route_oscore)(void *userdata, struct span option);
         /*
+         * Which context has the DTLS session of who has sent a datagram, as admit() has it; that of pump_use_streams()
+         * where there is none. Not to call anything of libcoap. Only asked when several may. NULL: the first.
+         */
+        size_t (*route_session)(void *userdata, int fd, const struct msghdr *message);
+        /*
          * A request that registers an observation has been read, for a context that may not be the first. Whether
          * prepare() is to be called before libcoap sees it. From within libcoap, also where it holds its lock:
          * nothing of libcoap may be called. NULL: never.
@@ -57,6 +62,12 @@ void pump_kick(struct pump *pump);
 
 /* Lets one context act soon, and others and requests in between: a round of notifications is one for each context. */
 void pump_kick_soon(struct pump *pump, size_t shard);
+
+/*
+ * New sessions of DTLS and streams begin in that context, of shards_for_streams(); at first it is the first. Those that
+ * stand stay where they are. Outside of libcoap. 0 or -errno.
+ */
+int pump_use_streams(struct pump *pump, size_t shard);
 
 /* Which context libcoap is at work in; the first where it is in none. */
 size_t pump_shard(const struct pump *pump);

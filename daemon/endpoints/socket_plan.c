@@ -169,8 +169,8 @@ static int bind_patiently(struct socket_plan *plan)
 int plan_bind(struct socket_plan *plan)
 {
         if (plan->shared >= 0) {
-                /* libcoap has just turned it on. */
-                set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
+                if (plan->type == SOCK_DGRAM) /* libcoap has just turned it on. */
+                        set_flag(plan->fd, SOL_SOCKET, SO_REUSEADDR, 0);
                 return 0;
         }
         if (plan->type == SOCK_DGRAM)
@@ -189,5 +189,5 @@ int plan_listen(struct socket_plan *plan)
 {
         enum { BACKLOG = 65535 }; /* libcoap asks for 5; the kernel cuts this to net.core.somaxconn */
 
-        return call_sharing(plan, SYS_listen, BACKLOG, 0);
+        return plan->shared >= 0 ? 0 : call_sharing(plan, SYS_listen, BACKLOG, 0);
 }

@@ -36,12 +36,12 @@ struct twin {
 struct known {
         enum { KNOWN_NOT, KNOWN_DATAGRAM, KNOWN_LISTENER, KNOWN_STREAM, KNOWN_TIMER } kind;
         int epoll_fd;  /* -1: in none */
-        unsigned open; /* how often close() is expected, of a datagram endpoint */
+        unsigned open; /* how often close() is expected, of an endpoint */
         void *tag;
         const struct socket_io *io;
         bool websockets;             /* of a listener: what it accepts are some */
         struct websocket *websocket; /* of a stream, owned; NULL: it is none */
-        struct twin *twins;          /* of a datagram endpoint */
+        struct twin *twins;          /* of an endpoint */
         unsigned n_twins;
 };
 
@@ -185,18 +185,40 @@ unsigned sockets_generation(void)
         return sockets.generation;
 }
 
-bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch)
+static bool next_of(int kind, int epoll_fd, int *cursor, struct socket_watch *ret_watch)
 {
         while (*cursor < sockets.end) {
                 int fd = (*cursor)++;
                 const struct known *known = &sockets.by_fd[fd];
 
-                if (known->kind == KNOWN_DATAGRAM && known->epoll_fd == epoll_fd) {
+                if ((int)known->kind == kind && known->epoll_fd == epoll_fd) {
                         *ret_watch = (struct socket_watch){ fd, known->tag };
                         return true;
                 }
         }
         return false;
+}
+
+bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch)
+{
+        return next_of(KNOWN_DATAGRAM, epoll_fd, cursor, ret_watch);
+}
+
+bool sockets_next_listener(int epoll_fd, int *cursor, struct socket_watch *ret_watch)
+{
+        return next_of(KNOWN_LISTENER, epoll_fd, cursor, ret_watch);
+}
+
+int sockets_epoll_of(int fd)
+{
+        const struct known *known = find(fd);
+
+        return known ? known->epoll_fd : -1;
+}
+
+static bool is_endpoint(const struct known *known)
+{
+        return known->kind == KNOWN_DATAGRAM || known->kind == KNOWN_LISTENER;
 }
 
 static bool is_planned(int fd)
@@ -351,7 +373,7 @@ INTERPOSED int close(int fd)
                 websocket_free(known->websocket);
                 *known = (struct known){ .kind = KNOWN_NOT };
         }
-        if (known && known->kind == KNOWN_DATAGRAM) {
+        if (known && is_endpoint(known)) {
                 if (--known->open > 0)
                         return 0;
                 forget(known);
@@ -362,7 +384,7 @@ INTERPOSED int close(int fd)
 /* One that is being opened, or has been; not whoever else waits for the same descriptor, for example to send. */
 static bool is_twin(const struct known *known, int epoll_fd)
 {
-        return known->kind == KNOWN_DATAGRAM && known->epoll_fd >= 0 && known->epoll_fd != epoll_fd &&
+        return is_endpoint(known) && known->epoll_fd >= 0 && known->epoll_fd != epoll_fd &&
                (sockets.plan || find_twin(known, epoll_fd));
 }
 

@@ -64,7 +64,7 @@ void sockets_revoke_io(const struct socket_io *io);
 /* The timer that a libcoap context put into its epoll set; -1 when there is none. */
 int sockets_timer_of(int epoll_fd);
 
-/* A datagram endpoint as the epoll set of its context knows it. */
+/* An endpoint as the epoll set of its context knows it. */
 struct socket_watch {
         int fd;
         void *tag; /* data.ptr of its events */
@@ -72,7 +72,7 @@ struct socket_watch {
 
 /*
  * An endpoint may be there in several contexts, on one and the same descriptor: only the epoll set of the first
- * one really watches it, and it is closed when the last one closes it. The tag that another context has given to
+ * one really watches it, and it is closed when the last one closes it. What another one accepts is in its own set. The tag that another context has given to
  * its epoll set, which nothing ever comes out of; NULL: it has no such endpoint.
  */
 void *sockets_tag(int fd, int epoll_fd);
@@ -80,8 +80,12 @@ void *sockets_tag(int fd, int epoll_fd);
 /* Changes with every endpoint that is added to an epoll set. */
 unsigned sockets_generation(void);
 
-/* The datagram endpoint behind `*cursor`, which starts at 0; false behind the last one. */
+/* The datagram endpoint, or listener, behind `*cursor`, which starts at 0; false behind the last one. */
 bool sockets_next(int epoll_fd, int *cursor, struct socket_watch *ret_watch);
+bool sockets_next_listener(int epoll_fd, int *cursor, struct socket_watch *ret_watch);
+
+/* The epoll set that a stream is in; -1: in none. */
+int sockets_epoll_of(int fd);
 
 /* The calls of libc past the ones above. */
 ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags);

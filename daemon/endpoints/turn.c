@@ -49,7 +49,7 @@ struct lane *turn_lane_of(const struct pump *pump, const void *tag)
 
 /* ---------------------------------------------------------------- reading and sorting */
 
-static void make_due(struct pump *pump, struct shard *shard)
+void turn_make_due(struct pump *pump, struct shard *shard)
 {
         if (!shard->due)
                 pump->due[pump->n_due++] = shard;
@@ -71,12 +71,14 @@ static void sort_one(struct pump *pump, struct lane *lane)
         if (lane->divided)
                 i = router_find(&pump->router, &parcel->name.any, span_of(parcel->bytes, (size_t)n),
                                 &observes);
+        else if (pump->streams > 0)
+                i = turn_find_session(pump, lane, &message);
         shard = &pump->shard[i];
         parcel->lane = lane;
         mail_put(&shard->mail, &pump->mailroom, parcel, &message, (size_t)n);
         if (observes && i > 0 && pump->guard && pump->guard->wants_preparing)
                 parcel->unready = pump->guard->wants_preparing(pump->guard->userdata, i, parcel_span(parcel));
-        make_due(pump, shard);
+        turn_make_due(pump, shard);
 }
 
 /* From the endpoints that are ready, by turns, so that none waits for another's queue to end. */
@@ -110,13 +112,13 @@ static bool any_is_ready(const struct pump *pump)
         return false;
 }
 
-static void note_ready(struct pump *pump, const struct epoll_event *ready, size_t n)
+static void note_ready(struct pump *pump, struct shard *shard, const struct epoll_event *ready, size_t n)
 {
         for (size_t i = 0; i < n; i++) {
                 struct lane *lane = turn_lane_of(pump, ready[i].data.ptr);
 
                 if (!lane)
-                        turn_note_stream(pump, &ready[i]);
+                        turn_note_stream(pump, shard, &ready[i]);
                 else if (ready[i].events & EPOLLIN)
                         lane->ready = true;
                 else
@@ -124,21 +126,29 @@ static void note_ready(struct pump *pump, const struct epoll_event *ready, size_
         }
 }
 
-/* Streams that wait for one more event come behind the kernel's, which may be of anybody. */
-bool turn_look(struct pump *pump)
+static bool look_at(struct pump *pump, struct shard *shard)
 {
         struct epoll_event ready[READY_MOST];
         int room = READY_MOST - (int)pump->n_others;
-        int n = room > 0 ? epoll_wait(pump->shard[0].epoll_fd, ready, room, 0) : 0;
-        bool ahead;
+        int n = room > 0 ? epoll_wait(shard->epoll_fd, ready, room, 0) : 0;
+
+        note_ready(pump, shard, ready, (size_t)MAX(n, 0));
+        return n > 0;
+}
+
+/* Streams that wait for one more event come behind the kernel's, which may be of anybody. */
+bool turn_look(struct pump *pump)
+{
+        bool any = false;
 
         pump->blind = 0;
-        note_ready(pump, ready, (size_t)MAX(n, 0));
-        ahead = turn_take_ahead(pump);
-        if (pump->n_others > 0)
-                make_due(pump, &pump->shard[0]);
+        for (size_t i = 0; i <= pump->streams; i++)
+                any |= look_at(pump, &pump->shard[(pump->look_next + i) % (pump->streams + 1)]);
+        if (pump->streams > 0)
+                pump->look_next++;
+        any |= turn_take_ahead(pump);
         read_all(pump);
-        return n > 0 || ahead;
+        return any;
 }
 
 /*
@@ -202,10 +212,7 @@ static void write_tape(struct pump *pump, struct shard *shard, void *blank)
 {
         size_t i = (size_t)(shard - pump->shard);
 
-        for (size_t k = 0; shard == &pump->shard[0] && k < pump->n_others; k++)
-                tape_write(&pump->tape, pump->others[k]);
-        if (shard == &pump->shard[0])
-                pump->n_others = 0;
+        turn_write_streams(pump, shard);
         for (const struct parcel *p = shard->mail.first; p && tape_room(&pump->tape) > 1; p = p->next)
                 tape_write(&pump->tape,
                            (struct epoll_event){ .events = EPOLLIN, .data.ptr = p->lane->tags[i] });
@@ -305,14 +312,14 @@ static void leave(struct pump *pump, struct shard *shard)
                 pump->n_urgent--;
         shard->urgent = false;
         if (shard->mail.first)
-                make_due(pump, shard);
+                turn_make_due(pump, shard);
 }
 
 static void call(struct pump *pump, struct shard *shard, bool timer)
 {
         void *blank = blank_of(pump, shard);
         bool alone = blank && !timer && !others_are_due(pump, shard);
-        bool streams = shard == &pump->shard[0] && pump->n_others > 0;
+        bool streams = shard->n_others > 0;
 
         pump->current = shard;
         pump->over = !alone;
@@ -352,7 +359,7 @@ static void run_due(struct pump *pump)
                 struct shard *shard = pump->due[--pump->n_due];
 
                 shard->due = false;
-                if (!shard->mail.first && (shard != &pump->shard[0] || pump->n_others == 0))
+                if (!shard->mail.first && shard->n_others == 0)
                         continue;
                 prepare(pump, shard);
                 call(pump, shard, false);

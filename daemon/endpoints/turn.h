@@ -23,12 +23,25 @@ struct shard {
         struct pump *pump;
         coap_context_t *context;
         int epoll_fd;            /* libcoap's */
-        sd_event_source *source; /* of the first: all of its epoll set; of the others: their timer */
+        sd_event_source *source; /* of those with streams: all of its epoll set; of the others: their timer */
         struct wake_timer timer;
         struct mail mail;
-        bool due;      /* it is on the list of those that have mail */
-        bool urgent;   /* libcoap has something to send */
-        uint64_t walk; /* nanoseconds that libcoap's walk takes, about */
+        unsigned n_others; /* events that are no datagrams */
+        bool due;          /* it is on the list of those that have mail */
+        bool urgent;       /* libcoap has something to send */
+        uint64_t walk;     /* nanoseconds that libcoap's walk takes, about */
+};
+
+/* An event that is no datagram: of a stream, a listener, or a timer. */
+struct other {
+        struct epoll_event event;
+        struct shard *shard;
+};
+
+/* What accepts connections, for any of the contexts that have streams. */
+struct listener {
+        int fd;
+        void *tag; /* of its events, in the first */
 };
 
 struct pump {
@@ -40,6 +53,10 @@ struct pump {
         size_t n;
         struct lane **lanes;
         size_t n_lanes;
+        struct listener *listeners;
+        size_t n_listeners;
+        size_t streams; /* the context for new sessions of streams and DTLS; some may be in those before it */
+        size_t look_next;    /* which of these is looked at first */
         unsigned generation; /* of the sockets that have lanes */
         struct stream_gate *gate;
         const struct pump_guard *guard; /* NULL: none */
@@ -52,14 +69,14 @@ struct pump {
         bool coming_back;
 
         bool in_turn;
-        bool yield;                             /* somebody else waits for the end of this turn */
-        struct shard *current;                  /* libcoap is in it; NULL: in none */
-        bool over;                              /* nothing more is read before libcoap's call ends */
-        unsigned handled;                       /* datagrams in this call */
-        unsigned blind;                         /* batches since the last question what is ready */
-        uint64_t deadline;                      /* until then this call may go on */
-        uint64_t ended;                         /* when it was over */
-        struct epoll_event others[OTHERS_MOST]; /* of the first context, that are no datagrams */
+        bool yield;            /* somebody else waits for the end of this turn */
+        struct shard *current; /* libcoap is in it; NULL: in none */
+        bool over;             /* nothing more is read before libcoap's call ends */
+        unsigned handled;      /* datagrams in this call */
+        unsigned blind;        /* batches since the last question what is ready */
+        uint64_t deadline;     /* until then this call may go on */
+        uint64_t ended;        /* when it was over */
+        struct other others[OTHERS_MOST];
         size_t n_others;
         struct ahead ahead; /* streams that wait for one more event */
         struct tape tape;
@@ -81,8 +98,19 @@ void turn_act(struct pump *pump, struct shard *shard);
 
 void turn_flush(struct pump *pump);
 
-/* In turn_streams.c. An event of a stream goes to `others`, of which there must be one free. */
-void turn_note_stream(struct pump *pump, const struct epoll_event *event);
+/*
+ * In turn_streams.c. An event that is no datagram goes to `others`, of which there must be one free, and its shard
+ * has something to do.
+ */
+void turn_note_stream(struct pump *pump, struct shard *shard, const struct epoll_event *event);
+
+/* Takes those of a shard off again, for its tape. */
+void turn_write_streams(struct pump *pump, struct shard *shard);
+
+void turn_make_due(struct pump *pump, struct shard *shard);
+
+/* Which context a datagram of DTLS is for. */
+size_t turn_find_session(const struct pump *pump, const struct lane *lane, const struct msghdr *message);
 
 /* Events for streams that have been read ahead. Whether there was any. */
 bool turn_take_ahead(struct pump *pump);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A path at which there are resources, as libcoap knows it: a handle with its list of observers in each context where
- * somebody observes it, and in the first one, which serves whatever is not plain UDP, always. Where there is none a
+ * somebody observes it, and in the first one, which serves most of what is not plain UDP, always. Where there is none a
  * request comes to serve_unknown(), which finds the resource just the same. Resources of other hosts at the same path
  * share it.
  *

@@ -12,6 +12,12 @@
 static void recipient_free(struct oscore_recipient *recipient)
 {
         explicit_bzero(recipient->key, sizeof(recipient->key));
+        while (recipient->windows) {
+                struct oscore_window *window = recipient->windows;
+
+                recipient->windows = window->next;
+                free(window);
+        }
         free(recipient);
 }
 
@@ -23,6 +29,7 @@ void oscore_context_free(struct oscore_context *context)
                 context->recipients = recipient->next;
                 recipient_free(recipient);
         }
+        oscore_streams_free(context);
         secret_deinit(&context->secret);
         secret_deinit(&context->salt);
         secret_deinit(&context->id_context);
@@ -44,10 +51,12 @@ bool oscore_share_a_peer(const struct oscore_context *a, const struct oscore_con
 }
 
 /* Libcoap has them now, and we have what was derived. */
-static void forget_secrets(struct oscore_context *context)
+static void forget_secrets(struct oscore *oscore)
 {
-        secret_deinit(&context->secret);
-        secret_deinit(&context->salt);
+        for (size_t i = 0; i < oscore->n; i++) {
+                secret_deinit(&oscore->contexts[i]->secret);
+                secret_deinit(&oscore->contexts[i]->salt);
+        }
 }
 
 int oscore_open(struct oscore *oscore, struct shards shards, const struct security_store *store)
@@ -64,8 +73,11 @@ int oscore_open(struct oscore *oscore, struct shards shards, const struct securi
                 r = oscore_places_open(oscore->contexts[i]);
                 if (r < 0)
                         return r;
-                forget_secrets(oscore->contexts[i]);
         }
+        r = oscore_streams_settle(oscore);
+        if (r < 0)
+                return r;
+        forget_secrets(oscore);
         r = oscore_watch(oscore);
         if (r == 0)
                 r = oscore_index_routes(oscore);
@@ -95,6 +107,9 @@ static struct oscore_context *find_context(const struct oscore *oscore, const st
 static void merge_context(struct oscore_context *live, struct oscore_context *fresh)
 {
         live->at = fresh->at;
+        live->secret = fresh->secret;
+        live->salt = fresh->salt;
+        fresh->secret = fresh->salt = (struct secret){ 0 };
         while (fresh->recipients) {
                 struct oscore_recipient *recipient = fresh->recipients,
                                         *known = find_recipient(live, recipient);
@@ -123,7 +138,6 @@ static void adopt_context(struct oscore *oscore, struct oscore_context *fresh)
         fresh->owner = oscore;
         oscore->contexts[oscore->n++] = fresh;
         r = oscore_places_open(fresh);
-        forget_secrets(fresh);
         if (r == 0)
                 log_info("%s:%u: OSCORE context added", fresh->at.file, fresh->at.line);
         if (r != -EBUSY)
@@ -160,6 +174,9 @@ void oscore_replace(struct oscore *oscore, struct oscore *fresh)
                         adopt_context(oscore, context);
                 }
         }
+        if (oscore_streams_settle(oscore) == -ENOMEM)
+                log_error("out of memory: some OSCORE peers are refused over DTLS, TCP and WebSocket");
+        forget_secrets(oscore);
         if (oscore_index_keys(oscore) < 0 || oscore_index_routes(oscore) < 0)
                 log_error("out of memory: new OSCORE peers are strangers");
 }

@@ -8,10 +8,11 @@
  *   calls gnutls_aead_cipher_decrypt(), and the executable's own function of that name takes precedence. The
  *   key tells who, and the plain text which request: the one that reaches a handler is compared with it.
  * - What can not be taken back. A libcoap context keeps an OSCORE context for good, finds the first of those that
- *   have a recipient id, and takes new recipients into the very first only. So each OSCORE context has a libcoap
- *   context of its own, as far as there are enough, and oscore_home() tells which; the config may then change
- *   any. Streams and DTLS are in the first libcoap context, and so is a second copy of each OSCORE context for
- *   them, with sequence numbers of its own.
+ *   have a recipient id, and takes new recipients into the very first only; sessions point to its recipients, so
+ *   that none is ever deleted. For datagrams each OSCORE context has a libcoap context of its own, as far as there
+ *   are enough, and oscore_home() tells which; the config may then change any. Streams and DTLS are in the first
+ *   libcoap context with a copy of each OSCORE context, and after a change that it can not take new sessions begin in
+ *   the next one, with another copy: oscore_streams(). Each copy has sequence numbers of its own.
  * - No nonce twice. Sequence numbers are stored ahead of their use, and while that fails nothing that would
  *   need a new one is sent. A response may use its request's nonce once: libcoap would do so again for
  *   whoever repeats an observer's token unprotected.
@@ -42,7 +43,10 @@ void oscore_replace(struct oscore *oscore, struct oscore *fresh);
 /* The shard whose libcoap context has the OSCORE context for a datagram with this option (RFC 8613, 6.1); 0: none has. */
 size_t oscore_home(const struct oscore *oscore, struct span option);
 
-/* The same for a recipient's observations. */
+/* The shard for new sessions of streams and DTLS. */
+size_t oscore_streams(const struct oscore *oscore);
+
+/* The same as oscore_home() for a recipient's observations. */
 size_t oscore_home_of(const struct oscore *oscore, struct span recipient_id, struct span id_context);
 
 /* As security_begin(), security_end() and security_identify() have it; false: not an OSCORE message. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the files of OSCORE share: contexts (oscore.c) and where libcoap has them (oscore_places.c), the watch over
+ * What the files of OSCORE share: contexts (oscore.c) and where libcoap has them, for datagrams (oscore_places.c) and
+ * for all else (oscore_streams.c), how a place counts its sequence numbers (oscore_sequence.c), the watch over
  * their use (oscore_watch.c), a look into a request (oscore_read.c), and whose message is at hand (oscore_message.c,
  * oscore_observers.c).
  */
@@ -11,8 +12,10 @@
 #include "security/oscore.h"
 #include "security/oscore_keys.h"
 
-/* The requests that came in one place, by their numbers. */
+/* The requests of a recipient that came in one place, by their numbers. */
 struct oscore_window {
+        struct oscore_window *next;
+        size_t home;
         bool used;
         uint64_t newest;
         uint64_t seen; /* bit 0 is `newest`, bit 1 the one before it */
@@ -24,9 +27,10 @@ struct oscore_recipient {
         size_t id_n;
         char name[2 * OSCORE_ID_MAX]; /* hex digits */
         uint8_t key[OSCORE_KEY_SIZE];
-        struct oscore_window datagrams, streams;
-        bool welcome; /* in the present config */
-        bool live;    /* known to libcoap, for datagrams */
+        struct oscore_window *windows;
+        bool welcome;     /* in the present config */
+        bool live;        /* known to libcoap, for datagrams */
+        uint64_t streams; /* and for streams: a bit for each shard that may have them */
 };
 
 /* A context as it is written down: in the config, or in a file of libcoap's. */
@@ -46,24 +50,25 @@ int oscore_source_of_file(const char *file, struct conf_origin at, struct key_er
 void oscore_source_deinit(struct oscore_source *source);
 
 /*
- * A context as one of libcoap's has it. The same sender key is in two places: each counts in a range of its own, so
- * that no nonce is used twice.
+ * A context as one of libcoap's has it. The same sender key is in several places: none counts where another one does,
+ * so that no nonce is used twice.
  */
 struct oscore_place {
+        struct oscore_place *next; /* of streams, an older one */
         struct oscore_context *context;
         coap_context_t *coap; /* NULL: nowhere */
         size_t home;          /* which one of the shards that is */
         bool first;           /* of all there, so that it takes new recipients */
-        uint64_t from;        /* the first number of its range */
+        enum oscore_range range;
+        uint64_t begin, end; /* the numbers that it may use: from `begin` to below `end` */
         char sequence[OSCORE_NAME_SIZE];
         bool stored;       /* sequence numbers are */
+        bool succeeded;    /* by another place in the same range, which stores them */
         bool stalled;      /* a sequence number could not be stored */
         bool told;         /* and that is in the log */
         uint64_t wanted;   /* which */
         uint64_t next_own; /* sequence numbers below are used up */
 };
-
-#define OSCORE_STREAMS_FROM (1ULL << 39) /* the upper half of all there are */
 
 struct oscore_context {
         struct oscore *owner;
@@ -76,7 +81,7 @@ struct oscore_context {
         struct oscore_recipient *recipients;
         unsigned replay_window;
         struct oscore_place datagrams; /* where there is one shard only, also for all else */
-        struct oscore_place streams;
+        struct oscore_place *streams;  /* the newest first */
 };
 
 /* Where the messages of a recipient are to go. */
@@ -113,6 +118,7 @@ struct oscore {
         struct oscore_context **contexts;
         size_t n;
         bool has_streams;            /* endpoints of other transports than UDP */
+        size_t streams;              /* the shard for new sessions of these */
         struct oscore_route *routes; /* sorted, one for each two ids */
         size_t n_routes;
         struct oscore_key *keys; /* sorted */
@@ -134,9 +140,13 @@ bool oscore_share_a_peer(const struct oscore_context *a, const struct oscore_con
 
 /* oscore_places.c */
 
-/* Gives the context to libcoap. 0, -EBUSY when all places have a recipient of the same id, or -EINVAL, logged. */
+/* Gives the context to libcoap, for datagrams. 0, -EBUSY when all places have a recipient of the same id, or -EINVAL,
+ * logged. */
 int oscore_places_open(struct oscore_context *context);
+/* Opens one place in a shard, with the recipients that are welcome. 0 or -EINVAL, logged. */
+int oscore_place_open(struct oscore_place *place, size_t home);
 /* False: not before a restart. */
+bool oscore_place_add(const struct oscore_place *place, const struct oscore_recipient *recipient);
 bool oscore_places_add(struct oscore_context *context, struct oscore_recipient *recipient);
 /* To be called whenever recipients have come, or are welcome or not any more. 0 or -ENOMEM. */
 int oscore_index_routes(struct oscore *oscore);
@@ -144,12 +154,30 @@ int oscore_index_routes(struct oscore *oscore);
 const struct oscore_route *oscore_route_find(const struct oscore *oscore, struct span recipient_id,
                                              struct span id_context);
 
+/* oscore_streams.c */
+
+/*
+ * Brings all that is in the config to the shard for new sessions of streams and DTLS; if the present one can not take
+ * it, to the next. While the contexts have their secrets. 0 or -errno, logged.
+ */
+int oscore_streams_settle(struct oscore *oscore);
+struct oscore_place *oscore_streams_at(const struct oscore_context *context, size_t home);
+void oscore_streams_free(struct oscore_context *context);
+
+/* oscore_sequence.c */
+
+/* Where a place begins to count; to be called once, before it is one of the context's. 0 or -EIO. */
+int oscore_sequence_begin(struct oscore_place *place);
+/* The place that counts there; NULL: none may. */
+struct oscore_place *oscore_sequence_place(struct oscore_context *context, uint64_t number);
+/* libcoap asks for numbers below `number` to be used up. */
+int oscore_sequence_save(uint64_t number, void *place);
+
 /* oscore_watch.c */
 int oscore_watch(struct oscore *oscore);
 void oscore_unwatch(struct oscore *oscore);
 int oscore_index_keys(struct oscore *oscore);
-/* libcoap asks for numbers below `number` to be used up. */
-int oscore_save_sequence(uint64_t number, void *place);
+
 /* oscore_read.c: what an OSCORE option says. False when it makes no sense. */
 struct oscore_option {
         struct span partial_iv, id_context, id;

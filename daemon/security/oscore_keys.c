@@ -62,16 +62,19 @@ int oscore_derive_common_iv(const struct oscore_master *master, uint8_t ret_iv[O
         return derive(master, span_of(NULL, 0), SPAN_LITERAL("IV"), ret_iv, OSCORE_NONCE_SIZE);
 }
 
-int oscore_sequence_name(const uint8_t sender_key[OSCORE_KEY_SIZE], bool streams,
+int oscore_sequence_name(const uint8_t sender_key[OSCORE_KEY_SIZE], enum oscore_range range,
                          char ret_name[OSCORE_NAME_SIZE])
 {
-        static const char datagrams_label[] = "coapd sender sequence number";
-        static const char streams_label[] = "coapd sender sequence number on streams";
-        const char *label = streams ? streams_label : datagrams_label;
-        size_t n = streams ? sizeof(streams_label) : sizeof(datagrams_label);
+        static const char *const labels[] = {
+                [OSCORE_DATAGRAMS] = "coapd sender sequence number",
+                [OSCORE_STREAMS] = "coapd sender sequence number on streams",
+                [OSCORE_STREAMS_TOO] = "coapd sender sequence number on streams, the other range",
+        };
+        const char *label = labels[range];
         uint8_t digest[32];
 
-        if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, sender_key, OSCORE_KEY_SIZE, label, n, digest) < 0)
+        if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, sender_key, OSCORE_KEY_SIZE, label, strlen(label) + 1,
+                             digest) < 0)
                 return -EIO;
         identity_hex(digest, (OSCORE_NAME_SIZE - 1) / 2, ret_name);
         ret_name[OSCORE_NAME_SIZE - 1] = '\0';

@@ -22,11 +22,11 @@ struct oscore_master {
 int oscore_derive_key(const struct oscore_master *master, struct span id, uint8_t ret_key[OSCORE_KEY_SIZE]);
 int oscore_derive_common_iv(const struct oscore_master *master, uint8_t ret_iv[OSCORE_NONCE_SIZE]);
 
-/*
- * A name for a sender's sequence numbers that tells nothing of its key, and changes when the key does; another one for
- * those that it uses on streams.
- */
-int oscore_sequence_name(const uint8_t sender_key[OSCORE_KEY_SIZE], bool streams,
+/* A sender's sequence numbers are counted in three ranges: over UDP, and two by turns for all else. */
+enum oscore_range { OSCORE_DATAGRAMS, OSCORE_STREAMS, OSCORE_STREAMS_TOO };
+
+/* A name for the numbers of a range that tells nothing of the sender's key, and changes when the key does. */
+int oscore_sequence_name(const uint8_t sender_key[OSCORE_KEY_SIZE], enum oscore_range range,
                          char ret_name[OSCORE_NAME_SIZE]);
 
 /* Whether `nonce` has a Partial IV that the owner of `id` has chosen (RFC 8613, 5.2); if so, which. */

@@ -94,8 +94,7 @@ static int add_context(struct oscore *oscore, struct oscore_source *source)
                                             .secret = source->secret,
                                             .salt = source->salt,
                                             .id_context = source->id_context,
-                                            .datagrams = { .context = context },
-                                            .streams = { .context = context, .from = OSCORE_STREAMS_FROM } };
+                                            .datagrams = { .context = context } };
         source->secret = source->salt = source->id_context = (struct secret){ 0 };
         memcpy(context->sender_id, source->sender_id.p, source->sender_id.n);
         oscore->contexts[oscore->n++] = context;
@@ -108,8 +107,8 @@ static int add_context(struct oscore *oscore, struct oscore_source *source)
         if (r == 0)
                 r = oscore_derive_common_iv(&master, context->common_iv);
         if (r == 0)
-                r = oscore_sequence_name(context->sender_key, false, context->datagrams.sequence);
-        return r == 0 ? oscore_sequence_name(context->sender_key, true, context->streams.sequence) : r;
+                r = oscore_sequence_name(context->sender_key, OSCORE_DATAGRAMS, context->datagrams.sequence);
+        return r;
 }
 
 /* The same key counted in two places would use the same nonces; of two peers libcoap would find one. */

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which of libcoap's contexts has which OSCORE context. For datagrams there are as many to choose from as there are
- * shards besides the first, and the router brings each message to the right one; streams and DTLS are in the first.
+ * shards that never have streams, and the router brings each message to the right one.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/util.h"
 #include "security/oscore_internal.h"
 
-#define SEQUENCE_AHEAD 64           /* numbers stored at once */
-#define SEQUENCE_EPOCH 1704067200LL /* 2024-01-01 */
-#define SEQUENCES_PER_SECOND 256
+#define SEQUENCE_AHEAD 64 /* numbers stored at once */
 
 /* ---------------------------------------------------------------- one place */
 
@@ -42,54 +39,35 @@ static void write_context(const struct oscore_context *context, struct buf *text
         append_hex(text, "sender_id", context->sender_id, context->sender_id_n);
         if (context->replay_window)
                 buf_printf(text, "replay_window,integer,%u\n", context->replay_window);
-        for (const struct oscore_recipient *r = context->recipients; r; r = r->next)
-                append_hex(text, "recipient_id", r->id, r->id_n);
+        for (const struct oscore_recipient *r = context->recipients; r; r = r->next) {
+                if (r->welcome)
+                        append_hex(text, "recipient_id", r->id, r->id_n);
+        }
 }
 
-/*
- * Where to go on counting. What is stored is never below what was used. When nothing is, the clock stands in,
- * at a rate that no peer reaches: without a store at all, and where the store was lost.
- */
-static uint64_t first_sequence(struct oscore_place *place)
+static bool is_at(const struct oscore_context *context, size_t home)
 {
-        const struct security_store *store = place->context->owner->store;
-        long long since = (long long)time(NULL) - SEQUENCE_EPOCH;
-        uint64_t stored = 0;
-        int r = store ? store->load(store->user, place->sequence, &stored) : -ENOTSUP;
-
-        place->stored = r != -ENOTSUP;
-        if (r == 0)
-                return MAX(stored, place->from);
-        if (r != -ENOENT && r != -ENOTSUP)
-                log_warning(
-                        "OSCORE: the stored sequence number can not be read (%s): the clock stands in for it",
-                        strerror(-r));
-        return place->from + (since > 0 ? (uint64_t)since * SEQUENCES_PER_SECOND : 0);
+        return oscore_streams_at(context, home) ||
+               (context->datagrams.coap && context->datagrams.home == home);
 }
 
-static struct oscore_place *place_at(struct oscore_context *context, size_t home)
-{
-        if (context->streams.coap && context->streams.home == home)
-                return &context->streams;
-        return context->datagrams.coap && context->datagrams.home == home ? &context->datagrams : NULL;
-}
-
-static int open_place(struct oscore_place *place, size_t home)
+int oscore_place_open(struct oscore_place *place, size_t home)
 {
         struct oscore_context *context = place->context;
         const struct oscore *oscore = context->owner;
         struct buf text = { 0 };
         coap_oscore_conf_t *conf = NULL;
-        int r = 0;
+        int r = oscore_sequence_begin(place);
 
+        if (r < 0)
+                return r;
         place->home = home;
-        place->next_own = first_sequence(place);
         place->first = true;
         for (size_t i = 0; i < oscore->n && place->first; i++)
-                place->first = !oscore->contexts[i] || !place_at(oscore->contexts[i], home);
+                place->first = !oscore->contexts[i] || !is_at(oscore->contexts[i], home);
         write_context(context, &text);
         if (buf_ok(&text))
-                conf = coap_new_oscore_conf((coap_str_const_t){ text.n, text.p }, oscore_save_sequence, place,
+                conf = coap_new_oscore_conf((coap_str_const_t){ text.n, text.p }, oscore_sequence_save, place,
                                             place->next_own);
         if (!conf || !coap_context_oscore_server(oscore->shards.v[home], conf)) {
                 log_error("%s:%u: libcoap does not take this OSCORE context", context->at.file,
@@ -116,8 +94,6 @@ static void survey(const struct oscore_context *context, unsigned count[SHARDS_M
                 const struct oscore_context *other = oscore->contexts[i];
                 bool same = other && other != context && oscore_share_a_peer(other, context);
 
-                if (other && other->streams.coap)
-                        closed[0] |= same;
                 if (!other || !other->datagrams.coap)
                         continue;
                 closed[other->datagrams.home] |= same;
@@ -127,7 +103,7 @@ static void survey(const struct oscore_context *context, unsigned count[SHARDS_M
 
 int oscore_places_open(struct oscore_context *context)
 {
-        size_t n = context->owner->shards.n, best = n == 1 ? 0 : 1;
+        size_t n = context->owner->shards.n, best = n == 1 ? 0 : shards_for_streams(n);
         unsigned count[SHARDS_MOST] = { 0 };
         bool closed[SHARDS_MOST] = { false };
         int r;
@@ -139,22 +115,13 @@ int oscore_places_open(struct oscore_context *context)
         }
         if (closed[best])
                 return -EBUSY;
-        r = open_place(&context->datagrams, best);
+        r = oscore_place_open(&context->datagrams, best);
         for (struct oscore_recipient *recipient = context->recipients; recipient; recipient = recipient->next)
                 recipient->live = r == 0;
-        if (r < 0 || n == 1)
-                return r;
-        if (!closed[0])
-                return open_place(&context->streams, 0);
-        if (context->owner->has_streams)
-                log_warning("%s:%u: the OSCORE context has other keys than before: over DTLS, TCP and "
-                            "WebSocket its "
-                            "peers are refused until a restart",
-                            context->at.file, context->at.line);
-        return 0;
+        return r;
 }
 
-static bool add_at(const struct oscore_place *place, const struct oscore_recipient *recipient)
+bool oscore_place_add(const struct oscore_place *place, const struct oscore_recipient *recipient)
 {
         coap_bin_const_t *id =
                 place->coap && place->first ? coap_new_bin_const(recipient->id, recipient->id_n) : NULL;
@@ -164,13 +131,7 @@ static bool add_at(const struct oscore_place *place, const struct oscore_recipie
 
 bool oscore_places_add(struct oscore_context *context, struct oscore_recipient *recipient)
 {
-        recipient->live = add_at(&context->datagrams, recipient);
-        if (context->streams.coap && recipient->live && !add_at(&context->streams, recipient) &&
-            context->owner->has_streams)
-                log_warning(
-                        "%s:%u: OSCORE recipient \"%.*s\" is refused over DTLS, TCP and WebSocket until a "
-                        "restart",
-                        context->at.file, context->at.line, (int)(2 * recipient->id_n), recipient->name);
+        recipient->live = oscore_place_add(&context->datagrams, recipient);
         return recipient->live;
 }
 

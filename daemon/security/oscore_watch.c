@@ -117,40 +117,25 @@ static bool take_nonce(struct oscore_ledger *ledger, const struct oscore_context
         return false;
 }
 
-int oscore_save_sequence(uint64_t number, void *userdata)
-{
-        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
-        struct oscore_place *place = userdata;
-        const struct security_store *store = place->context->owner->store;
-        int r = place->stored ? store->save(store->user, place->sequence, number) : 0;
-
-        /* On a disk that is nearly full, peers make the two alternate. */
-        if (r < 0 && !place->stalled)
-                place->told = log_gated(&gate, LOG_ERR, NULL,
-                                        "OSCORE: the next sequence numbers can not be stored (%s): no "
-                                        "notifications until they can",
-                                        strerror(-r));
-        if (r == 0 && place->stalled && place->told)
-                log_notice("OSCORE: sequence numbers are stored again");
-        place->stalled = r < 0;
-        place->wanted = number;
-        return r == 0;
-}
-
 /* Whether the sender may use this nonce. */
 static bool may_encrypt(struct oscore_context *context, const uint8_t *nonce)
 {
-        struct oscore_place *place = &context->datagrams;
+        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
+        struct oscore_place *place;
         uint64_t number;
 
         if (!oscore_nonce_is_of(nonce, context->common_iv, span_of(context->sender_id, context->sender_id_n),
                                 &number))
                 return take_nonce(&context->owner->ledger, context, nonce);
-        if (context->streams.coap && number >= context->streams.from)
-                place = &context->streams;
-        if (number < place->next_own)
+        place = oscore_sequence_place(context, number);
+        if (!place)
+                log_gated(&gate, LOG_WARNING, NULL,
+                          "OSCORE: no sequence numbers are left for DTLS, TCP and WebSocket sessions of "
+                          "before a reload: no notifications until they connect anew");
+        /* What is not reserved yet is an older place's, that has come to its end. */
+        if (!place || number < place->next_own || number >= place->wanted)
                 return false;
-        if (place->stalled && !oscore_save_sequence(place->wanted, place))
+        if (place->stalled && !oscore_sequence_save(place->wanted, place))
                 return false;
         place->next_own = number + 1;
         return true;
@@ -178,25 +163,46 @@ static void window_add(struct oscore_window *window, uint64_t number)
         window->used = true;
 }
 
+/* NULL: there is no memory for it. */
+static struct oscore_window *window_at(struct oscore_recipient *recipient, size_t home)
+{
+        struct oscore_window *window = recipient->windows;
+
+        while (window && window->home != home)
+                window = window->next;
+        if (window)
+                return window;
+        window = calloc(1, sizeof(*window));
+        if (!window)
+                return NULL;
+        *window = (struct oscore_window){ .next = recipient->windows, .home = home };
+        recipient->windows = window;
+        return window;
+}
+
 /*
- * Whether a request came before in the other place that has its recipient: each has a replay window of libcoap's, which
- * does not know of the other's.
+ * Whether a request came before in another place that has its recipient: each has a replay window of libcoap's, which
+ * does not know of the others'.
  */
 static bool is_replay(const struct oscore_key *key, const uint8_t *nonce)
 {
         struct oscore_context *context = key->context;
         const struct oscore *oscore = context->owner;
         struct oscore_recipient *recipient = key->recipient;
+        struct oscore_window *here;
         uint64_t number;
-        bool streams;
 
-        if (!context->streams.coap ||
+        if (!context->streams || !oscore->store || !oscore->store->shard ||
             !oscore_nonce_is_of(nonce, context->common_iv, span_of(recipient->id, recipient->id_n), &number))
                 return false;
-        streams = oscore->store && oscore->store->shard && oscore->store->shard(oscore->store->user) == 0;
-        if (window_has(streams ? &recipient->datagrams : &recipient->streams, number))
+        here = window_at(recipient, oscore->store->shard(oscore->store->user));
+        if (!here)
                 return true;
-        window_add(streams ? &recipient->streams : &recipient->datagrams, number);
+        for (const struct oscore_window *window = recipient->windows; window; window = window->next) {
+                if (window != here && window_has(window, number))
+                        return true;
+        }
+        window_add(here, number);
         return false;
 }
 

@@ -66,9 +66,9 @@ int security_load(const struct config *config, FILE *errors, struct security **r
         return 0;
 }
 
-int security_attach(struct security *security, coap_context_t *context)
+int security_attach(struct security *security, struct shards shards)
 {
-        return tls_attach(security->keys, context, &security->tls);
+        return tls_attach(security->keys, shards.v, shards_for_streams(shards.n), &security->tls);
 }
 
 int security_open_oscore(struct security *security, struct shards shards, const struct security_store *store)
@@ -79,6 +79,11 @@ int security_open_oscore(struct security *security, struct shards shards, const 
 size_t security_oscore_home(const struct security *security, struct span option)
 {
         return oscore_home(security->oscore, option);
+}
+
+size_t security_streams(const struct security *security)
+{
+        return oscore_streams(security->oscore);
 }
 
 size_t security_replace(struct security *security, struct security *fresh)
@@ -136,34 +141,57 @@ static uint16_t port_of(const void *address)
         return 0;
 }
 
+static struct peer_address sender_of(const struct msghdr *message, uint16_t local_port)
+{
+        struct identity remote = { .kind = IDENTITY_NONE };
+
+        identity_set_address(&remote, message->msg_name);
+        return peer_address_of(&remote, port_of(message->msg_name), local_port);
+}
+
+static uint16_t local_port_of(int fd)
+{
+        struct sockaddr_storage local = { 0 };
+
+        return getsockname(fd, (struct sockaddr *)&local, &(socklen_t){ sizeof(local) }) < 0
+                       ? 0
+                       : port_of(&local);
+}
+
 static void pass_on(struct security *security, const struct msghdr *message, size_t n, uint16_t local_port)
 {
         struct span datagram = span_of(message->msg_iov[0].iov_base, n);
-        struct identity remote = { .kind = IDENTITY_NONE };
-        struct peer_address at;
+        struct peer_address at = sender_of(message, local_port);
 
-        identity_set_address(&remote, message->msg_name);
-        at = peer_address_of(&remote, port_of(message->msg_name), local_port);
         tls_hello_is_good(security->tls, &at, hello_random(datagram));
+}
+
+size_t security_session_home(const struct security *security, int fd, const struct msghdr *message)
+{
+        size_t streams = oscore_streams(security->oscore);
+        struct peer_address at = sender_of(message, local_port_of(fd));
+        size_t home = security->tls ? tls_home(security->tls, &at) : SIZE_MAX;
+
+        return home <= streams ? home : streams;
 }
 
 bool security_admit(struct security *security, int fd, const struct msghdr *message, size_t n)
 {
-        struct sockaddr_storage local = { 0 };
         struct timespec now = { 0 };
+        uint16_t local_port;
 
         /* Most are plain CoAP, or records of a session that stands already (RFC 6347, 4.1). */
         if (n == 0 || *(const uint8_t *)message->msg_iov[0].iov_base != RECORD_HANDSHAKE)
                 return true;
-        if (!security->tls || getsockname(fd, (struct sockaddr *)&local, &(socklen_t){ sizeof(local) }) < 0 ||
-            !is_dtls_port(security, port_of(&local)))
+        local_port = security->tls ? local_port_of(fd) : 0;
+        if (!is_dtls_port(security, local_port))
                 return true;
         clock_gettime(CLOCK_MONOTONIC, &now);
         switch (hello_check(security->hello, fd, message, n, now.tv_sec)) {
         case HELLO_ANSWERED:
                 return false;
         case HELLO_GOOD:
-                pass_on(security, message, n, port_of(&local));
+                pass_on(security, message, n, local_port);
                 return true;
         default:
                 return true;

@@ -33,10 +33,10 @@ struct security;
 int security_load(const struct config *config, FILE *errors, struct security **ret_security);
 
 /*
- * Gives the keys to a context, before its endpoints are opened; once. `security` must outlive the context.
- * Returns 0 or -errno (logged).
+ * Gives the keys to those of the contexts that may have sessions of DTLS and streams, before their endpoints are opened;
+ * once. `security` must outlive the contexts, and shards.v be there as long. Returns 0 or -errno (logged).
  */
-int security_attach(struct security *security, coap_context_t *context);
+int security_attach(struct security *security, struct shards shards);
 
 /*
  * A reload. From here on handshakes use the keys of `fresh`; living sessions go on, except those whose peer
@@ -59,14 +59,23 @@ struct security_store {
 };
 
 /*
- * Gives the OSCORE contexts to libcoap, once the store is open and before observers are restored. The first of `shards`
- * is the context of security_attach(). `store` is borrowed for good; NULL: the clock stands in for it.
+ * Gives the OSCORE contexts to libcoap, once the store is open and before observers are restored. `shards` are those of
+ * security_attach(). `store` is borrowed for good; NULL: the clock stands in for it.
  * Returns 0 or -errno (logged).
  */
 int security_open_oscore(struct security *security, struct shards shards, const struct security_store *store);
 
 /* Which shard's context has what a datagram with this OSCORE option needs. Calls nothing of libcoap. */
 size_t security_oscore_home(const struct security *security, struct span option);
+
+/*
+ * Which shard's context new sessions of DTLS and streams are to begin in: after a reload that no other one could be
+ * given OSCORE contexts of, it is another one.
+ */
+size_t security_streams(const struct security *security);
+
+/* Which one has the DTLS session of who has sent a datagram, as security_admit() has it, or is for a new one. */
+size_t security_session_home(const struct security *security, int fd, const struct msghdr *message);
 
 /* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and whether OSCORE is spoken. */
 bool security_has_tls(const struct security *security);

@@ -17,7 +17,8 @@
 #define LIBCOAP_MOST 1000000 /* handshakes on their way that libcoap takes: our own bound is below */
 
 struct tls {
-        coap_context_t *context;
+        coap_context_t *const *contexts;
+        size_t n;
         struct keys *keys;
         struct peers peers;
         time_t next_warning;
@@ -25,7 +26,7 @@ struct tls {
 };
 
 /*
- * Every context with keys of ours. An exception to "no mutable globals": the function that GnuTLS and libcoap
+ * All contexts with keys of ours. An exception to "no mutable globals": the function that GnuTLS and libcoap
  * share by its name has no user pointer.
  */
 static struct tls *attached;
@@ -131,13 +132,29 @@ static int on_client_hello(gnutls_session_t gnutls)
         return r < 0 ? r : gnutls_priority_set(gnutls, peer->set->priority);
 }
 
+static size_t find_context(const struct tls *tls, const coap_context_t *context)
+{
+        size_t i = 0;
+
+        while (i < tls->n && tls->contexts[i] != context)
+                i++;
+        return i;
+}
+
 static struct tls *find_tls(const coap_context_t *context)
 {
         struct tls *tls = attached;
 
-        while (tls && tls->context != context)
+        while (tls && find_context(tls, context) == tls->n)
                 tls = tls->next;
         return tls;
+}
+
+size_t tls_home(const struct tls *tls, const struct peer_address *at)
+{
+        const struct peer *peer = peers_find(&tls->peers, at);
+
+        return peer ? find_context(tls, coap_session_get_context(peer->session)) : tls->n;
 }
 
 static void prepare_session(struct tls *tls, gnutls_session_t gnutls, coap_session_t *session)
@@ -181,7 +198,7 @@ static const coap_bin_const_t *no_key(coap_bin_const_t *identity, coap_session_t
  * libcoap wants to have a key before it opens a secure endpoint. It is never used: not with our credentials,
  * and should they ever not get in, then nobody does.
  */
-static int enable_tls(const struct keys *keys, coap_context_t *context)
+static int enable_tls(const struct keys *keys, coap_context_t *const *contexts, size_t n)
 {
         static const uint8_t never[] = "unused";
         coap_dtls_spsk_t setup = { .version = COAP_DTLS_SPSK_SETUP_VERSION,
@@ -190,16 +207,19 @@ static int enable_tls(const struct keys *keys, coap_context_t *context)
 
         if (!STANDS_FIRST(gnutls_handshake_set_post_client_hello_function))
                 return -ENOTSUP;
-        if (!keys_exist(keys) || coap_context_set_psk2(context, &setup))
-                return 0;
-        log_error("libcoap does not take keys: is its GnuTLS support there?");
-        return -ENOTSUP;
+        for (size_t i = 0; i < n && keys_exist(keys); i++) {
+                if (coap_context_set_psk2(contexts[i], &setup))
+                        continue;
+                log_error("libcoap does not take keys: is its GnuTLS support there?");
+                return -ENOTSUP;
+        }
+        return 0;
 }
 
-int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls)
+int tls_attach(struct keys *keys, coap_context_t *const *contexts, size_t n, struct tls **ret_tls)
 {
         struct tls *tls;
-        int r = enable_tls(keys, context);
+        int r = enable_tls(keys, contexts, n);
 
         if (r < 0)
                 return r;
@@ -207,8 +227,10 @@ int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls)
         if (!tls)
                 return -ENOMEM;
         /* libcoap's own bound turns newcomers away; ours makes room for them before. */
-        coap_context_set_max_handshake_sessions(context, 3 * LIBCOAP_MOST);
-        tls->context = context;
+        for (size_t i = 0; i < n; i++)
+                coap_context_set_max_handshake_sessions(contexts[i], 3 * LIBCOAP_MOST);
+        tls->contexts = contexts;
+        tls->n = n;
         tls->keys = keys_ref(keys);
         tls->next_warning = time(NULL) + DAY_S;
         tls->next = attached;
@@ -358,7 +380,7 @@ size_t tls_replace(struct tls *tls, struct keys *keys)
                 coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
                 closed++;
         }
-        enable_tls(keys, tls->context);
+        enable_tls(keys, tls->contexts, tls->n);
         tls->keys = keys_ref(keys);
         keys_unref(old);
         tls->next_warning = time(NULL) + DAY_S;

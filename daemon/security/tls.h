@@ -23,11 +23,14 @@ struct tls;
 gnutls_psk_server_credentials_function2 tls_give_key;
 gnutls_certificate_verify_function tls_verify;
 
-/* Sessions of `context` take their keys from `keys` (a reference is taken). 0 or -errno. */
-int tls_attach(struct keys *keys, coap_context_t *context, struct tls **ret_tls);
+/* Sessions of the `n` contexts take their keys from `keys` (a reference is taken). Borrows `contexts`. 0 or -errno. */
+int tls_attach(struct keys *keys, coap_context_t *const *contexts, size_t n, struct tls **ret_tls);
 
 /* New handshakes use `keys`; sessions that would not be let in again are closed. Returns their number. */
 size_t tls_replace(struct tls *tls, struct keys *keys);
+
+/* The one that has the datagram session of `at`; `n`: none has. */
+size_t tls_home(const struct tls *tls, const struct peer_address *at);
 
 /* What the peer has proved; leaves *who alone when it is nothing. */
 void tls_identify(const coap_session_t *session, struct identity *who);
@@ -41,7 +44,7 @@ void tls_hello_is_good(struct tls *tls, const struct peer_address *at, struct sp
  */
 size_t tls_tidy(struct tls *tls, size_t most_handshakes);
 
-/* Once the context is freed, and with it every session. Accepts NULL. */
+/* Once the contexts are freed, and with them every session. Accepts NULL. */
 void tls_detach(struct tls *tls);
 
 #endif

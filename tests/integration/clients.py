@@ -20,11 +20,12 @@ def coap_client(*arguments, wait=10, **more):
 
 
 class CoapClient:
-    """A coap-client-gnutls that observes; its notifications come as lines."""
+    """A coap-client-gnutls that observes, or asks again and again on its one session; what comes is lines."""
 
-    def __init__(self, *arguments, duration=60):
+    def __init__(self, *arguments, duration=60, observe=True):
+        how = ["-s", str(duration)] if observe else ["-G", str(min(duration, 255))]
         self.process = subprocess.Popen(
-            ["coap-client-gnutls", "-w", "-s", str(duration), "-B", str(duration), *map(str, arguments)],
+            ["coap-client-gnutls", "-w", *how, "-B", str(duration), *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An OSCORE client (RFC 8613) as bare as it gets: protects requests, opens responses, and shows their Partial IV."""
 
+import os
+
 import cbor2
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 import coap
+import coap_stream
 
 AES_CCM_16_64_128 = 10
 KEY_SIZE, NONCE_SIZE, TAG_SIZE = 16, 13, 8
@@ -96,3 +99,37 @@ class Client(coap.Client):
         if answer.text == "4.01" and answer.option(coap.ECHO) and not echo:
             return self.ask(method, path, timeout, (answer.option(coap.ECHO),), **options)
         return answer
+
+
+class Stream(coap_stream.StreamClient):
+    """The same over TCP: a request has its answer, and an observation what came of it."""
+
+    def __init__(self, context, port, **more):
+        self.context, self.numbers, self.asked = context, [], {}
+        super().__init__(port, **more)
+
+    def take(self):
+        message = super().take()
+        piv = partial_iv(message) if message else None
+        if piv is not None:
+            self.numbers.append(int.from_bytes(piv, "big"))
+        return message
+
+    def send_request(self, method, path, token, **options):
+        plain = coap.Message(method, token=token, options=coap.request_options(path, **options))
+        protected, self.asked[token] = self.context.protect(plain)
+        self.send(protected)
+
+    def answer(self, token, timeout=20):
+        """The next one; what is not protected comes as it is."""
+        message = self.receive(timeout, lambda m: m.token == token)
+        return self.context.open(message, self.asked[token]) if message.option(coap.OSCORE) is not None else message
+
+    def ask(self, method, path, token=None, **options):
+        token = token or os.urandom(6)
+        self.send_request(method, path, token, **options)
+        answer = self.answer(token)
+        if answer.text != "4.01" or not answer.option(coap.ECHO):
+            return answer
+        self.send_request(method, path, token, extra=[(coap.ECHO, answer.option(coap.ECHO))], **options)
+        return self.answer(token)

@@ -1,63 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """OSCORE contexts that a reload changes: what is new works at once, what is gone is refused, the rest goes on."""
 
-import re
-import select
-import sqlite3
-
 import pytest
 
-from clients import CoapClient, coap_client
-from daemon import SLOW
-
-CLOCK = re.compile(r"\w{3} \d\d \d\d:\d\d:\d\d")
-SECRETS = [bytes([i] * 16).hex() for i in range(1, 5)]
-ANYONE, PEERS = ([{"path": "/**", "methods": ["GET", "OBSERVE"], "allow": [who]}] for who in ("anyone", "oscore:*"))
-
-
-def context(sender, recipients, secret):
-    return {"sender_id": sender, "recipient_ids": recipients.split(), "master_secret": secret}
-
-
-class Peer:
-    """A client of coapd's, with one file of keys and of numbers for its whole life, as a device has."""
-
-    def __init__(self, folder, sender, recipient, secret):
-        self.files = f"{folder}/{sender}-{recipient}-{secret[:4]}"
-        with open(self.files, "w", encoding="ascii") as out:
-            out.write(f'master_secret,hex,"{secret}"\nsender_id,hex,"{recipient}"\nrecipient_id,hex,"{sender}"\n')
-
-    def arguments(self, uri):
-        return "-v", "0", "-E", f"{self.files},{self.files}-sequence", uri
-
-    def get(self, uri):
-        """What comes of a GET: "served", or the code of the refusal."""
-        result = coap_client(*self.arguments(uri), wait=5 * SLOW)
-        return "served" if CLOCK.fullmatch(result.stdout.strip()) else result.stderr[:4]
-
-    def is_served(self, uri):
-        """Another key than the one in use gets 4.00, or 4.01 where libcoap takes it for a replay first."""
-        answer = self.get(uri)
-        assert answer in ("served", "4.00", "4.01"), answer
-        return answer == "served"
-
-    def observe(self, uri):
-        return CoapClient(*self.arguments(uri), duration=300)
+from oscore_peers import ANYONE, CLOCK, PEERS, SECRETS, Peer, context, lines_until
 
 
 @pytest.fixture
 def peer(tmp_path):
     return lambda *keys: Peer(tmp_path, *keys)
-
-
-def lines_until(client, pattern):
-    """What the client prints until one line matches; fails when nothing more comes."""
-    seen = []
-    while not seen or not re.search(pattern, seen[-1]):
-        assert select.select([client.process.stdout], [], [], 20 * SLOW)[0], f"no {pattern} after {seen}"
-        seen.append(client.line())
-        assert seen[-1], f"the client has ended after {seen}"
-    return seen
 
 
 def test_every_context_takes_recipients(coapd, peer):
@@ -131,38 +82,6 @@ def test_who_is_taken_out_is_refused_what_anyone_may(coapd, peer):
         daemon.write_config(security={"oscore": [entry]})
         daemon.reload()
         assert gone.get(uri) == "served"
-
-
-def test_over_tcp_other_keys_need_a_restart(coapd, peer):
-    first, second = context("01", "02", SECRETS[0]), context("05", "06", SECRETS[1])
-    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", "coap+tcp://127.0.0.1:{port}"],
-                   security={"oscore": [first]}, access=ANYONE)
-    uri = daemon.uri("time").replace("coap:", "coap+tcp:")
-    with peer("01", "02", SECRETS[0]).observe(uri) as observer:
-        lines_until(observer, CLOCK)
-        daemon.write_config(security={"oscore": [{**first, "recipient_ids": ["02", "03"]}, second]})
-        assert "restart" not in daemon.reload(), "new ones, and recipients of the first"
-        assert peer("01", "03", SECRETS[0]).get(uri) == "served"
-        assert peer("05", "06", SECRETS[1]).get(uri) == "served"
-        second["recipient_ids"] = ["06", "07"]
-        daemon.write_config(security={"oscore": [first, second]})
-        assert 'recipient "07" is refused over DTLS, TCP and WebSocket until a restart' in daemon.reload()
-        assert peer("05", "07", SECRETS[1]).get(daemon.uri("time")) == "served"
-        assert peer("05", "07", SECRETS[1]).get(uri) == "4.01"
-        daemon.write_config(security={"oscore": [first, {**second, "master_secret": SECRETS[2]}]})
-        assert "over DTLS, TCP and WebSocket its peers are refused until a restart" in daemon.reload()
-        new, old = peer("05", "06", SECRETS[2]), peer("05", "06", SECRETS[1])
-        assert not new.is_served(uri) and old.get(uri) == "4.01"
-        for _ in range(3):
-            lines_until(observer, CLOCK)
-    # One key in two places: numbers over UDP and those over streams never meet.
-    with peer("01", "02", SECRETS[0]).observe(daemon.uri("time")) as observer:
-        lines_until(observer, CLOCK)
-    with sqlite3.connect(f"file:{daemon.folder}/observe-counters?mode=ro", uri=True) as db:
-        upper = [row[0] >= 1 << 39 for row in db.execute("SELECT reserved FROM sequences ORDER BY reserved")]
-    assert upper == [False, False, True, True], upper
-    daemon.restart()
-    assert new.is_served(uri) and not old.is_served(uri)
 
 
 def test_one_shard_says_what_needs_a_restart(coapd, peer):

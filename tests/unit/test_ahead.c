@@ -16,21 +16,23 @@ static void first_come_first_served(void **state)
 {
         struct ahead ahead;
         void *tag;
+        int fd;
 
         (void)state;
         ahead_init(&ahead);
         assert_true(ahead_is_empty(&ahead));
-        assert_false(ahead_take(&ahead, &tag));
+        assert_false(ahead_take(&ahead, &fd, &tag));
         assert_int_equal(ahead_put(&ahead, 1000, &a), 0);
         assert_int_equal(ahead_put(&ahead, 3, &b), 0);
         assert_int_equal(ahead_put(&ahead, 1000, &a), 0); /* is waiting already */
         assert_false(ahead_is_empty(&ahead));
-        assert_true(ahead_take(&ahead, &tag));
+        assert_true(ahead_take(&ahead, &fd, &tag));
         assert_ptr_equal(tag, &a);
+        assert_int_equal(fd, 1000);
         assert_int_equal(ahead_put(&ahead, 1000, &a), 0); /* behind the other one */
-        assert_true(ahead_take(&ahead, &tag));
+        assert_true(ahead_take(&ahead, &fd, &tag));
         assert_ptr_equal(tag, &b);
-        assert_true(ahead_take(&ahead, &tag));
+        assert_true(ahead_take(&ahead, &fd, &tag));
         assert_ptr_equal(tag, &a);
         assert_true(ahead_is_empty(&ahead));
         ahead_deinit(&ahead);
@@ -44,6 +46,7 @@ static void what_is_closed_waits_no_more(void **state)
         for (int gone = 0; gone < 3; gone++) {
                 struct ahead ahead;
                 void *tag;
+                int taken;
 
                 ahead_init(&ahead);
                 ahead_drop(&ahead, 7); /* was never here */
@@ -54,12 +57,12 @@ static void what_is_closed_waits_no_more(void **state)
                 for (int fd = 0; fd < 3; fd++) {
                         if (fd == gone)
                                 continue;
-                        assert_true(ahead_take(&ahead, &tag));
+                        assert_true(ahead_take(&ahead, &taken, &tag));
                         assert_ptr_equal(tag, tags[fd]);
                 }
                 assert_true(ahead_is_empty(&ahead));
                 assert_int_equal(ahead_put(&ahead, gone, &blank), 0); /* the number again */
-                assert_true(ahead_take(&ahead, &tag));
+                assert_true(ahead_take(&ahead, &taken, &tag));
                 assert_ptr_equal(tag, &blank);
                 ahead_deinit(&ahead);
         }
@@ -149,12 +152,17 @@ static struct pump *new_pump(void)
         struct pump *pump = calloc(1, sizeof *pump);
 
         ahead_init(&pump->ahead);
+        pump->shard = calloc(2, sizeof *pump->shard);
+        pump->due = calloc(2, sizeof(struct shard *));
+        pump->n = 2;
         return pump;
 }
 
 static void free_pump(struct pump *pump)
 {
         ahead_deinit(&pump->ahead);
+        free(pump->shard);
+        free(pump->due);
         free(pump);
 }
 
@@ -175,9 +183,9 @@ static void more_is_for_now_or_for_the_next_turn(void **state)
         turn_on_more(pump, 8, &b);
         assert_true(turn_take_ahead(pump));
         assert_int_equal(pump->n_others, 2);
-        assert_ptr_equal(pump->others[0].data.ptr, &a);
-        assert_int_equal(pump->others[0].events, EPOLLIN);
-        assert_ptr_equal(pump->others[1].data.ptr, &b);
+        assert_ptr_equal(pump->others[0].event.data.ptr, &a);
+        assert_int_equal(pump->others[0].event.events, EPOLLIN);
+        assert_ptr_equal(pump->others[1].event.data.ptr, &b);
         assert_false(turn_take_ahead(pump));
         free_pump(pump);
 }
@@ -187,12 +195,12 @@ static void a_stream_has_one_event(void **state)
         struct pump *pump = new_pump();
 
         (void)state;
-        turn_note_stream(pump, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &a });
-        turn_note_stream(pump, &(struct epoll_event){ .events = EPOLLOUT, .data.ptr = &a });
+        turn_note_stream(pump, pump->shard, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &a });
+        turn_note_stream(pump, pump->shard, &(struct epoll_event){ .events = EPOLLOUT, .data.ptr = &a });
         turn_on_more(pump, 7, &a);
         assert_true(turn_take_ahead(pump));
         assert_int_equal(pump->n_others, 1);
-        assert_int_equal(pump->others[0].events, EPOLLIN | EPOLLOUT);
+        assert_int_equal(pump->others[0].event.events, EPOLLIN | EPOLLOUT);
         free_pump(pump);
 }
 
@@ -206,14 +214,15 @@ static void not_all_that_wait_come_at_once(void **state)
         assert_true(turn_take_ahead(pump));
         assert_int_equal(pump->n_others, AHEAD_MOST);
         while (pump->n_others < OTHERS_MOST)
-                turn_note_stream(pump, &(struct epoll_event){ .data.ptr = &pump->others[pump->n_others] });
+                turn_note_stream(pump, pump->shard,
+                                 &(struct epoll_event){ .data.ptr = &pump->others[pump->n_others] });
         assert_false(turn_take_ahead(pump));
         pump->n_others = 0;
         assert_true(turn_take_ahead(pump));
         pump->n_others = 0;
         assert_true(turn_take_ahead(pump));
         assert_int_equal(pump->n_others, 1);
-        assert_ptr_equal(pump->others[0].data.ptr, (char *)pump + 2 * AHEAD_MOST);
+        assert_ptr_equal(pump->others[0].event.data.ptr, (char *)pump + 2 * AHEAD_MOST);
         free_pump(pump);
 }
 
@@ -226,13 +235,41 @@ static void what_is_gone_has_no_event(void **state)
         turn_on_more(pump, 7, &a);
         turn_on_gone(pump, 7, &a);
         assert_false(turn_take_ahead(pump));
-        turn_note_stream(pump, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &a });
-        turn_note_stream(pump, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &b });
+        turn_note_stream(pump, pump->shard, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &a });
+        turn_note_stream(pump, pump->shard, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &b });
         turn_on_gone(pump, 7, &a);
         assert_int_equal(pump->n_others, 1);
-        assert_ptr_equal(pump->others[0].data.ptr, &b);
+        assert_ptr_equal(pump->others[0].event.data.ptr, &b);
         turn_on_gone(pump, 7, &a);
         assert_int_equal(pump->n_others, 1);
+        free_pump(pump);
+}
+
+/* Each context has its own: also the timer of each, whose events all have the same tag. */
+static void each_context_has_its_own_events(void **state)
+{
+        struct pump *pump = new_pump();
+
+        (void)state;
+        for (int i = 0; i < 2; i++) {
+                turn_note_stream(pump, &pump->shard[i], &(struct epoll_event){ .events = EPOLLIN });
+                turn_note_stream(pump, &pump->shard[i],
+                                 &(struct epoll_event){ .events = EPOLLIN, .data.ptr = i ? &b : &a });
+        }
+        assert_int_equal(pump->n_others, 4);
+        assert_int_equal(pump->n_due, 2);
+        tape_begin(&pump->tape, &blank, 0);
+        turn_write_streams(pump, &pump->shard[0]);
+        assert_int_equal(pump->n_others, 2);
+        assert_int_equal(pump->shard[0].n_others, 0);
+        assert_int_equal(pump->tape.end, 2);
+        assert_null(pump->tape.v[0].data.ptr);
+        assert_ptr_equal(pump->tape.v[1].data.ptr, &a);
+        turn_write_streams(pump, &pump->shard[0]);
+        assert_int_equal(pump->tape.end, 2);
+        turn_write_streams(pump, &pump->shard[1]);
+        assert_int_equal(pump->n_others, 0);
+        assert_ptr_equal(pump->tape.v[3].data.ptr, &b);
         free_pump(pump);
 }
 
@@ -247,6 +284,7 @@ int main(void)
                 cmocka_unit_test(a_stream_has_one_event),
                 cmocka_unit_test(not_all_that_wait_come_at_once),
                 cmocka_unit_test(what_is_gone_has_no_event),
+                cmocka_unit_test(each_context_has_its_own_events),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

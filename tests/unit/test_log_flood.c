@@ -101,10 +101,10 @@ static void oscore_tells_few_of_many_troubles(void **state)
         listen_to_it();
         for (int i = 0; i < TIMES; i++) {
                 store_result = -ENOSPC;
-                assert_int_equal(oscore_save_sequence(100, &place), 0);
+                assert_int_equal(oscore_sequence_save(100, &place), 0);
                 assert_true(place.stalled);
                 store_result = 0;
-                assert_int_equal(oscore_save_sequence(100, &place), 1);
+                assert_int_equal(oscore_sequence_save(100, &place), 1);
                 assert_false(place.stalled);
         }
         assert_in_range(lines_with("OSCORE", last), 2, 40);

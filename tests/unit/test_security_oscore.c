@@ -137,7 +137,7 @@ static void start_server(struct fixture *f)
 
         f->security = load(f);
         f->context = coap_new_context(NULL);
-        assert_int_equal(security_attach(f->security, f->context), 0);
+        assert_int_equal(security_attach(f->security, shards_of_one(&f->context)), 0);
         assert_int_equal(security_open_oscore(f->security, shards_of_one(&f->context), &f->store), 0);
         coap_resource_set_userdata(resource, f);
         coap_register_request_handler(resource, COAP_REQUEST_GET, handle);

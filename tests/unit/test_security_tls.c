@@ -157,7 +157,7 @@ static void serve(struct fixture *f, coap_proto_t proto)
 
         f->security = load(f);
         f->context = coap_new_context(NULL);
-        assert_int_equal(security_attach(f->security, f->context), 0);
+        assert_int_equal(security_attach(f->security, shards_of_one(&f->context)), 0);
         coap_resource_set_userdata(resource, f);
         coap_register_request_handler(resource, COAP_REQUEST_GET, handle);
         coap_resource_set_get_observable(resource, 1);
