@@ -169,20 +169,36 @@ static uint64_t key_of(struct span segment)
         return be64toh(key);
 }
 
+/* The first whose key is not lower. Most walks end here: the literal is not there. */
+static uint32_t find_key(const struct node *node, uint64_t key)
+{
+        uint32_t low = 0;
+
+        for (uint32_t n = node->n_literals; n > 0;) {
+                uint32_t half = n / 2;
+                bool is_lower = node->keys[low + half] < key;
+
+                low = is_lower ? low + half + 1 : low;
+                n = is_lower ? n - half - 1 : half;
+        }
+        return low;
+}
+
 /* The index in `literals` at which the segment is, or would be. */
 static uint32_t find_literal(const struct globs *globs, const struct node *node, struct span segment,
                              uint64_t key, bool *ret_found)
 {
-        uint32_t low = 0, high = node->n_literals;
+        uint32_t low = find_key(node, key), high = node->n_literals;
 
         *ret_found = false;
+        if (low < high && node->keys[low] != key)
+                return low;
         while (low < high) {
                 uint32_t middle = low + (high - low) / 2;
-                int order = (node->keys[middle] > key) - (node->keys[middle] < key);
+                int order = node->keys[middle] > key;
 
                 if (order == 0)
                         order = compare_spans(globs->nodes[node->literals[middle]].segment, segment);
-
                 if (order == 0) {
                         *ret_found = true;
                         return middle;
