@@ -184,13 +184,8 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
 coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number)
 {
         coap_opt_iterator_t iterator;
-        coap_opt_t *option;
 
-        coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
-        do {
-                option = coap_option_next(&iterator);
-        } while (option && iterator.number < number);
-        return option && iterator.number == number ? option : NULL;
+        return coap_check_option(pdu, number, &iterator);
 }
 
 static void encode_header(const coap_pdu_t *pdu, struct buf *out)

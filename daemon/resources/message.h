@@ -50,10 +50,7 @@ struct message {
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
                       struct message *message, struct response *response);
 
-/*
- * The first option of that number; NULL: there is none. For small numbers, which come first: coap_check_option() takes
- * three to five times as long, whether there are options or not.
- */
+/* The first option of that number; NULL: there is none. */
 coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number);
 
 /* The message as it stands in a datagram (RFC 7252, 3; long tokens by RFC 8974). */
