@@ -188,6 +188,34 @@ coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number)
         return coap_check_option(pdu, number, &iterator);
 }
 
+coap_pdu_t *message_copy_with(const coap_pdu_t *pdu, size_t size, coap_option_num_t number, uint32_t value)
+{
+        enum { MORE = 16 }; /* than it had */
+        coap_bin_const_t token = coap_pdu_get_token(pdu);
+        coap_pdu_t *copy = coap_pdu_init(coap_pdu_get_type(pdu), coap_pdu_get_code(pdu),
+                                         coap_pdu_get_mid(pdu), size + MORE);
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option;
+        const uint8_t *data;
+        uint8_t encoded[4];
+        unsigned n_encoded = coap_encode_var_safe(encoded, sizeof encoded, value);
+        bool whole = copy && coap_add_token(copy, token.length, token.s);
+        size_t n;
+
+        coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
+        while (whole && (option = coap_option_next(&iterator)))
+                whole = iterator.number == number
+                                ? coap_add_option(copy, number, n_encoded, encoded)
+                                : coap_add_option(copy, iterator.number, coap_opt_length(option),
+                                                  coap_opt_value(option));
+        if (whole && coap_get_data(pdu, &n, &data))
+                whole = coap_add_data(copy, n, data);
+        if (whole)
+                return copy;
+        coap_delete_pdu(copy);
+        return NULL;
+}
+
 static void encode_header(const coap_pdu_t *pdu, struct buf *out)
 {
         enum { VERSION = 1, ONE_BYTE = 13, TWO_BYTES = 14, TWO_BYTES_FROM = 269 };

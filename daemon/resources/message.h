@@ -53,6 +53,9 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
 /* The first option of that number; NULL: there is none. */
 coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number);
 
+/* A copy with another value of an option that it has, a number. `size`: of the message. NULL: no memory. */
+coap_pdu_t *message_copy_with(const coap_pdu_t *pdu, size_t size, coap_option_num_t number, uint32_t value);
+
 /* The message as it stands in a datagram (RFC 7252, 3; long tokens by RFC 8974). */
 void message_encode(const coap_pdu_t *pdu, struct buf *out);
 

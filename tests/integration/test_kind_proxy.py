@@ -175,6 +175,23 @@ def test_options_on_their_way(before):
         assert seen.option(coap.NO_RESPONSE) is None
 
 
+@pytest.mark.parametrize("given", [255, 3, 2])
+@pytest.mark.parametrize("observe", [None, 0])
+def test_hop_limit_is_counted_once(coapd, given, observe):
+    """RFC 8768, 3: a proxy takes one off, whether the answer is waited for or not."""
+    def answer(m):
+        return reply(m, "2.05", b"x", [] if m.observe is None else [(coap.OBSERVE, b"\1")])
+
+    with Target(answer) as target:
+        front = coapd(resources=[{"path": "up", "kind": "proxy", "target": f"coap://127.0.0.1:{target.port}"}])
+        with front.client() as client:
+            limit = [(coap.HOP_LIMIT, coap.uint(given))]
+            assert client.get("up/a", observe=observe, extra=limit, timeout=20 * SLOW).text == "2.05"
+            assert client.post("up/a", b"body", extra=limit, timeout=20 * SLOW).text == "2.05"
+            assert client.get("up/a", extra=[(coap.HOP_LIMIT, coap.uint(1))]).text == "5.08"
+        assert [m.uint(coap.HOP_LIMIT) for m in target.requests] == [given - 1] * 2
+
+
 def test_name_of_the_target(coapd):
     """It is looked up, and the target sees by which name."""
     origin = coapd()
