@@ -64,7 +64,7 @@ struct registry {
         struct outgoing *outgoing;
         struct pendings *pendings;
         struct discovery *discovery;
-        struct resource *forward; /* whose requests with Proxy-Uri are; NULL: nobody's */
+        struct resource *forward; /* the first that takes requests with Proxy-Uri; NULL: none does */
         bool offers_forward;      /* libcoap knows */
         bool has_also;            /* a resource of the config serves a path beside its own */
         sd_event_source *bury;    /* deletes the resources that are gone, outside of libcoap's callbacks */

@@ -201,6 +201,8 @@ struct kind {
          * SCHEME/HOST:PORT/PATH below. NULL: no.
          */
         bool (*forwards)(const void *fields);
+        /* One that does: whether it takes this SCHEME/HOST:PORT/PATH. Of several the first that does is asked. */
+        bool (*has_way)(void *self, struct span rest);
         /* KIND_SUBTREE: as in struct conf_variant. Requests for that path come with `also`. NULL: nothing. */
         const char *(*also_at)(const void *fields, const void **ret_member);
 };

@@ -37,13 +37,12 @@ static void put_split(coap_optlist_t **list, unsigned number, const uint8_t *opt
         }
 }
 
-static bool put_target(coap_optlist_t **list, const struct resource *forward, const coap_uri_t *uri)
+static bool put_target(coap_optlist_t **list, const coap_uri_t *uri)
 {
         CLEANUP(buf_deinit) struct buf scheme = { 0 }, authority = { 0 };
 
         if (!way_spell(uri, &scheme, &authority) || !buf_ok(&scheme) || !buf_ok(&authority))
                 return false;
-        put_path(list, forward->conf->path);
         put(list, COAP_OPTION_URI_PATH, buf_span(&scheme));
         put(list, COAP_OPTION_URI_PATH, buf_span(&authority));
         return true;
@@ -74,8 +73,7 @@ static bool goes_up(struct span path)
         return dots == 2 && !others;
 }
 
-static void put_proxy_uri(coap_optlist_t **list, const struct resource *forward, struct span text,
-                          struct response *response)
+static void put_proxy_uri(coap_optlist_t **list, struct span text, struct response *response)
 {
         uint8_t options[2 * PATH_MOST];
         size_t size = sizeof options;
@@ -87,7 +85,7 @@ static void put_proxy_uri(coap_optlist_t **list, const struct resource *forward,
                 response_error(response, CODE_BAD_OPTION, "Proxy-Uri is no URI with a host");
                 return;
         }
-        if (!put_target(list, forward, &uri)) {
+        if (!put_target(list, &uri)) {
                 response_error(response, CODE_PROXYING_NOT_SUPPORTED, "%s", no_scheme);
                 return;
         }
@@ -116,8 +114,7 @@ static struct span option_of(const coap_pdu_t *request, coap_option_num_t number
 }
 
 /* With the port that its scheme has: what the request came to is a port of ours. */
-static void put_proxy_scheme(coap_optlist_t **list, const struct resource *forward, const coap_pdu_t *request,
-                             struct response *response)
+static void put_proxy_scheme(coap_optlist_t **list, const coap_pdu_t *request, struct response *response)
 {
         CLEANUP(buf_deinit) struct buf text = { 0 };
         struct span host = option_of(request, COAP_OPTION_URI_HOST);
@@ -134,7 +131,7 @@ static void put_proxy_scheme(coap_optlist_t **list, const struct resource *forwa
         if (!buf_ok(&text) || coap_split_proxy_uri(text.p, text.n, &uri) < 0 || uri.host.length == 0 ||
             uri.path.length || uri.query.length)
                 response_error(response, CODE_BAD_OPTION, "Proxy-Scheme and Uri-Host make no URI");
-        else if (!put_target(list, forward, &uri))
+        else if (!put_target(list, &uri))
                 response_error(response, CODE_PROXYING_NOT_SUPPORTED, "%s", no_scheme);
 }
 
@@ -165,22 +162,53 @@ static void put_others(coap_optlist_t **list, const coap_pdu_t *request, bool wh
         }
 }
 
-/* The request as one for the forwarding resource; NULL: the response says why not. */
-static coap_pdu_t *rewrite(const struct resource *forward, const coap_session_t *session,
-                           const coap_pdu_t *request, struct response *response)
+static bool forwards(const struct resource *resource)
+{
+        return !resource->parent && resource->conf && resource->kind->forwards &&
+               resource->kind->forwards(resource->conf->fields);
+}
+
+/* The first that has a way to the path that the options make; else the first of all, which says that it has none. */
+static struct resource *find_forward(const struct registry *registry, const coap_optlist_t *list)
+{
+        CLEANUP(buf_deinit) struct buf rest = { 0 };
+
+        for (; list; list = list->next) {
+                if (list->number != COAP_OPTION_URI_PATH)
+                        continue;
+                if (rest.n > 0)
+                        buf_append_byte(&rest, '/');
+                uri_path_encode_segment(span_of(list->data, list->length), &rest);
+        }
+        for (struct resource *resource = registry->first; resource && buf_ok(&rest);
+             resource = resource->next)
+                if (forwards(resource) && resource->kind->has_way(resource->self, buf_span(&rest)))
+                        return resource;
+        return registry->forward;
+}
+
+/* The request as one for *ret_forward; NULL: the response says why not. */
+static coap_pdu_t *rewrite(const struct registry *registry, const coap_session_t *session,
+                           const coap_pdu_t *request, struct resource **ret_forward,
+                           struct response *response)
 {
         struct span whole = option_of(request, COAP_OPTION_PROXY_URI);
         coap_bin_const_t token = coap_pdu_get_token(request);
-        coap_optlist_t *list = NULL;
+        coap_optlist_t *list = NULL, *below = NULL;
         const uint8_t *data = NULL;
         coap_pdu_t *pdu = NULL;
         size_t n = 0;
 
         if (whole.p)
-                put_proxy_uri(&list, forward, whole, response);
+                put_proxy_uri(&below, whole, response);
         else
-                put_proxy_scheme(&list, forward, request, response);
-        put_others(&list, request, whole.p);
+                put_proxy_scheme(&below, request, response);
+        put_others(&below, request, whole.p);
+        *ret_forward = find_forward(registry, below);
+        put_path(&list, (*ret_forward)->conf->path);
+        for (const coap_optlist_t *option = below; option; option = option->next)
+                put(&list, option->number, span_of(option->data, option->length));
+        coap_delete_optlist(below);
         coap_get_data(request, &n, &data);
         if (!response->code)
                 pdu = coap_pdu_init(coap_pdu_get_type(request), coap_pdu_get_code(request),
@@ -242,17 +270,18 @@ static void serve_proxied(coap_resource_t *handle, coap_session_t *session, cons
         struct registry *registry = coap_resource_get_userdata(handle);
         struct response response = { .max_age = -1 };
         struct message refused = { .session = session, .pdu = request };
+        struct resource *forward = NULL;
         coap_pdu_t *rewritten = NULL;
 
         (void)query;
         if (!gate_enter(registry, session, NULL, request, response_pdu))
                 return;
         if (registry->forward)
-                rewritten = rewrite(registry->forward, session, request, &response);
+                rewritten = rewrite(registry, session, request, &forward, &response);
         else
                 response_error(&response, CODE_PROXYING_NOT_SUPPORTED, "this is no forward proxy");
         if (rewritten) {
-                serve_rewritten(registry->forward, session, rewritten, response_pdu);
+                serve_rewritten(forward, session, rewritten, response_pdu);
         } else {
                 refused.request.method = (enum method)coap_pdu_get_code(request);
                 refused.request.content_format = refused.request.accept = -1;
@@ -283,8 +312,7 @@ int proxied_apply(struct registry *registry)
 
         registry->forward = NULL;
         for (struct resource *resource = registry->first; resource; resource = resource->next)
-                if (!registry->forward && !resource->parent && resource->conf && resource->kind->forwards &&
-                    resource->kind->forwards(resource->conf->fields))
+                if (!registry->forward && forwards(resource))
                         registry->forward = resource;
         if (!registry->forward || registry->offers_forward)
                 return 0;

@@ -2,14 +2,14 @@
 /*
  * The kind `proxy`: requests below a path go to another server, and its answers come back (a reverse proxy, RFC 7252,
  * 5.7.3). Here the requests for content; those that change something are in proxy_pass.c, what is kept of the answers in
- * proxy_cache.c, observations in proxy_observe.c, the targets in proxy_ways.c, the session with each in proxy_upstream.c.
+ * proxy_cache.c, observations in proxy_observe.c, the targets in proxy_ways.c, the session with each in proxy_upstream.c,
+ * beginning, reload and end in proxy_life.c.
  */
 #include "resources/proxy.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "resources/proxy_options.h"
 
 /* The exchange's own time limit comes first, and says more. */
@@ -38,7 +38,7 @@ static void waiter_ended(void *user)
         waiter->pending = NULL;
 }
 
-static void answer_waiters(struct entry *entry)
+void entry_answer_waiters(struct entry *entry)
 {
         struct waiter *waiter;
 
@@ -81,7 +81,7 @@ static void entry_answered(void *user, const struct upstream_answer *answer)
                 entry->failures = 0;
         if (!entry->wanted)
                 exchange_end(TAKE(entry->exchange));
-        answer_waiters(entry);
+        entry_answer_waiters(entry);
         if (entry->wanted && (code || entry->returning) &&
             (code != entry->code || !same_content(before, entry->content)))
                 entry_changed(entry);
@@ -181,7 +181,7 @@ static void wait_for_entry(struct entry *entry, const struct request *request, s
                 entry_ask(entry);
         if (entry->asking)
                 return;
-        answer_waiters(entry); /* 5.00: no memory */
+        entry_answer_waiters(entry); /* 5.00: no memory */
 }
 
 static void fetch(struct proxy *proxy, const struct way *way, const struct request *request,
@@ -249,106 +249,6 @@ static void proxy_handle(void *self, const struct request *request, struct respo
 
 /* --- the kind --- */
 
-static void proxy_destroy(void *self)
-{
-        struct proxy *proxy = self;
-
-        if (!proxy)
-                return;
-        while (proxy->newest)
-                entry_free(proxy->newest);
-        ways_deinit(&proxy->ways);
-        spanmap_deinit(&proxy->by_key);
-        sd_event_source_disable_unref(proxy->timer);
-        free(proxy);
-}
-
-static void destroyp(struct proxy **proxy)
-{
-        proxy_destroy(*proxy);
-}
-
-/* The resource's own path as options, and of how many segments it is. */
-static size_t own_path(const char *path, struct buf *options)
-{
-        size_t n = 0;
-
-        for (const char *end; *path; path = *end ? end + 1 : end) {
-                end = strchrnul(path, '/');
-                options_add(options, COAP_OPTION_URI_PATH, span_of(path, (size_t)(end - path)));
-                n++;
-        }
-        return n;
-}
-
-static int proxy_create(struct resource *resource, const struct conf_resource *conf, void **ret_self)
-{
-        CLEANUP(destroyp) struct proxy *proxy = calloc(1, sizeof *proxy);
-        CLEANUP(buf_deinit) struct buf own = { 0 };
-        int r;
-
-        if (!proxy)
-                return -ENOMEM;
-        proxy->resource = resource;
-        proxy->conf = conf->fields;
-        proxy->n_own = own_path(conf->path, &own) + (proxy->conf->target ? 0 : WAY_SEGMENTS);
-        r = buf_ok(&own) ? ways_init(resource_event(resource), proxy->conf, buf_span(&own), &proxy->ways)
-                         : -ENOMEM;
-        if (r == 0)
-                r = sd_event_add_time(resource_event(resource), &proxy->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
-                                      proxy_on_observe_time, proxy);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(proxy->timer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        *ret_self = TAKE(proxy);
-        return 0;
-}
-
-/* Another target: nothing of the old one holds any longer, and who observed it can only begin anew. */
-static void leave_target(struct proxy *proxy)
-{
-        const struct upstream_answer changed = { .code = CODE_UNAVAILABLE,
-                                                 .content_format = -1,
-                                                 .diagnostic = "the configuration changed" };
-        struct entry *older;
-
-        for (struct entry *entry = proxy->newest; entry; entry = older) {
-                older = entry->older;
-                exchange_end(TAKE(entry->exchange));
-                entry->asking = entry->observed = false;
-                entry_take(entry, &changed);
-                answer_waiters(entry);
-                if (entry->wanted)
-                        entry_changed(entry);
-                entry->wanted = false;
-        }
-}
-
-static void proxy_reconfigure(void *self, const struct conf_resource *conf)
-{
-        struct proxy *proxy = self;
-        CLEANUP(buf_deinit) struct buf own = { 0 };
-        size_t n_own = own_path(conf->path, &own) +
-                       (((const struct proxy_conf *)conf->fields)->target ? 0 : WAY_SEGMENTS);
-        struct ways fresh;
-
-        proxy->conf = conf->fields;
-        if (ways_init(resource_event(proxy->resource), proxy->conf, buf_span(&own), &fresh) < 0)
-                return; /* the old way goes on; it is logged */
-        if (ways_same(&proxy->ways, &fresh) && n_own == proxy->n_own) {
-                ways_deinit(&fresh);
-                ways_adopt(&proxy->ways, proxy->conf);
-        } else {
-                leave_target(proxy);
-                proxy_give_up_passing(proxy);
-                ways_deinit(&proxy->ways);
-                proxy->ways = fresh;
-                proxy->n_own = n_own;
-        }
-        cache_trim(proxy);
-}
-
 static size_t proxy_max_body(void *self)
 {
         const struct proxy *proxy = self;
@@ -363,6 +263,13 @@ static bool proxy_forwards(const void *fields)
         return !conf->target;
 }
 
+static bool proxy_has_way(void *self, struct span rest)
+{
+        const struct proxy *proxy = self;
+
+        return ways_find(&proxy->ways, rest) != NULL;
+}
+
 const struct kind kind_proxy = {
         .name = "proxy",
         .doc = "Another CoAP server: requests for this path and all below it go there, with all of their methods, options "
@@ -373,8 +280,8 @@ const struct kind kind_proxy = {
                "in a circle end in 5.08. OSCORE and (D)TLS end at coapd. With targets instead of target it is a forward "
                "proxy (RFC 7252, 5.7.2): requests with Proxy-Uri or Proxy-Scheme go to those of them that they name, "
                "and are to the access rules requests for its path and SCHEME/HOST:PORT/PATH below it, such as "
-               "/forward/coap/192.0.2.1:5683/sensors. Of several such resources the first one has them. Where there is "
-               "none, and for targets that are not named, they are answered 5.05.",
+               "/forward/coap/192.0.2.1:5683/sensors. Of several such resources the first one that names the target has "
+               "them. Where none does they are answered 5.05.",
         .rows = proxy_rows,
         .n_rows = PROXY_ROWS,
         .conf_size = sizeof(struct proxy_conf),
@@ -398,4 +305,5 @@ const struct kind kind_proxy = {
         .observer_returns = proxy_observer_returns,
         .max_body = proxy_max_body,
         .forwards = proxy_forwards,
+        .has_way = proxy_has_way,
 };

@@ -94,6 +94,13 @@ void proxy_give_up_passing(struct proxy *proxy);
 
 /* proxy.c */
 void entry_ask(struct entry *entry);
+/* Who waits for it gets what it has. */
+void entry_answer_waiters(struct entry *entry);
 uint64_t proxy_time_limit(const struct proxy *proxy);
+
+/* proxy_life.c: as the kind's. */
+int proxy_create(struct resource *resource, const struct conf_resource *conf, void **ret_self);
+void proxy_reconfigure(void *self, const struct conf_resource *conf);
+void proxy_destroy(void *self);
 
 #endif

@@ -123,6 +123,47 @@ def test_several_targets(forward):
         assert len(one.requests) == len(two.requests) == 1
 
 
+def test_several_resources(coapd):
+    """Each is asked for the targets that it names, the first where both do, and none for others."""
+    with Target(lambda m: reply(m, "2.05", b"1")) as one, Target(lambda m: reply(m, "2.05", b"2")) as two:
+        def uri(target):
+            return f"coap://127.0.0.1:{target.port}"
+
+        def resource(path, *targets):
+            return {"path": path, "kind": "proxy", "targets": list(targets)}
+
+        front = coapd(resources=[resource("a", uri(one) + "/sensors", uri(two) + "/both"), resource("b", uri(two))])
+        with front.client() as client:
+            def get(target, path):
+                return client.get("", timeout=20 * SLOW, **by_uri(f"{uri(target)}/{path}"))
+
+            assert get(one, "sensors/1").payload == b"1"
+            assert get(two, "x").payload == b"2"
+            assert client.get("y", **by_scheme("127.0.0.1", two.port)).payload == b"2"
+            assert get(two, "both").payload == b"2"
+            assert get(one, "x").text == "5.05"
+            # What one has is there by its path, too: so it is told who was asked.
+            before = len(two.requests)
+            assert client.get(f"b/coap/127.0.0.1:{two.port}/x").payload == b"2"
+            assert client.get(f"a/coap/127.0.0.1:{two.port}/both").payload == b"2"
+            assert len(two.requests) == before
+            front.write_config(resources=[resource("b", uri(two)), resource("c", uri(one))])
+            front.reload()
+            assert get(one, "x").payload == b"1"
+
+
+def test_observe_at_the_second_resource(coapd):
+    origin = coapd()
+    front = coapd(resources=[{"path": path, "kind": "proxy", "targets": [uri]}
+                             for path, uri in (("a", f"coap://127.0.0.1:{free_port()}"), ("b", origin.uri()))])
+    with front.client() as client:
+        there = by_uri(origin.uri("x"))
+        assert client.put("", b"1", timeout=20 * SLOW, **there).text == "2.01"
+        observation = client.observe("", timeout=20 * SLOW, **there)
+        assert client.put("", b"2", timeout=20 * SLOW, **there).text == "2.04"
+        assert observation.fresh(20 * SLOW).payload == b"2"
+
+
 # --- what is refused ---
 
 
