@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "base/util.h"
 #include "persist/files.h"
 #include "persist/observation.h"
@@ -64,37 +65,22 @@ static bool write_counter(const struct row *row, int64_t id, struct buf *out)
         return out->n < LINE_MAX_LIBCOAP && !memchr(path.p, ' ', path.n);
 }
 
-static int hex_digit(uint8_t c)
-{
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-}
-
 /* One Uri-Path option for each segment, without its percent-encoding. */
 static void add_path(coap_optlist_t **options, struct span path)
 {
         enum { SEGMENT_MAX = 255 }; /* RFC 7252, 5.10 */
+        const uint8_t *slash;
 
-        for (bool more = true; more;) {
+        do {
                 uint8_t segment[SEGMENT_MAX];
-                size_t n = 0;
+                size_t n, spelled;
 
-                for (more = false; path.n > 0 && !more; path = span_skip(path, 1)) {
-                        more = path.p[0] == '/';
-                        if (more || n == sizeof segment)
-                                continue;
-                        segment[n] = path.p[0];
-                        if (path.p[0] == '%' && path.n > 2 && hex_digit(path.p[1]) >= 0 &&
-                            hex_digit(path.p[2]) >= 0) {
-                                segment[n] = (uint8_t)(hex_digit(path.p[1]) << 4 | hex_digit(path.p[2]));
-                                path = span_skip(path, 2);
-                        }
-                        n++;
-                }
+                slash = path.n ? memchr(path.p, '/', path.n) : NULL;
+                spelled = slash ? (size_t)(slash - path.p) : path.n;
+                n = MIN(percent_decode(span_of(path.p, spelled), segment, sizeof segment), sizeof segment);
                 coap_insert_optlist(options, coap_new_optlist(COAP_OPTION_URI_PATH, n, segment));
-        }
+                path = span_skip(path, spelled + (slash != NULL));
+        } while (slash);
 }
 
 static void add_queries(coap_optlist_t **options, struct span attributes)

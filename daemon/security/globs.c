@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/percent.h"
 #include "base/util.h"
 
 /* Longer segments cannot come: Uri-Path is at most 255 bytes (RFC 7252, 5.10). */
@@ -274,37 +275,13 @@ int globs_finish(struct globs *globs)
         return walk->now && walk->next && walk->stamps ? 0 : -ENOMEM;
 }
 
-static int hex_digit(uint8_t c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Bytes of a percent-encoded segment; false when it is longer than a segment can be. */
 static bool decode_segment(struct span in, uint8_t out[SEGMENT_MAX], struct span *ret_segment)
 {
-        size_t n = 0;
-
-        if (!in.n || !memchr(in.p, '%', in.n)) {
-                *ret_segment = in;
-                return in.n <= SEGMENT_MAX;
-        }
-        for (size_t i = 0; i < in.n; i++) {
-                int high = -1, low = -1;
-
-                if (n == SEGMENT_MAX)
-                        return false;
-                if (in.p[i] == '%' && i + 2 < in.n) {
-                        high = hex_digit(in.p[i + 1]);
-                        low = hex_digit(in.p[i + 2]);
-                }
-                out[n++] = high >= 0 && low >= 0 ? (uint8_t)(high << 4 | low) : in.p[i];
-                i += high >= 0 && low >= 0 ? 2 : 0;
-        }
-        *ret_segment = span_of(out, n);
-        return true;
+        if (in.n && memchr(in.p, '%', in.n))
+                in = span_of(out, percent_decode(in, out, SEGMENT_MAX));
+        *ret_segment = in;
+        return in.n <= SEGMENT_MAX;
 }
 
 /* `*` against any run of bytes; after a mismatch only the last `*` is taken longer, so no blow-up. */

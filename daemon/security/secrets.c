@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/percent.h"
 #include "base/util.h"
 
 #define FILE_MAX (4 << 20) /* a bundle of authorities or a long revocation list still fits */
@@ -93,14 +94,6 @@ int secret_read_file(const char *path, bool private, struct key_errors *errors, 
         return r;
 }
 
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c = (char)tolower((unsigned char)c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int secret_from_hex(const char *digits, struct secret *ret_secret)
 {
         CLEANUP(secret_deinit) struct secret secret = { calloc(1, strlen(digits) / 2 + 1), 0 };
@@ -109,7 +102,7 @@ int secret_from_hex(const char *digits, struct secret *ret_secret)
         if (!secret.p)
                 return -ENOMEM;
         for (; *digits; digits++) {
-                int digit = hex_digit(*digits);
+                int digit = hex_digit((uint8_t)*digits);
 
                 if (isspace((unsigned char)*digits))
                         continue;
