@@ -168,8 +168,8 @@ void oscore_streams_free(struct oscore_context *context);
 
 /* Where a place begins to count; to be called once, before it is one of the context's. 0 or -EIO. */
 int oscore_sequence_begin(struct oscore_place *place);
-/* The place that counts there; NULL: none may. */
-struct oscore_place *oscore_sequence_place(struct oscore_context *context, uint64_t number);
+/* Whether the sender may use the number now; then it is used up. */
+bool oscore_sequence_use(struct oscore_context *context, uint64_t number);
 /* libcoap asks for numbers below `number` to be used up. */
 int oscore_sequence_save(uint64_t number, void *place);
 

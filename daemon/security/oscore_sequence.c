@@ -95,17 +95,6 @@ int oscore_sequence_begin(struct oscore_place *place)
         return 0;
 }
 
-struct oscore_place *oscore_sequence_place(struct oscore_context *context, uint64_t number)
-{
-        struct oscore_place *place = context->streams;
-
-        while (place && (number < place->begin || number >= place->end))
-                place = place->next;
-        if (!place && number >= context->datagrams.begin && number < context->datagrams.end)
-                place = &context->datagrams;
-        return place;
-}
-
 int oscore_sequence_save(uint64_t number, void *userdata)
 {
         static struct log_gate gate = { .burst = 5, .interval_s = 60 };
@@ -124,4 +113,34 @@ int oscore_sequence_save(uint64_t number, void *userdata)
         place->stalled = r < 0;
         place->wanted = number;
         return r == 0;
+}
+
+/* The one that counts there; NULL: none may. */
+static struct oscore_place *find_place(struct oscore_context *context, uint64_t number)
+{
+        struct oscore_place *place = context->streams;
+
+        while (place && (number < place->begin || number >= place->end))
+                place = place->next;
+        if (!place && number >= context->datagrams.begin && number < context->datagrams.end)
+                place = &context->datagrams;
+        return place;
+}
+
+bool oscore_sequence_use(struct oscore_context *context, uint64_t number)
+{
+        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
+        struct oscore_place *place = find_place(context, number);
+
+        if (!place)
+                log_gated(&gate, LOG_WARNING, NULL,
+                          "OSCORE: no sequence numbers are left for DTLS, TCP and WebSocket sessions of "
+                          "before a reload: no notifications until they connect anew");
+        /* What is not reserved yet is an older place's, that has come to its end. */
+        if (!place || number < place->next_own || number >= place->wanted)
+                return false;
+        if (place->stalled && !oscore_sequence_save(place->wanted, place))
+                return false;
+        place->next_own = number + 1;
+        return true;
 }

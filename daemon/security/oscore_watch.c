@@ -120,25 +120,12 @@ static bool take_nonce(struct oscore_ledger *ledger, const struct oscore_context
 /* Whether the sender may use this nonce. */
 static bool may_encrypt(struct oscore_context *context, const uint8_t *nonce)
 {
-        static struct log_gate gate = { .burst = 5, .interval_s = 60 };
-        struct oscore_place *place;
         uint64_t number;
 
         if (!oscore_nonce_is_of(nonce, context->common_iv, span_of(context->sender_id, context->sender_id_n),
                                 &number))
                 return take_nonce(&context->owner->ledger, context, nonce);
-        place = oscore_sequence_place(context, number);
-        if (!place)
-                log_gated(&gate, LOG_WARNING, NULL,
-                          "OSCORE: no sequence numbers are left for DTLS, TCP and WebSocket sessions of "
-                          "before a reload: no notifications until they connect anew");
-        /* What is not reserved yet is an older place's, that has come to its end. */
-        if (!place || number < place->next_own || number >= place->wanted)
-                return false;
-        if (place->stalled && !oscore_sequence_save(place->wanted, place))
-                return false;
-        place->next_own = number + 1;
-        return true;
+        return oscore_sequence_use(context, number);
 }
 
 /* As RFC 8613, 7.4 wants a window: of numbers older than it remembers it says that they were there. */

@@ -76,6 +76,7 @@ def test_who_is_taken_out_is_refused_what_anyone_may(coapd, peer):
         daemon.write_config(security={"oscore": [{**entry, "recipient_ids": ["03"]}]})
         daemon.reload()
         assert gone.get(uri) == "4.01"
+        assert "GET on /time to anyone at" in daemon.stderr, "it has no name any more"
         lines_until(one, "4.01")
         for _ in range(3):
             lines_until(two, CLOCK)

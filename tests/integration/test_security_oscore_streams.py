@@ -114,6 +114,17 @@ def test_sessions_of_before_and_after_have_their_requests_served(coapd, peer, sc
                 assert len(lines_until(before, CLOCK)) == len(lines_until(after, CLOCK)) == 1
 
 
+def test_an_id_goes_from_one_context_to_another_and_back(coapd, tmp_path):
+    before = [context("01", "02", SECRETS[0]), context("05", "06", SECRETS[1])]
+    daemon = serve(coapd, "coap+tcp", *before, access=PEERS)
+    uri = uri_of(daemon, "coap+tcp")
+    one, other = Peer(tmp_path, "01", "06", SECRETS[0]), Peer(tmp_path, "05", "06", SECRETS[1])
+    for contexts, served in ((before, [False, True]), ([context("01", "02 06", SECRETS[0])], [True, False])) * 2:
+        daemon.write_config(security=security(*contexts))
+        assert "restart" not in daemon.reload()
+        assert [client.is_served(uri) for client in (one, other)] == served
+
+
 class Recorder:
     """Clients of one sender's, over sessions of before and after reloads: no number of the sender's comes twice."""
 

@@ -3,6 +3,7 @@
  * Keys of every kind, with a libcoap server in this process and coap-client-gnutls as its clients: who gets
  * in, and as whom.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -570,6 +571,42 @@ static void a_reload_ends_only_who_is_no_longer_welcome(void **state)
         assert_false(SURVIVES(f, change_authority, CLIENT("ops")));
 }
 
+/*
+ * Whenever in a handshake the reload comes: who was let in by the keys of before alone is nobody. Whether it came in the
+ * middle of one is seen by that.
+ */
+static void who_shook_hands_over_a_reload_is_judged_again(void **state)
+{
+        enum { STEPS = 12 };
+        struct fixture *f = *state;
+        unsigned strangers = 0;
+
+        use_psk(f);
+        serve(f, COAP_PROTO_TLS);
+        for (int steps = 1; steps < STEPS; steps++) {
+                unsigned before = f->requests;
+                pid_t pid = start_client(f, true, "2", (const char *const[]){ SENSOR_1, NULL });
+
+                for (int i = 0; i < steps && f->requests == before; i++) {
+                        struct pollfd fd = { .fd = coap_context_get_coap_fd(f->context), .events = POLLIN };
+
+                        assert_int_equal(poll(&fd, 1, 20000), 1);
+                        coap_io_process(f->context, COAP_IO_NO_WAIT);
+                }
+                if (f->requests > before)
+                        steps = STEPS; /* all were there */
+                f->who[0] = '\0';
+                change_identity(f);
+                security_replace(f->security, load(f));
+                serve_until_exit(f, pid);
+                assert_string_not_equal(f->who, "psk:sensor-1");
+                strangers += strcmp(f->who, "anyone") == 0;
+                f->identities[0].identity = (char *)"sensor-1";
+                security_replace(f->security, load(f));
+        }
+        assert_true(strangers > 0);
+}
+
 static int make_folder(void **state)
 {
         (void)state;
@@ -603,6 +640,7 @@ int main(void)
                 TEST(raw_public_keys_beside_certificates),
                 TEST(an_unknown_identity_looks_like_a_wrong_key),
                 TEST(a_reload_ends_only_who_is_no_longer_welcome),
+                TEST(who_shook_hands_over_a_reload_is_judged_again),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
