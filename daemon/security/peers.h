@@ -63,7 +63,7 @@ struct peer_address peer_address_of(const struct identity *remote, uint16_t remo
 /* Whether the handshake is done. */
 bool peer_is_up(struct peer *peer);
 
-/* Ends the sessions that are. Not to be called from within libcoap. */
+/* Ends the sessions that are stale. Not to be called from within libcoap. */
 void peers_end_stale(struct peers *peers);
 
 /*
@@ -72,5 +72,16 @@ void peers_end_stale(struct peers *peers);
  * `most` others to finish. Returns how many it ended. Not to be called from within libcoap.
  */
 size_t peers_make_room(struct peers *peers, size_t most);
+
+/* --- peer_identity.c --- */
+
+/* Whether a peer whose identity is known would be let in by `now`. */
+bool peer_would_be_let_in(const struct peer *peer, const struct keys *now);
+
+/*
+ * Reads who it is from the finished handshake, once. One that began with older keys may end after a reload: it is judged
+ * again when it is first asked for, and is a stranger from then on (false) if it would not be let in now.
+ */
+bool peer_settle(struct peer *peer, const struct keys *now);
 
 #endif
