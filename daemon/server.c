@@ -2,13 +2,11 @@
 /* The daemon's life; see server.h. */
 #include "server.h"
 
-#include <coap3/coap.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <systemd/sd-event.h>
 
 #include "base/clock.h"
@@ -16,7 +14,7 @@
 #include "base/log.h"
 #include "base/message_ids.h"
 #include "endpoints/endpoints.h"
-#include "endpoints/websocket_tls.h"
+#include "contexts.h"
 #include "settings.h"
 #include "systemd/fdstore.h"
 #include "systemd/notify.h"
@@ -36,31 +34,6 @@ static void guard_memory(const struct server *server)
         /* Keys that a reload took out may be there still. */
         if (keys && prctl(PR_SET_DUMPABLE, server->config->server.core_dumps) < 0)
                 log_warning("core dumps may show keys: %s", strerror(errno));
-}
-
-static int on_coap_event(coap_session_t *session, coap_event_t event)
-{
-        struct server *server = coap_get_app_data(coap_session_get_context(session));
-
-        if (event == COAP_EVENT_DTLS_CONNECTED)
-                websocket_tls_guard(session);
-        if (event == COAP_EVENT_SERVER_SESSION_NEW)
-                wire_session_new(server, session);
-        /* libcoap closes a WebSocket at the peer's close frame, or a bad one, and keeps the session till it times out. */
-        if (event == COAP_EVENT_WS_CLOSED && server->registry)
-                registry_session_closed(server->registry, session);
-        if (event == COAP_EVENT_SERVER_SESSION_DEL)
-                wire_session_gone(server, session);
-        return 0;
-}
-
-static void on_nack(coap_session_t *session, const coap_pdu_t *sent, coap_nack_reason_t reason,
-                    coap_mid_t mid)
-{
-        struct server *server = coap_get_app_data(coap_session_get_context(session));
-
-        if (server->registry)
-                registry_nacked(server->registry, session, sent, reason, mid);
 }
 
 /* --- reload --- */
@@ -198,53 +171,6 @@ static int start_loop(struct server *server)
         return MIN(r, 0);
 }
 
-static int start_context(struct server *server, long long max_sessions)
-{
-        const struct conf_server *conf = &server->config->server;
-        const struct conf_limits *limits = &server->config->limits;
-
-        coap_context_t *context = coap_new_context(NULL);
-
-        if (!context) {
-                log_error("libcoap gives no context");
-                return -ENOMEM;
-        }
-        server->contexts[server->shards.n++] = context;
-        coap_set_app_data(context, server);
-        coap_register_event_handler(context, on_coap_event);
-        coap_register_nack_handler(context, on_nack);
-        coap_context_set_session_timeout(context, (unsigned)conf->session_timeout);
-        coap_context_set_max_token_size(context, (size_t)limits->token_length);
-        coap_context_set_csm_max_message_size(context, (uint32_t)limits->message_size);
-        coap_context_set_max_idle_sessions(context, (unsigned)max_sessions);
-        return 0;
-}
-
-/* Fewer than the config says where each would be allowed next to no sessions. */
-static size_t count_contexts(const struct server *server)
-{
-        enum { SESSIONS_EACH = 16 };
-        const struct conf_server *conf = &server->config->server;
-        const struct persist_engine *engine = persist_engine_find(server->config->persist.engine);
-
-        if (engine && engine->one_context)
-                return 1;
-        return (size_t)MIN(conf->shards, MAX(conf->max_sessions / SESSIONS_EACH, 1));
-}
-
-static int start_contexts(struct server *server)
-{
-        size_t n = count_contexts(server);
-        int r = 0;
-
-        server->shards.v = server->contexts;
-        if (getrandom(&server->shards.seed, sizeof server->shards.seed, 0) != sizeof server->shards.seed)
-                return -errno;
-        while (server->shards.n < n && r == 0)
-                r = start_context(server, server->config->server.max_sessions / (long long)n);
-        return r < 0 ? r : security_attach(server->security, server->shards);
-}
-
 /* The sockets of the last run come from the service manager, and those of this one stay there for the next.
  */
 static int open_endpoints(struct server *server)
@@ -281,18 +207,20 @@ static int open_store(struct server *server)
 
 /*
  * The flat order of things. Addresses are taken before the store is opened, so that a second daemon with the
- * same config stops before it touches a file.
+ * same config stops before it touches a file. How much is in the store says how many contexts there are to be.
  */
 static int start(struct server *server)
 {
         int r = start_loop(server);
 
         if (r == 0)
-                r = start_contexts(server);
+                r = contexts_start(server);
         if (r == 0)
                 r = open_endpoints(server);
         if (r == 0)
                 r = open_store(server);
+        if (r == 0)
+                r = contexts_grow(server);
         if (r == 0)
                 r = security_open_oscore(server->security, server->shards, &server->sequences);
         if (r == 0)
@@ -321,8 +249,7 @@ static void stop(struct server *server)
         registry_free(server->registry);
         server->registry = NULL;
         pump_free(server->pump);
-        for (size_t i = 0; i < server->shards.n; i++)
-                coap_free_context(server->contexts[i]);
+        contexts_free(server);
         endpoints_free(server->endpoints);
         if (server->engine_self)
                 server->engine->close(server->engine_self);

@@ -100,29 +100,26 @@ static void request_ends(void *user)
 }
 
 /* Changes of requests that were read together go into the store together: their answers leave together. */
-static bool more_waiting(const struct server *server)
+bool wire_more_waiting(const struct server *server)
 {
         return server->engine->settle && server->pump && pump_more_waiting(server->pump);
-}
-
-static bool may_wait(void *user)
-{
-        return more_waiting(user);
 }
 
 static int store_put(void *user, const struct stored_resource *stored)
 {
         struct server *server = user;
 
-        return server->engine->put ? server->engine->put(server->engine_self, stored, more_waiting(server))
-                                   : 0;
+        return server->engine->put
+                       ? server->engine->put(server->engine_self, stored, wire_more_waiting(server))
+                       : 0;
 }
 
 static int store_del(void *user, struct span path)
 {
         struct server *server = user;
 
-        return server->engine->del ? server->engine->del(server->engine_self, path, more_waiting(server)) : 0;
+        return server->engine->del ? server->engine->del(server->engine_self, path, wire_more_waiting(server))
+                                   : 0;
 }
 
 static bool store_works(const struct server *server)
@@ -139,13 +136,6 @@ static bool may_send(void *user)
                 return true;
         registry_forget_answers(server->registry);
         return false;
-}
-
-static void undone(void *user, struct span path, const struct stored_resource *stored)
-{
-        struct server *server = user;
-
-        registry_undo(server->registry, path, stored);
 }
 
 static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
@@ -237,31 +227,6 @@ static void yield(void *user)
                 pump_yield(server->pump);
 }
 
-static int restore_resource(void *user, const struct stored_resource *stored)
-{
-        struct server *server = user;
-
-        return registry_restore(server->registry, stored);
-}
-
-static coap_resource_t *find_resource(void *user, struct span path, size_t shard, struct span request)
-{
-        struct server *server = user;
-
-        coap_resource_t *handle = registry_observable(server->registry, path, shard);
-
-        if (handle)
-                registry_observer_returns(server->registry, path, request);
-        return handle;
-}
-
-static struct span whole_request(void *user, const coap_session_t *session, struct span headless)
-{
-        struct server *server = user;
-
-        return registry_whole_request(server->registry, session, headless);
-}
-
 /* A resource of this path may have been here before: its Observe numbers go on. */
 static bool first_number(void *user, struct span path, uint32_t *ret_number)
 {
@@ -269,79 +234,6 @@ static bool first_number(void *user, struct span path, uint32_t *ret_number)
 
         return server->engine->first_number &&
                server->engine->first_number(server->engine_self, path, ret_number);
-}
-
-static bool set_number(void *user, struct span path, uint32_t number)
-{
-        struct server *server = user;
-
-        return registry_set_number(server->registry, path, number);
-}
-
-static size_t oscore_shard(void *user, struct span recipient_id, struct span id_context)
-{
-        struct server *server = user;
-
-        return security_observer_home(server->security, recipient_id, id_context);
-}
-
-static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
-                           struct span recipient_id, struct span id_context)
-{
-        struct server *server = user;
-
-        return security_restore_observer(server->security, remote, token, recipient_id, id_context);
-}
-
-static int sequence_load(void *user, const char *name, uint64_t *ret_number)
-{
-        struct server *server = user;
-
-        return server->engine->sequence_load
-                       ? server->engine->sequence_load(server->engine_self, name, ret_number)
-                       : -ENOTSUP;
-}
-
-static size_t current_shard(void *user)
-{
-        const struct server *server = user;
-
-        return server->pump ? pump_shard(server->pump) : 0;
-}
-
-static int sequence_save(void *user, const char *name, uint64_t number)
-{
-        struct server *server = user;
-
-        return server->engine->sequence_save
-                       ? server->engine->sequence_save(server->engine_self, name, number)
-                       : -ENOTSUP;
-}
-
-static void observer_restored(void *user, coap_resource_t *resource, coap_subscription_t *subscription)
-{
-        struct server *server = user;
-
-        (void)resource;
-        (void)subscription;
-        server->observers_restored++;
-}
-
-static void replaying(void *user, bool on)
-{
-        struct server *server = user;
-
-        registry_set_replaying(server->registry, on);
-}
-
-static void progress(void *user, const char *what, uint64_t done, uint64_t total)
-{
-        enum { EXTRA_US = 30 * 1000 * 1000 };
-
-        (void)user;
-        notify_extend_timeout(EXTRA_US);
-        notify_status("Restoring %s: %llu of %llu", what, (unsigned long long)done,
-                      (unsigned long long)total);
 }
 
 /* What a file of the store takes on the disk, with SQLite's log of it. */
@@ -447,30 +339,6 @@ int wire_registry(struct server *server)
         };
 
         return registry_new(&host, &server->registry);
-}
-
-int wire_store(struct server *server)
-{
-        server->sequences = (struct security_store){ sequence_load, sequence_save, server, current_shard };
-        server->persist_host = (struct persist_host){
-                .shards = server->shards,
-                .event = server->event,
-                .metrics = &server->metrics,
-                .user = server,
-                .restore_resource = restore_resource,
-                .find_resource = find_resource,
-                .set_number = set_number,
-                .whole_request = whole_request,
-                .may_wait = may_wait,
-                .undone = undone,
-                .oscore_shard = oscore_shard,
-                .restore_oscore = restore_oscore,
-                .observer_restored = observer_restored,
-                .replaying = replaying,
-                .progress = progress,
-        };
-        server->engine = persist_engine_find(server->config->persist.engine);
-        return server->engine ? 0 : -EINVAL;
 }
 
 void wire_pump(struct server *server)

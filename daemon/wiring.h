@@ -52,6 +52,9 @@ void wire_session_gone(struct server *server, coap_session_t *session);
 /* The registry with the server's functions; it has no resources yet. 0 or -errno. */
 int wire_registry(struct server *server);
 
+/* Whether changes may go into the store with those of requests that come right behind: their answers leave together. */
+bool wire_more_waiting(const struct server *server);
+
 /* The engine that the config names, and what it needs. -EINVAL: there is no such engine. */
 int wire_store(struct server *server);
 

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/util.h"
+
 static uint64_t stir(uint64_t h)
 {
         h = (h ^ h >> 32) * 0xd6e8feb86659fd93U;
@@ -39,4 +41,17 @@ uint64_t shards_hash(uint64_t seed, const struct sockaddr *peer)
 size_t shards_find(const struct shards *shards, const struct sockaddr *peer)
 {
         return shards->n == 1 ? 0 : shards_hash(shards->seed, peer) % shards->n;
+}
+
+size_t shards_choose(const struct shards_need *need)
+{
+        enum { LEAST = 256, OBSERVERS_EACH = 128, SESSIONS_EACH = 16, DESCRIPTORS_PART = 8 };
+        uint64_t n = need->configured;
+
+        if (n == 0) {
+                n = MAX(need->observers / OBSERVERS_EACH, LEAST);
+                n = MIN(n, need->descriptors / DESCRIPTORS_PART);
+        }
+        n = MIN(n, need->sessions / SESSIONS_EACH);
+        return (size_t)MAX(MIN(n, SHARDS_MOST), 1);
 }

@@ -18,7 +18,7 @@
 
 #include <coap3/coap.h>
 
-enum { SHARDS_MOST = 256 };
+enum { SHARDS_MOST = 1024 };
 
 struct shards {
         coap_context_t *const *v; /* borrowed */
@@ -26,12 +26,15 @@ struct shards {
         uint64_t seed;            /* so that nobody can choose addresses that fall into the same shard */
 };
 
-/* How many of the first contexts may come to have sessions of DTLS and streams. */
+/*
+ * How many of the first contexts may come to have sessions of DTLS and streams. No more of them where shards_choose()
+ * finds more for observers: those come later.
+ */
 static inline size_t shards_for_streams(size_t n)
 {
-        enum { ONE_OF = 8 };
+        enum { ONE_OF = 8, MOST = 16 };
 
-        return 1 + n / ONE_OF;
+        return 1 + (n / ONE_OF < MOST ? n / ONE_OF : MOST);
 }
 
 /* All there is. `context` must outlive the result. */
@@ -39,6 +42,21 @@ static inline struct shards shards_of_one(coap_context_t *const *context)
 {
         return (struct shards){ context, 1, 0 };
 }
+
+/* What is known when their number is chosen. */
+struct shards_need {
+        size_t configured;    /* 0: it is to be chosen */
+        uint64_t observers;   /* that are about to be restored */
+        uint64_t sessions;    /* the most there may be, of all */
+        uint64_t descriptors; /* that the process may have open; each shard takes two */
+};
+
+/*
+ * As many as are configured, or so many that each restores about 128 observers, but no fewer than 256, for what may
+ * register from now on, and none that would take descriptors from everything else. In any case no more than leave
+ * each a few sessions.
+ */
+size_t shards_choose(const struct shards_need *need);
 
 /* A number that is the same for the same address and port; IPv4 within IPv6 is IPv4. `peer` may lie unaligned. */
 uint64_t shards_hash(uint64_t seed, const struct sockaddr *peer);

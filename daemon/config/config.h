@@ -20,7 +20,7 @@ struct conf_server {
         int log_level; /* LOG_ERR ... LOG_DEBUG of syslog(3) minus LOG_ERR: an index into the choices */
         long long session_timeout; /* seconds an idle session of a client is kept */
         long long max_sessions;
-        long long shards;         /* libcoap contexts: base/shards.h */
+        long long shards;         /* libcoap contexts: base/shards.h; 0: by need */
         long long observer_check; /* seconds between two confirmable notifications to an observer, at most */
         bool core_dumps;          /* also of a process that has keys in its memory */
         long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */

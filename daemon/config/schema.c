@@ -29,13 +29,13 @@ static const struct conf_row server_rows[] = {
                  "on "
                  "all stream endpoints together, which descriptors limit as well (LimitNOFILE= of the unit). "
                  "The one that was idle for the longest makes room for a new one." },
-        { ROW(CONF_INT, conf_server, shards), .fallback = "128", .min = 1, .max = 256,
+        { ROW(CONF_INT, conf_server, shards), .fallback = "0", .min = 0, .max = 1024,
           .doc = "Into how many shards the clients of coap:// are divided, by their addresses. What libcoap "
-                 "does for "
-                 "one of them takes longer the more there are in its shard; a shard takes 10 KB of memory "
-                 "and two "
-                 "descriptors. Of max_sessions each has its part. With persist.engine = \"libcoap\" there is "
-                 "one." },
+                 "does for one of them takes longer the more there are in its shard; a shard takes 10 KB of "
+                 "memory and two descriptors. 0: as many at each start as let each have 128 of the observers "
+                 "that are to be restored, but at least 256, at most 1024, and no more than a quarter of the "
+                 "descriptors (LimitNOFILE= of the unit). Of max_sessions each has its part. With "
+                 "persist.engine = \"libcoap\" there is one." },
         { ROW(CONF_INT, conf_server, observer_check), .fallback = "86400", .min = 2, .max = 86400,
           .unit = "seconds", .flags = CONF_RELOAD,
           .doc = "Every observer is sent a confirmable notification at least this often, whether something "

@@ -183,22 +183,32 @@ static coap_endpoint_t *open_quietly(coap_context_t *context, struct socket_plan
 }
 
 /* The other contexts' endpoints on the same descriptor. */
-static int open_twins(const struct shards *shards, const struct socket_plan *plan, struct endpoint *endpoint)
+int endpoint_divide(struct endpoint *endpoint, const struct shards *shards)
 {
         size_t n = endpoint->transport == TRANSPORT_UDP ? shards->n : shards_for_streams(shards->n);
-        struct socket_plan shared = *plan;
+        struct socket_plan shared = {
+                .address = endpoint->address,
+                .address_size = endpoint->address.ss_family == AF_INET ? sizeof(struct sockaddr_in)
+                                                                       : sizeof(struct sockaddr_in6),
+                .type = transports[endpoint->transport].type,
+                .kept = -1,
+                .shared = endpoint->fd,
+        };
+        coap_endpoint_t **grown;
 
-        endpoint->twins = calloc(n, sizeof(coap_endpoint_t *));
-        if (!endpoint->twins)
+        if (endpoint->n_twins + 1 >= n)
+                return 0;
+        grown = reallocarray(endpoint->twins, n, sizeof(coap_endpoint_t *));
+        if (!grown)
                 return -ENOMEM;
-        shared.shared = endpoint->fd;
-        for (size_t i = 1; i < n; i++) {
-                coap_endpoint_t *twin =
-                        open_quietly(shards->v[i], &shared, transports[endpoint->transport].proto);
+        endpoint->twins = grown;
+        while (endpoint->n_twins + 1 < n) {
+                coap_endpoint_t *twin = open_quietly(shards->v[endpoint->n_twins + 1], &shared,
+                                                     transports[endpoint->transport].proto);
 
                 if (!twin)
                         return -ENOMEM;
-                endpoint->twins[endpoint->n_twins++] = twin;
+                grown[endpoint->n_twins++] = twin;
         }
         return 0;
 }
@@ -231,7 +241,7 @@ int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf,
         }
         if (conf->transport == TRANSPORT_WS)
                 sockets_set_websockets(endpoint.fd);
-        if (open_twins(shards, plan, &endpoint) < 0) {
+        if (endpoint_divide(&endpoint, shards) < 0) {
                 endpoint_close(&endpoint);
                 return endpoint_fail(conf, -ENOMEM, strerror(ENOMEM));
         }

@@ -46,6 +46,9 @@ int endpoint_fail(const struct conf_endpoint *conf, int r, const char *reason);
 int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf, struct socket_plan *plan,
                   struct endpoint *ret_endpoint);
 
+/* Its part in those contexts that it is not in yet. 0 or -ENOMEM. */
+int endpoint_divide(struct endpoint *endpoint, const struct shards *shards);
+
 /* Only while it has no session with observers. */
 void endpoint_close(struct endpoint *endpoint);
 

@@ -347,6 +347,18 @@ int endpoints_open(struct shards shards, const struct config *config, const stru
         return 0;
 }
 
+int endpoints_divide(struct endpoints *endpoints, struct shards shards)
+{
+        int r = 0;
+
+        endpoints->shards = shards;
+        for (size_t i = 0; i < endpoints->n && r == 0; i++)
+                r = endpoint_divide(&endpoints->v[i], &shards);
+        if (r < 0)
+                log_error("endpoints can not be divided into %zu shards: %s", shards.n, strerror(-r));
+        return r;
+}
+
 size_t endpoints_count(const struct endpoints *endpoints)
 {
         return endpoints->n;

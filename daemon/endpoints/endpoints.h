@@ -46,6 +46,12 @@ int endpoints_open(struct shards shards, const struct config *config, const stru
                    struct endpoints **ret_endpoints);
 
 /*
+ * The same endpoints in further contexts: the first of `shards` are those they are in already. To be called before any
+ * is read from. 0, or -ENOMEM and a line in the log.
+ */
+int endpoints_divide(struct endpoints *endpoints, struct shards shards);
+
+/*
  * Opens those of `config` that are not open yet and brings multicast groups in line; all or nothing, with
  * the same one line on failure. libcoap can not close an endpoint that has observers: those that `config` no
  * longer has stay open, and are counted in *ret_stale.

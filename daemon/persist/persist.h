@@ -23,7 +23,7 @@
 
 /* What an engine needs of the daemon. Owned by the server, outlives the engine. */
 struct persist_host {
-        struct shards shards;
+        struct shards shards; /* all of them from start() on */
         sd_event *event;
         struct metrics *metrics;
         void *user;
@@ -80,6 +80,8 @@ struct persist_engine {
          * 0, or -errno after a line in the log that names the file and the reason.
          */
         int (*open)(const struct conf_persist *conf, const struct persist_host *host, void **ret_self);
+        /* How many observers start() is about to restore, about. NULL: not known. */
+        uint64_t (*count_observers)(void *self);
         /* Restores everything and starts to track. 0 or -errno, logged. */
         int (*start)(void *self);
 

@@ -226,6 +226,13 @@ static void watch(struct sqlite_engine *engine, struct store *store)
                 on_change(engine);
 }
 
+static uint64_t sqlite_count_observers(void *self)
+{
+        struct sqlite_engine *engine = self;
+
+        return engine->observers.store ? store_observers_count(&engine->observers) : 0;
+}
+
 static int sqlite_start(void *self)
 {
         struct sqlite_engine *engine = self;
@@ -344,6 +351,7 @@ static void sqlite_stop(void *self)
 const struct persist_engine persist_engine_sqlite = {
         .name = "sqlite",
         .open = sqlite_open,
+        .count_observers = sqlite_count_observers,
         .start = sqlite_start,
         .put = sqlite_put,
         .del = sqlite_del,

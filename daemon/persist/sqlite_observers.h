@@ -45,6 +45,9 @@ struct store_observers {
 int store_observers_init(struct store_observers *self, struct store *store);
 void store_observers_deinit(struct store_observers *self);
 
+/* How many rows there are. Reads them all. */
+uint64_t store_observers_count(struct store_observers *self);
+
 /*
  * Registers every stored observation with libcoap, or, with `only_kept`, those that found no place before.
  * The tracking functions must be installed already: they tell which subscription a row became. 0 or -errno.

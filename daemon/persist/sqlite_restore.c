@@ -189,13 +189,13 @@ static void prune(struct store_observers *self)
                            self->store->path, pruned);
 }
 
-static uint64_t count_rows(sqlite3_stmt *count)
+uint64_t store_observers_count(struct store_observers *self)
 {
         uint64_t n = 0;
 
-        if (sqlite3_step(count) == SQLITE_ROW)
-                n = (uint64_t)sqlite3_column_int64(count, 0);
-        sqlite3_reset(count);
+        if (sqlite3_step(self->count) == SQLITE_ROW)
+                n = (uint64_t)sqlite3_column_int64(self->count, 0);
+        sqlite3_reset(self->count);
         return n;
 }
 
@@ -231,7 +231,7 @@ static void restore_one(struct restoration *self, int64_t id, bool was_kept, con
 /*
  * For each observer libcoap walks over the sessions and observers of its context. In the order of the rows each walk
  * is in another context, and finds nothing of it in the processor's caches: for 50,000 observers in 64 contexts, ten
- * times as slow. So rows are taken by the thousand and restored context by context.
+ * times as slow. So rows are taken by the ten thousand and restored context by context.
  */
 struct held {
         struct held *next;
@@ -241,11 +241,12 @@ struct held {
         uint8_t bytes[]; /* what the row's spans point at */
 };
 
-enum { HELD_MOST = 16384 };
+/* Of many and long ones less memory than the observers then take. */
+enum { HELD_MOST = 65536, HELD_BYTES_MOST = 64 << 20 };
 
 struct holding {
         struct held *first[SHARDS_MOST], **end[SHARDS_MOST];
-        size_t n;
+        size_t n, bytes;
 };
 
 static size_t shard_of_row(const struct persist_host *host, const struct row *row)
@@ -275,26 +276,27 @@ static void release(struct restoration *self, struct holding *holding)
                 holding->first[i] = NULL;
                 holding->end[i] = &holding->first[i];
         }
-        holding->n = 0;
+        holding->n = holding->bytes = 0;
 }
 
 /* False: there is no memory. */
 static bool hold(struct restoration *self, struct holding *holding, int64_t id, bool was_kept,
                  const struct row *row)
 {
-        size_t shard = shard_of_row(self->host, row), bytes = 0;
+        size_t shard = shard_of_row(self->host, row), bytes = sizeof(struct held);
         struct held *held;
 
         for (size_t i = 0; i < row->n; i++)
                 bytes += row->v[i].s.n;
-        held = malloc(sizeof *held + bytes);
+        held = malloc(bytes);
         if (!held)
                 return false;
         *held = (struct held){ .id = id, .was_kept = was_kept, .row = *row };
         row_move(&held->row, held->bytes);
         *holding->end[shard] = held;
         holding->end[shard] = &held->next;
-        if (++holding->n == HELD_MOST)
+        holding->bytes += bytes;
+        if (++holding->n >= HELD_MOST || holding->bytes >= HELD_BYTES_MOST)
                 release(self, holding);
         return true;
 }
@@ -325,7 +327,7 @@ int store_observers_restore(struct store_observers *self, const struct persist_h
 {
         bool writes = store_begin(self->store) == 0;
         struct restoration restoration = {
-                .observers = self, .host = host, .writes = writes, .total = count_rows(self->count)
+                .observers = self, .host = host, .writes = writes, .total = store_observers_count(self)
         };
         int code = restore_all(&restoration, only_kept ? self->kept : self->all);
 

@@ -188,9 +188,9 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 }
 
 /* Each stream session is a descriptor; each shard has two, and some are needed for all else. */
-static size_t most_streams(const struct config *config)
+static size_t most_streams(const struct registry *registry, const struct config *config)
 {
-        rlim_t others = 64 + 2 * (rlim_t)config->server.shards;
+        rlim_t others = 64 + 2 * (rlim_t)registry->host.shards.n;
         struct rlimit descriptors = { .rlim_cur = RLIM_INFINITY };
         size_t most = (size_t)config->server.max_sessions;
 
@@ -206,7 +206,7 @@ static void set_bounds(struct registry *registry, const struct config *config)
         blockwise_set_bounds(registry->blockwise, (size_t)limits->transfers, (size_t)limits->transfer_bytes);
         clients_set_bounds(registry->clients, &(struct clients_bounds){
                                                       .per_address = (size_t)limits->sessions_per_address,
-                                                      .streams = most_streams(config),
+                                                      .streams = most_streams(registry, config),
                                               });
 }
 

@@ -35,9 +35,8 @@ void places_deinit(struct places *places)
 
 static void for_each_handle(struct place *place, void (*act)(struct place *place, coap_resource_t *handle))
 {
-        for (size_t i = 1; place->twins && i < n_shards(place); i++)
-                if (place->twins[i])
-                        act(place, place->twins[i]);
+        for (size_t i = 0; i < place->twins.n; i++)
+                act(place, place->twins.v[i].handle);
         if (place->handle)
                 act(place, place->handle);
 }
@@ -87,12 +86,6 @@ static void set_observable(struct place *place, coap_resource_t *handle)
         coap_resource_set_get_observable(handle, place_is_observable(place));
 }
 
-static void count_twins(struct place *place, int n)
-{
-        place->n_twins += (size_t)n;
-        place->registry->places.n_twins += (size_t)n;
-}
-
 /* ---------------------------------------------------------------- resources come and go */
 
 static void place_free(struct place *place)
@@ -100,8 +93,8 @@ static void place_free(struct place *place)
         if (!place)
                 return;
         observations_forget_resource(place->registry->observations, &place->observers);
-        count_twins(place, -(int)place->n_twins);
-        free(place->twins);
+        place->registry->places.n_twins -= place->twins.n;
+        twins_deinit(&place->twins);
         free(place);
 }
 
@@ -190,31 +183,29 @@ void place_configure(const struct resource *resource)
 
         for_each_handle(place, set_observable);
         coap_resource_set_mode(place->handle, mode);
-        for (size_t i = 1; place->twins && i < n_shards(place); i++)
-                if (place->twins[i])
-                        coap_resource_set_mode(place->twins[i], mode);
+        for (size_t i = 0; i < place->twins.n; i++)
+                coap_resource_set_mode(place->twins.v[i].handle, mode);
 }
 
 /* ---------------------------------------------------------------- in the other contexts */
 
 bool place_lacks_handle(const struct place *place, size_t shard)
 {
-        return shard > 0 && !(place->twins && place->twins[shard]) && place_is_observable(place);
+        return shard > 0 && !twins_find(&place->twins, shard) && place_is_observable(place);
 }
 
 coap_resource_t *place_handle(struct place *place, size_t shard)
 {
-        if (shard == 0)
-                return place->handle;
-        if (!place->twins)
-                place->twins = calloc(n_shards(place), sizeof(coap_resource_t *));
-        if (!place->twins)
+        coap_resource_t *handle = shard == 0 ? place->handle : twins_find(&place->twins, shard);
+
+        if (handle || !place_is_observable(place) || twins_reserve(&place->twins) < 0)
+                return handle;
+        handle = new_handle(place, shard);
+        if (!handle)
                 return NULL;
-        if (place_lacks_handle(place, shard)) {
-                place->twins[shard] = new_handle(place, shard);
-                count_twins(place, place->twins[shard] != NULL);
-        }
-        return place->twins[shard];
+        twins_put(&place->twins, shard, handle);
+        place->registry->places.n_twins++;
+        return handle;
 }
 
 size_t registry_shard_of(const struct registry *registry, const coap_session_t *session)
@@ -300,7 +291,7 @@ static int mode_of(const struct place *place, size_t shard, int mode)
 {
         enum { EVERY = 6 };
 
-        if (place->n_twins > n_shards(place) / 2 && (place->round + shard) % EVERY == 0)
+        if (place->twins.n > n_shards(place) / 2 && (place->round + shard) % EVERY == 0)
                 return COAP_RESOURCE_FLAGS_NOTIFY_CON;
         return mode;
 }
@@ -321,24 +312,24 @@ static bool notify_one(struct place *place, coap_resource_t *handle, size_t shar
 
 bool place_notify(struct place *place, int mode)
 {
-        const struct places *places = &place->registry->places;
+        struct places *places = &place->registry->places;
         bool any;
 
         place->round++;
         any = notify_one(place, place->handle, 0, mode);
-        for (size_t i = 1; place->twins && i < n_shards(place); i++) {
-                coap_resource_t *twin = place->twins[i];
+        for (size_t i = 0; i < place->twins.n;) {
+                struct twin twin = place->twins.v[i];
+                bool told = notify_one(place, twin.handle, twin.shard, mode);
 
-                if (!twin)
+                any |= told;
+                if (told || places->n_twins <= IDLE_TWINS_KEPT || twin.handle == places->serving) {
+                        i++;
                         continue;
-                if (notify_one(place, twin, i, mode)) {
-                        any = true;
-                } else if (places->n_twins > IDLE_TWINS_KEPT && twin != places->serving) {
-                        /* Nobody is left there. Not always: who just comes would have to be put off. */
-                        place->twins[i] = NULL;
-                        count_twins(place, -1);
-                        delete_handle(place, twin);
                 }
+                /* Nobody is left there. Not always: who just comes would have to be put off. */
+                twins_remove(&place->twins, i);
+                places->n_twins--;
+                delete_handle(place, twin.handle);
         }
         /* Of those without observers too, which will go on from there. */
         if (any && n_shards(place) > 1)

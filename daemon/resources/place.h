@@ -15,16 +15,15 @@
 
 #include "base/spanmap.h"
 #include "resources/observations.h"
+#include "resources/twins.h"
 
 struct resource;
 
 struct place {
         struct registry *registry;
-        struct resource *first;  /* the others by ->next_host */
-        coap_resource_t *handle; /* of the first context; userdata points back here */
-        coap_resource_t *
-                *twins; /* of each of the others, NULL where there is none; NULL: there are none at all */
-        size_t n_twins;
+        struct resource *first;    /* the others by ->next_host */
+        coap_resource_t *handle;   /* of the first context; userdata points back here */
+        struct twins twins;        /* of the others */
         struct observed observers; /* of all handles */
         uint32_t number;           /* of the last notification, where there are several contexts */
         uint32_t round;            /* counts the notifications */

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients are divided among libcoap contexts by their address, and none of them can tell."""
 
+import sqlite3
+
 import coap
 import pytest
 
-PEERS = 48  # of 128 shards they are in about 40
+PEERS = 48  # of 256 shards they are in about 44
 
 
 @pytest.fixture
@@ -100,10 +102,37 @@ def test_another_number_of_shards(coapd, peers):
     writer, *readers = peers(daemon)
     writer.put("value", b"0")
     watches = [client.observe("value") for client in readers]
-    for i, shards in enumerate((256, 3, 1)):
+    for i, shards in enumerate((1024, 3, 0, 1)):
         daemon.stop()
         daemon.write_config(server={"shards": shards})
         daemon.start()
         payload = b"run %d" % i
         writer.put("value", payload)
         hear(watches, payload)
+
+
+def test_as_many_shards_as_the_store_needs(coapd, peers):
+    """Where none are configured; and the one observer that they all are copies of is there as before."""
+    daemon = coapd(server={"shards": 0})
+    assert "divided into 256 shards" in daemon.stderr
+    writer, reader = peers(daemon, 2)
+    writer.put("value", b"0")
+    watch = reader.observe("value")
+    daemon.stop()
+    with sqlite3.connect(daemon.groups["persist"]["observers"]) as db:
+        columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(observers)") if row[1] != "id")
+        for _ in range(16):
+            db.execute(f"INSERT INTO observers({columns}) SELECT {columns} FROM observers")
+    db.close()
+    daemon.start()
+    assert "divided into 512 shards" in daemon.stderr
+    writer.put("value", b"1")
+    hear([watch], b"1")
+    daemon.restart("stop")
+    assert "divided into 256 shards" in daemon.stderr
+    writer.put("value", b"2")
+    hear([watch], b"2")
+    daemon.stop()
+    daemon.write_config(server={"shards": 2})
+    daemon.start()
+    assert "divided into 2 shards" in daemon.stderr

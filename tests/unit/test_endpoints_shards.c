@@ -104,7 +104,10 @@ static int set_up(void **state)
                 .host = (char *)"127.0.0.1",
                 .port = free_port(),
         };
-        assert_int_equal(endpoints_open(shards_of(f), &f->config, NULL, &f->endpoints), 0);
+        /* As the daemon does: the addresses first, then the other contexts. */
+        assert_int_equal(
+                endpoints_open((struct shards){ f->context, 1, 42 }, &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_divide(f->endpoints, shards_of(f)), 0);
         assert_true(sd_event_new(&f->event) >= 0);
         assert_int_equal(pump_attach(f->event, shards_of(f), &f->metrics, &f->pump), 0);
         for (int i = 0; i < CLIENTS; i++)
