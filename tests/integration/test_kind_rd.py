@@ -151,7 +151,7 @@ def test_update_of_parameters(rd):
     with rd().client() as client:
         location = register(client, "ep=a", "et=x", "et=y", "v=1", HOST)
         assert client.post(location, query=["et=z"]).text == "2.04"
-        assert ';v="1";et="z";' in look(client, EP)[0]
+        assert ';base="coap://node.example";v="1";et="z";' in look(client, EP)[0]
         for query in ("ep=b", "d=x", "lt=0", "base=nothing", "base=/x"):
             assert client.post(location, query=[query]).text == "4.00", query
         assert client.post(location, b"</x>", content_format=coap.LINK_FORMAT).text == "4.00"

@@ -405,6 +405,8 @@ def test_link_local(far, network):
             assert endpoint.post(daemon, "ep=a", host=host).text == "2.04"
             base = f"coap://[{host.partition('%')[0]}]:{endpoint.port}"
             assert base in endpoint.post(daemon, path=EP, host=host, method=coap.GET).payload.decode()
+            with daemon.client() as elsewhere:
+                assert look(elsewhere, EP) == [], "the address means nothing there"
 
 
 # --- over time ---
