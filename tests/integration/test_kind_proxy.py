@@ -127,6 +127,41 @@ def test_big_bodies(pair, scheme):
     assert aiocoap_request(front.uri("up/big")).payload == BIG
 
 
+def test_body_that_changes_in_the_middle(before):
+    """RFC 7959, 2.4: it is fetched from its beginning again."""
+    bodies, asked = (b"a" * 96, b"b" * 96), []
+
+    def answer(m):
+        block = m.block(coap.BLOCK2)
+        num = block.num if block else 0
+        asked.append(num)
+        which = int(len(asked) > 1)
+        return reply(m, "2.05", bodies[which][num * 32:(num + 1) * 32],
+                     [(coap.ETAG, b"%d" % which), (coap.BLOCK2, coap.Block(num, num < 2, 1).encode())])
+
+    with Target(answer) as target, before(target).client() as client:
+        assert client.get("up/x", timeout=20 * SLOW).payload == bodies[1]
+        assert asked == [0, 1, 0, 1, 2]
+
+
+def test_target_that_wants_smaller_blocks(before):
+    """RFC 7959, 2.3: from its first answer on."""
+    got, sizes = bytearray(), []
+
+    def answer(m):
+        block = m.block(coap.BLOCK1)
+        at = block.num << (block.szx + 4)
+        got[at:] = m.payload
+        sizes.append(len(m.payload))
+        return reply(m, "2.31" if block.more else "2.04", b"",
+                     [(coap.BLOCK1, coap.Block(block.num, block.more, min(block.szx, 4)).encode())])
+
+    with Target(answer) as target, before(target).client() as client:
+        body = BIG[:3000]
+        assert client.put_blocks("up/x", body, size=1024, timeout=20 * SLOW).text == "2.04"
+        assert bytes(got) == body and sizes[0] == 1024 and max(sizes[1:]) == 256
+
+
 def test_body_over_the_limit(pair):
     _, front = pair(proxy={"max_size": 1000}, resources=[{"path": "big", "kind": "static", "content": "x" * 1001}])
     with front.client() as client:
@@ -430,6 +465,16 @@ def test_one_observation_for_all(before):
             first.cancel()
             second.cancel()
             target.await_seen(lambda m: m.observe == 1 and m.token == target.token, 60)
+
+
+def test_notification_of_nothing_new(before):
+    """Who observes here is told of changes."""
+    with Observed() as target, before(target).client() as client:
+        observation = client.observe("up/x")
+        same = target.change(b"0")
+        target.await_seen(lambda m: m.type == coap.ACK and m.mid == same.mid)
+        target.change(b"1")
+        assert observation.next(10 * SLOW).payload == b"1"
 
 
 def test_target_that_can_not_be_observed(before):
