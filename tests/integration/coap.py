@@ -308,7 +308,9 @@ class Client:
         return True
 
     def take(self):
-        data, _ = self.socket.recvfrom(65536)
+        data, source = self.socket.recvfrom(65536)
+        if source[1] != self.server[1]:
+            return  # another server's, which knew another client by this port
         message = Message.decode(data)
         if message.type == CON and self.acknowledge:
             self.send(Message(0, type=ACK, mid=message.mid))
@@ -477,8 +479,15 @@ class Observation:
         return self.client.receive(timeout, lambda m: m.token == self.token and m.code != 0 and m.type != ACK)
 
     def fresh(self, timeout=5.0):
-        """The next notification, which must be newer than the last."""
+        """The next notification, which must be newer than the last.
+
+        But for who registers between a change and the round that tells of it: its answer has the number and the
+        content that the round brings again.
+        """
         message = self.next(timeout)
+        first = self.first
+        if self.number == message.observe == first.observe and message.payload == first.payload:
+            message = self.next(timeout)
         if message.observe is None or not newer(self.number, message.observe):
             raise AssertionError(f"Observe went from {self.number} to {message.observe}: {message}")
         self.number = message.observe
