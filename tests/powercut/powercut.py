@@ -140,7 +140,10 @@ class Insider:
         self.outside.put(INSIDE, b"first", timeout=60)
         for i in range(INSIDERS):
             assert self.client.ask(coap.GET, INSIDE, query=f"{i}", observe=0).observe is not None
+        for number in self.client.numbers:
+            disk.note(("piv", INSIDE, number))
         self.changed = 0
+        self.changes = 0
         self.noted = 0
 
     def push(self):
@@ -152,9 +155,11 @@ class Insider:
         while select.select([self.outside.socket], [], [], 0)[0]:
             self.outside.take()
         self.outside.inbox.clear()
+        self.changes += 1
         options = coap.request_options(INSIDE)
         self.outside.send(coap.Message(coap.PUT, type=coap.NON, mid=self.outside.next_mid(),
-                                       token=self.outside.new_token(), options=options, payload=b"next"))
+                                       token=self.outside.new_token(), options=options,
+                                       payload=b"%d" % self.changes))
 
     def take(self):
         before = len(self.client.numbers)
@@ -334,7 +339,8 @@ def edges_of(log, since):
     """Moments around the reservation of further sequence numbers; others say little about these."""
     pivs = [(i, e.note[2]) for i, e in enumerate(log) if e.kind == disks.NOTE and e.note[0] == "piv"]
     near = RESERVED // 32
-    return [i + 1 for i, piv in pivs if i >= since and (piv - pivs[0][1] + near) % RESERVED < 2 * near]
+    first = min((piv for _, piv in pivs), default=0)
+    return [i + 1 for i, piv in pivs if i >= since and piv > first + near and (piv - first + near) % RESERVED < 2 * near]
 
 
 def keep(evidence, name, disk, index, sent, folder, trouble):
@@ -384,7 +390,10 @@ def one_mode(arguments, folder, sync, cuts, seed):
     def look(promise, count, lying=False, evidence=None):
         return examine(disk, since, sent, promise, count, seed, arguments.binary, folder, lying, evidence)
 
+    pivs = [e.note[2] for e in work if e.kind == disks.NOTE and e.note[0] == "piv"]
     print(f"sync = {sync}, seed {seed}: {writes} writes, {flushes} flushes, {acknowledged} acknowledgements", flush=True)
+    print(f"sync = {sync}: {len(pivs)} Partial IVs up to {max(pivs, default=-1)}, "
+          f"{len(edges_of(disk.log, since))} of them around a reservation", flush=True)
     bad, complaints, facts = look(sync, cuts, evidence=arguments.cache / "evidence")
     print(f"sync = {sync}: {cuts} cuts, {bad} bad, {facts} facts looked at", flush=True)
     for complaint in complaints[:5]:
