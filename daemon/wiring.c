@@ -286,16 +286,6 @@ void wire_session_gone(struct server *server, coap_session_t *session)
                 registry_session_gone(server->registry, session);
 }
 
-static size_t shard_of(const struct server *server, const coap_session_t *session)
-{
-        const coap_context_t *context = coap_session_get_context(session);
-        size_t i = shards_for_streams(server->shards.n) - 1;
-
-        while (i > 0 && server->contexts[i] != context)
-                i--;
-        return i;
-}
-
 /*
  * libcoap frees the session of a stream, and of DTLS, when it finds it disconnected, which is when its context
  * is called the next time. One of UDP has no such state, and libcoap frees none before its time; but it does with a
@@ -303,9 +293,11 @@ static size_t shard_of(const struct server *server, const coap_session_t *sessio
  */
 static void end_session(void *user, coap_session_t *session)
 {
+        const struct server *server = user;
+
         coap_session_disconnected(session, COAP_NACK_NOT_DELIVERABLE);
         if (coap_session_get_proto(session) != COAP_PROTO_UDP) {
-                kick_soon(user, shard_of(user, session));
+                kick_soon(user, shards_of_context(&server->shards, coap_session_get_context(session)));
                 return;
         }
         wire_session_gone(user, session);

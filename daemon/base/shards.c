@@ -43,6 +43,15 @@ size_t shards_find(const struct shards *shards, const struct sockaddr *peer)
         return shards->n == 1 ? 0 : shards_hash(shards->seed, peer) % shards->n;
 }
 
+size_t shards_of_context(const struct shards *shards, const coap_context_t *context)
+{
+        size_t i = shards->n - 1;
+
+        while (i > 0 && shards->v[i] != context)
+                i--;
+        return i;
+}
+
 size_t shards_choose(const struct shards_need *need)
 {
         enum { LEAST = 256, OBSERVERS_EACH = 128, SESSIONS_EACH = 16, DESCRIPTORS_PART = 8 };

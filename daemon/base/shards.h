@@ -43,6 +43,9 @@ static inline struct shards shards_of_one(coap_context_t *const *context)
         return (struct shards){ context, 1, 0 };
 }
 
+/* Whose context it is; the first, where it is none of them. */
+size_t shards_of_context(const struct shards *shards, const coap_context_t *context);
+
 /* What is known when their number is chosen. */
 struct shards_need {
         size_t configured;    /* 0: it is to be chosen */

@@ -19,8 +19,7 @@ struct endpoint {
         struct conf_strings groups; /* joined */
         struct sockaddr_storage address;
         coap_endpoint_t *handle;
-        coap_endpoint_t *
-                *twins; /* the same in each of the other contexts that may have sessions of its transport */
+        coap_endpoint_t **twins; /* the same in the other contexts that may have its sessions */
         size_t n_twins;
         int fd; /* libcoap's, one for all of them */
 };

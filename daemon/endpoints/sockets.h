@@ -72,8 +72,9 @@ struct socket_watch {
 
 /*
  * An endpoint may be there in several contexts, on one and the same descriptor: only the epoll set of the first
- * one really watches it, and it is closed when the last one closes it. What another one accepts is in its own set. The tag that another context has given to
- * its epoll set, which nothing ever comes out of; NULL: it has no such endpoint.
+ * one really watches it, and it is closed when the last one closes it. What another one accepts is in its own set.
+ * The tag that another context has given to its epoll set, for which nothing ever comes out of that; NULL: it has no
+ * such endpoint.
  */
 void *sockets_tag(int fd, int epoll_fd);
 

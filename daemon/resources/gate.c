@@ -92,9 +92,12 @@ static bool is_request(struct registry *registry, const coap_session_t *session,
 {
         const uint8_t *head = registry->datagram;
         coap_mid_t mid = coap_pdu_get_mid(response_pdu);
-        const coap_opt_t *observe = message_option(request, COAP_OPTION_OBSERVE);
+        const coap_opt_t *observe;
 
-        if (!observed || !observe || coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK)
+        if (!observed || coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK)
+                return true;
+        observe = message_option(request, COAP_OPTION_OBSERVE);
+        if (!observe)
                 return true;
         if (COAP_PROTO_RELIABLE(coap_session_get_proto(session)))
                 return !is_known(registry, session, observed, request, observe);

@@ -210,12 +210,7 @@ coap_resource_t *place_handle(struct place *place, size_t shard)
 
 size_t registry_shard_of(const struct registry *registry, const coap_session_t *session)
 {
-        const coap_context_t *context = coap_session_get_context(session);
-        size_t i = registry->host.shards.n - 1;
-
-        while (i > 0 && registry->host.shards.v[i] != context)
-                i--;
-        return i;
+        return shards_of_context(&registry->host.shards, coap_session_get_context(session));
 }
 
 /* The path of a request as libcoap spells it. False: it has none that could be read. */

@@ -17,9 +17,6 @@
 
 enum { RECEIVE_BUFFER = 4 << 20, ACK_WITH_TOKEN = 0x60 };
 
-static struct sockaddr_storage peers[ECHO_BATCH];
-static uint8_t data[ECHO_BATCH][ECHO_SIZE];
-
 bool echo_answer(uint8_t *p, size_t n)
 {
         if (n < 4 || p[1] == 0)
@@ -31,41 +28,45 @@ bool echo_answer(uint8_t *p, size_t n)
 
 static void serve_one(int fd)
 {
-        struct iovec piece = { data[0], ECHO_SIZE };
+        static uint8_t data[ECHO_SIZE];
+        struct sockaddr_in peer;
+        struct iovec piece = { data, sizeof(data) };
         struct msghdr header = {
-                .msg_name = &peers[0], .msg_namelen = sizeof(peers[0]), .msg_iov = &piece, .msg_iovlen = 1
+                .msg_name = &peer, .msg_namelen = sizeof(peer), .msg_iov = &piece, .msg_iovlen = 1
         };
         ssize_t n = recvmsg(fd, &header, 0);
 
-        if (n <= 0 || !echo_answer(data[0], (size_t)n))
+        if (n <= 0 || !echo_answer(data, (size_t)n))
                 return;
         piece.iov_len = (size_t)n;
         if (sendmsg(fd, &header, 0) < 0)
                 perror("echo: sendmsg");
 }
 
+int echo_receive(int fd, struct echo_batch *batch)
+{
+        for (unsigned i = 0; i < ECHO_BATCH; i++) {
+                batch->pieces[i] = (struct iovec){ batch->data[i], ECHO_SIZE };
+                batch->headers[i].msg_hdr = (struct msghdr){ .msg_name = &batch->peers[i],
+                                                             .msg_namelen = sizeof(batch->peers[i]),
+                                                             .msg_iov = &batch->pieces[i],
+                                                             .msg_iovlen = 1 };
+        }
+        return recvmmsg(fd, batch->headers, ECHO_BATCH, MSG_DONTWAIT, NULL);
+}
+
 static void serve_batch(int fd)
 {
-        struct mmsghdr headers[ECHO_BATCH];
-        struct iovec pieces[ECHO_BATCH];
-        int kept = 0;
-
-        for (unsigned i = 0; i < ECHO_BATCH; i++) {
-                pieces[i] = (struct iovec){ data[i], ECHO_SIZE };
-                headers[i].msg_hdr = (struct msghdr){ .msg_name = &peers[i],
-                                                      .msg_namelen = sizeof(peers[i]),
-                                                      .msg_iov = &pieces[i],
-                                                      .msg_iovlen = 1 };
-        }
-        int n = recvmmsg(fd, headers, ECHO_BATCH, MSG_DONTWAIT, NULL);
+        static struct echo_batch batch;
+        int n = echo_receive(fd, &batch), kept = 0;
 
         for (int i = 0; i < n; i++) {
-                if (!echo_answer(data[i], headers[i].msg_len))
+                if (!echo_answer(batch.data[i], batch.headers[i].msg_len))
                         continue;
-                pieces[i].iov_len = headers[i].msg_len;
-                headers[kept++] = headers[i];
+                batch.pieces[i].iov_len = batch.headers[i].msg_len;
+                batch.headers[kept++] = batch.headers[i];
         }
-        if (kept && sendmmsg(fd, headers, (unsigned)kept, 0) < 0)
+        if (kept && sendmmsg(fd, batch.headers, (unsigned)kept, 0) < 0)
                 perror("echo: sendmmsg");
 }
 

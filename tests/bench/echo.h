@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 enum { ECHO_BATCH = 64, ECHO_SIZE = 1500, CODE_CONTENT = 0x45 };
 
@@ -14,6 +16,17 @@ int echo_bind(int type, uint16_t port);
 
 /* Makes the answer of a request where it is: 2.05, in an ACK. Whether it was a request. */
 bool echo_answer(uint8_t *p, size_t n);
+
+/* Datagrams that are read together. */
+struct echo_batch {
+        struct mmsghdr headers[ECHO_BATCH];
+        struct iovec pieces[ECHO_BATCH];
+        struct sockaddr_in peers[ECHO_BATCH];
+        uint8_t data[ECHO_BATCH][ECHO_SIZE];
+};
+
+/* What there is, without waiting: how many, as recvmmsg(2). */
+int echo_receive(int fd, struct echo_batch *batch);
 
 /* Each serves for ever; returns after a line on stderr. */
 void echo_tcp(int fd);

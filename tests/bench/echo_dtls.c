@@ -150,22 +150,11 @@ static void take(struct server *self, const struct sockaddr_in *peer, const uint
 
 static void serve(struct server *self)
 {
-        static uint8_t data[ECHO_BATCH][ECHO_SIZE];
-        static struct sockaddr_in peers[ECHO_BATCH];
-        struct mmsghdr headers[ECHO_BATCH];
-        struct iovec pieces[ECHO_BATCH];
-        int n;
+        static struct echo_batch batch;
+        int n = echo_receive(self->fd, &batch);
 
-        for (unsigned i = 0; i < ECHO_BATCH; i++) {
-                pieces[i] = (struct iovec){ data[i], ECHO_SIZE };
-                headers[i].msg_hdr = (struct msghdr){ .msg_name = &peers[i],
-                                                      .msg_namelen = sizeof(peers[i]),
-                                                      .msg_iov = &pieces[i],
-                                                      .msg_iovlen = 1 };
-        }
-        n = recvmmsg(self->fd, headers, ECHO_BATCH, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++)
-                take(self, &peers[i], data[i], headers[i].msg_len);
+                take(self, &batch.peers[i], batch.data[i], batch.headers[i].msg_len);
         flush(self);
 }
 
