@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .servers import Coapd, ServerError
 
-OWNERS = (("coapd", "coapd"), ("libcoap-3-gnutls", "libcoap"), ("libc", "libc"))
+OWNERS = (("coapd", "coapd"), ("libcoap-3-gnutls", "libcoap"), ("libsqlite3", "sqlite"), ("libc", "libc"))
 
 
 def owner_of(path):
@@ -66,4 +66,4 @@ def figures(costs, requests):
         sums[owner] += cost
     top = [f"{cost / requests:8.0f}  {owner:8} {function}" for (owner, function), cost in costs.most_common(40)]
     return {"instructions": sum(sums.values()) / requests, "top": top,
-            **{f"in_{owner}": sums[owner] / requests for owner in ("coapd", "libcoap", "libc", "other")}}
+            **{f"in_{owner}": sums[owner] / requests for owner in ("coapd", "libcoap", "libc", "sqlite", "other")}}
