@@ -613,6 +613,13 @@ static void libcoap_gets_no_bad_file(void **state)
         assert_true(rig_logged(rig, "has the schema version 7"));
         assert_true(rig_logged(rig, "is a folder; set aside as "));
         assert_int_equal(rig_count_files(rig, ".bad-"), 3);
+        rig_stop(rig);
+        /* Which opening for reading would wait at. */
+        unlink(rig->files[1]);
+        assert_int_equal(mkfifo(rig->files[1], 0600), 0);
+        rig_start(rig, "libcoap", "127.0.0.1");
+        assert_true(rig_logged(rig, "is no regular file; set aside as "));
+        assert_int_equal(rig_count_files(rig, ".bad-"), 4);
 }
 
 static void holds(const char *name, const char *text)
