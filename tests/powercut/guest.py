@@ -39,23 +39,28 @@ def libraries(*programs):
 
 
 def unpacked_kernel(cache):
-    """The kernel and its modules, from its package, which is fetched once."""
+    """The kernel and the folder of its modules, from its packages, which are fetched once."""
     folder = cache / "kernel"
     if not folder.is_dir():
         depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
         name = re.search(r"Depends: (linux-image-\S+-cloud-amd64)", depends).group(1)
-        run("apt-get", "download", name, cwd=cache)
-        (package,) = cache.glob(f"{name}_*.deb")
-        run("dpkg-deb", "-x", package, cache / "kernel.tmp")
+        # Debian 14 has the kernel and its modules in packages of their own.
+        parts = re.findall(r"Depends: (linux-(?:base|binary|modules)-\d\S+)", run("apt-cache", "depends", name))
+        shutil.rmtree(cache / "kernel.tmp", ignore_errors=True)
+        for package in (name, *parts):
+            run("apt-get", "download", package, cwd=cache)
+            (file,) = cache.glob(f"{package}_*.deb")
+            run("dpkg-deb", "-x", file, cache / "kernel.tmp")
+            file.unlink()
         (cache / "kernel.tmp").rename(folder)
-        package.unlink()
-    (kernel,) = (folder / "boot").glob("vmlinuz-*")
-    return kernel, folder
+    (modules,) = folder.glob("**/lib/modules/*")
+    (kernel,) = (file for file in folder.rglob("vmlinuz*") if file.is_file())
+    return kernel, modules
 
 
 def make_root(cache, binary, config, preload=None):
     """An ext4 image with coapd, what it is linked with, and a shell."""
-    kernel, unpacked = unpacked_kernel(cache)
+    kernel, modules = unpacked_kernel(cache)
     root = cache / "root"
     shutil.rmtree(root, ignore_errors=True)
     for name in ("proc", "sys", "dev", "tmp", "data", "etc", "usr/sbin", "usr/bin", "usr/lib", "usr/lib64"):
@@ -73,16 +78,14 @@ def make_root(cache, binary, config, preload=None):
         INIT.format(modules=" ".join(MODULES), prefix=f"export LD_PRELOAD={preload}\n" if preload else "")
     )
     (root / "init").chmod(0o755)
-    version = kernel.name.removeprefix("vmlinuz-")
-    (modules,) = unpacked.glob(f"**/lib/modules/{version}")
-    to = root / "usr/lib/modules" / version
+    to = root / "usr/lib/modules" / modules.name
     for module in MODULES:
         for file in modules.rglob(f"{module}.ko*"):
             (to / file.relative_to(modules)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, to / file.relative_to(modules))
     for name in ("modules.builtin", "modules.order"):
         shutil.copy(modules / name, to / name)
-    run("depmod", "-b", root, version)
+    run("depmod", "-b", root, modules.name)
     image = cache / "root.ext4"
     image.unlink(missing_ok=True)
     run("mke2fs", "-q", "-t", "ext4", "-d", root, image, "192M")
