@@ -8,7 +8,10 @@
 #include "coapd_version.h"
 #include "persist/dump.h"
 #include "server.h"
+#include "service_user.h"
 #include "settings.h"
+
+#define OUR_CONFIG COAPD_SYSCONFDIR "/coapd.conf"
 
 enum exit_code { EXIT_GOOD = 0, EXIT_INVALID = 1, EXIT_USAGE = 2 };
 
@@ -24,7 +27,8 @@ struct arguments {
 
 static void print_usage(FILE *out)
 {
-        fputs("usage: coapd [-c FILE] [--check]\n"
+        fputs("usage: coapd [-c FILE]\n"
+              "       coapd [-c FILE] --check\n"
               "       coapd [-c FILE] --explain METHOD PATH SUBJECT\n"
               "       coapd [-c FILE] --dump-state [--json]\n"
               "\n"
@@ -33,36 +37,57 @@ static void print_usage(FILE *out)
               "                     0 it is valid, 1 it is not\n"
               "      --explain      say which access rule decides when SUBJECT (anyone, psk:ID, "
               "cert:CN=NAME,\n"
-              "                     oscore:ID, net:ADDRESS) uses METHOD (or OBSERVE, CREATE) on PATH:\n"
+              "                     rpk:HASH, oscore:ID, net:ADDRESS) uses METHOD (or OBSERVE, CREATE;\n"
+              "                     several with commas between them) on PATH:\n"
               "                     0 it is allowed, 1 it is not\n"
               "      --dump-state   print the dynamic resources, observers and Observe counters that are "
               "stored,\n"
               "                     also while the daemon runs\n"
-              "      --json         as JSON\n"
-              "      --version      print the version and exit\n"
+              "      --json         --dump-state: as JSON\n"
+              "  -V, --version      print the version and exit\n"
               "  -h, --help         print this help and exit\n"
               "\n"
               "See coapd(8) and coapd.conf(5).\n",
               out);
 }
 
+/* The whole of the usage would push what is wrong off the screen. */
+static int try_help(void)
+{
+        fputs("coapd --help tells what there is\n", stderr);
+        return EXIT_USAGE;
+}
+
+static int check_arguments(const struct arguments *args)
+{
+        if (args->command == COMMAND_EXPLAIN && args->n_operands != 3)
+                fputs("coapd: --explain takes METHOD PATH SUBJECT, such as GET /time psk:sensor-1\n", stderr);
+        else if (args->command != COMMAND_EXPLAIN && args->n_operands)
+                fprintf(stderr, "coapd: unexpected argument: %s\n", args->operands[0]);
+        else if (args->json && args->command != COMMAND_DUMP_STATE)
+                fputs("coapd: --json belongs to --dump-state\n", stderr);
+        else
+                return -1;
+        return try_help();
+}
+
 /* Returns -1 to go on, or the exit code. */
 static int parse_arguments(int argc, char *argv[], struct arguments *args)
 {
-        enum { OPTION_CHECK = 256, OPTION_EXPLAIN, OPTION_DUMP_STATE, OPTION_JSON, OPTION_VERSION };
+        enum { OPTION_CHECK = 256, OPTION_EXPLAIN, OPTION_DUMP_STATE, OPTION_JSON };
         static const struct option options[] = {
                 { "config", required_argument, NULL, 'c' },
                 { "check", no_argument, NULL, OPTION_CHECK },
                 { "explain", no_argument, NULL, OPTION_EXPLAIN },
                 { "dump-state", no_argument, NULL, OPTION_DUMP_STATE },
                 { "json", no_argument, NULL, OPTION_JSON },
-                { "version", no_argument, NULL, OPTION_VERSION },
+                { "version", no_argument, NULL, 'V' },
                 { "help", no_argument, NULL, 'h' },
                 { 0 },
         };
         int option;
 
-        while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
                 switch (option) {
                 case 'c':
                         args->file = optarg;
@@ -79,33 +104,35 @@ static int parse_arguments(int argc, char *argv[], struct arguments *args)
                 case OPTION_JSON:
                         args->json = true;
                         break;
-                case OPTION_VERSION:
+                case 'V':
                         puts("coapd " COAPD_VERSION);
                         return EXIT_GOOD;
                 case 'h':
                         print_usage(stdout);
                         return EXIT_GOOD;
                 default:
-                        print_usage(stderr);
-                        return EXIT_USAGE;
+                        return try_help();
                 }
         }
         args->operands = argv + optind;
         args->n_operands = argc - optind;
-        if (args->n_operands == (args->command == COMMAND_EXPLAIN ? 3 : 0))
-                return -1;
-        fprintf(stderr, "coapd: %s\n",
-                args->command == COMMAND_EXPLAIN ? "--explain takes METHOD PATH SUBJECT"
-                                                 : "unexpected argument");
-        print_usage(stderr);
-        return EXIT_USAGE;
+        return check_arguments(args);
+}
+
+/* The service's own file, checked by root by hand: root can read what the service can not. */
+static bool service_can_read(const char *file, const struct config *config)
+{
+        char user[64];
+
+        return strcmp(file, OUR_CONFIG) != 0 || !service_user_become(user, sizeof(user)) ||
+               config_find_unreadable(config, user, stderr) == 0;
 }
 
 static int check(const char *file)
 {
         CLEANUP(settings_deinit) struct settings settings = { 0 };
 
-        if (settings_load(file, stderr, &settings) < 0)
+        if (settings_load(file, stderr, &settings) < 0 || !service_can_read(file, settings.config))
                 return EXIT_INVALID;
         printf("%s: valid\n", file);
         return EXIT_GOOD;
@@ -133,7 +160,7 @@ static int dump_state(const char *file, bool json)
 
 int main(int argc, char *argv[])
 {
-        struct arguments args = { .file = COAPD_SYSCONFDIR "/coapd.conf" };
+        struct arguments args = { .file = OUR_CONFIG };
         int code = parse_arguments(argc, argv, &args);
 
         if (code >= 0)

@@ -60,8 +60,9 @@ static void denied(void *user, const coap_session_t *session, struct span path, 
                             .resource = log_escape(path, resource, sizeof resource),
                             .code = (code >> 5) * 100 + (code & 0x1f),
                     },
-                    "denied with %u.%02u: %s on /%s to %s at %s (and %u before)", code >> 5, code & 0x1fU,
-                    access_method_names(operations, what, sizeof what), resource, name, peer, others);
+                    "denied with %u.%02u: %s on /%s to %s at %s%s", code >> 5, code & 0x1fU,
+                    access_method_names(operations, what, sizeof what), resource, name, peer,
+                    LOG_BEFORE(others));
 }
 
 static bool authenticated(void *user, const coap_session_t *session)

@@ -104,6 +104,14 @@ static void write_journal(int level, const struct log_fields *fields, char *mess
         sd_journal_sendv(entry.iov, entry.n);
 }
 
+const char *log_before(unsigned suppressed, char out[LOG_BEFORE_SIZE])
+{
+        out[0] = '\0';
+        if (suppressed > 0)
+                snprintf(out, LOG_BEFORE_SIZE, " (and %u before)", suppressed);
+        return out;
+}
+
 static void write_line(int level, const struct log_fields *fields, unsigned left_out, const char *fmt,
                        va_list ap) __attribute__((format(printf, 4, 0)));
 
@@ -118,10 +126,8 @@ static void write_line(int level, const struct log_fields *fields, unsigned left
         memcpy(line, prefix, PREFIX);
         vsnprintf(line + PREFIX, sizeof line - PREFIX, fmt, ap);
         n = strlen(line);
-        if (left_out > 0) {
-                snprintf(line + n, sizeof line - n, " (and %u before)", left_out);
-                n = strlen(line);
-        }
+        snprintf(line + n, sizeof line - n, "%s", LOG_BEFORE(left_out));
+        n = strlen(line);
         while (n > PREFIX && line[n - 1] == '\n')
                 line[--n] = '\0';
 

@@ -59,6 +59,8 @@ const char *log_escape(struct span s, char *out, size_t size);
 /* The same for a constant buffer size: LOG_ESCAPE(span) lives until the end of the enclosing block. */
 #define LOG_ESCAPE(s) log_escape((s), (char[160]){ 0 }, 160)
 
+#define LOG_BEFORE_SIZE 32
+
 /*
  * A gate for messages that a peer can provoke: at most `burst` of them in `interval_s` seconds. Returns false
  * where the message is to be dropped; `*ret_suppressed` says how many were, with the first one let through.
@@ -71,6 +73,10 @@ struct log_gate {
         long long window_start;
 };
 bool log_gate_pass(struct log_gate *gate, unsigned *ret_suppressed);
+
+/* " (and 7 before)", or nothing for none. Returns `out`. */
+const char *log_before(unsigned suppressed, char out[LOG_BEFORE_SIZE]);
+#define LOG_BEFORE(suppressed) log_before((suppressed), (char[LOG_BEFORE_SIZE]){ 0 })
 
 /* log_message() through the gate, with the number of those that were dropped before it. Returns whether it is in the log. */
 bool log_gated(struct log_gate *gate, int level, const struct log_fields *fields, const char *fmt, ...)

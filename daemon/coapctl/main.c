@@ -48,7 +48,7 @@ static void print_usage(FILE *out)
               "  -s, --socket PATH  the daemon's server.control instead of " COAPD_CONTROL_SOCKET "\n"
               "      --json         listings and status as JSON\n"
               "      --count        observers: how many each resource has\n"
-              "      --version      print the version and exit\n"
+              "  -V, --version      print the version and exit\n"
               "  -h, --help         print this help and exit\n"
               "\n"
               "See coapctl(8).\n",
@@ -63,11 +63,17 @@ static const struct command *find(const char *name)
         return NULL;
 }
 
+/* The whole of the usage would push what is wrong off the screen. */
+static int try_help(void)
+{
+        fputs("coapctl --help tells what there is\n", stderr);
+        return EXIT_USAGE;
+}
+
 static int complain(const char *about, const char *what)
 {
         fprintf(stderr, "coapctl: %s: %s\n", about, what);
-        print_usage(stderr);
-        return EXIT_USAGE;
+        return try_help();
 }
 
 static int run(const struct command *command, const char *socket, struct call *call)
@@ -92,14 +98,11 @@ static int run(const struct command *command, const char *socket, struct call *c
 
 int main(int argc, char *argv[])
 {
-        enum { OPTION_JSON = 256, OPTION_COUNT, OPTION_VERSION };
+        enum { OPTION_JSON = 256, OPTION_COUNT };
         static const struct option options[] = {
-                { "socket", required_argument, NULL, 's' },
-                { "json", no_argument, NULL, OPTION_JSON },
-                { "count", no_argument, NULL, OPTION_COUNT },
-                { "version", no_argument, NULL, OPTION_VERSION },
-                { "help", no_argument, NULL, 'h' },
-                { 0 },
+                { "socket", required_argument, NULL, 's' },   { "json", no_argument, NULL, OPTION_JSON },
+                { "count", no_argument, NULL, OPTION_COUNT }, { "version", no_argument, NULL, 'V' },
+                { "help", no_argument, NULL, 'h' },           { 0 },
         };
         const char *socket = COAPD_CONTROL_SOCKET;
         const struct command *command;
@@ -107,7 +110,7 @@ int main(int argc, char *argv[])
         int option;
 
         setlocale(LC_CTYPE, "");
-        while ((option = getopt_long(argc, argv, "s:h", options, NULL)) != -1) {
+        while ((option = getopt_long(argc, argv, "s:hV", options, NULL)) != -1) {
                 switch (option) {
                 case 's':
                         socket = optarg;
@@ -118,19 +121,20 @@ int main(int argc, char *argv[])
                 case OPTION_COUNT:
                         call.count = true;
                         break;
-                case OPTION_VERSION:
+                case 'V':
                         puts("coapctl " COAPD_VERSION);
                         return EXIT_GOOD;
                 case 'h':
                         print_usage(stdout);
                         return EXIT_GOOD;
                 default:
-                        print_usage(stderr);
-                        return EXIT_USAGE;
+                        return try_help();
                 }
         }
-        if (optind == argc)
-                return complain("what to do?", "a command is missing");
+        if (optind == argc) {
+                print_usage(stderr);
+                return EXIT_USAGE;
+        }
         command = find(argv[optind]);
         if (!command)
                 return complain(argv[optind], "no such command");

@@ -178,8 +178,9 @@ static bool has_identity(const struct conf_psk *psk, const char *name)
         return false;
 }
 
-static bool known_identity(const struct conf_security *security, const char *name)
+bool config_has_identity(const struct config *config, const char *name)
 {
+        const struct conf_security *security = &config->security;
         const struct conf_sni *hosts = security->sni.v;
 
         for (size_t i = 0; i < security->sni.n; i++)
@@ -242,7 +243,7 @@ static void check_subject(struct check *check, const struct conf_access_rule *ru
 
         if (colon && strcmp(colon, ":*") == 0)
                 return;
-        if (strncmp(subject, "psk:", 4) == 0 && !known_identity(security, subject + 4))
+        if (strncmp(subject, "psk:", 4) == 0 && !config_has_identity(check->config, subject + 4))
                 check_failed(check, &rule->allow, "",
                              "nobody is \"%s\", expected one of the identities of security.psk", shown);
         if (strncmp(subject, "oscore:", 7) == 0 && !security->oscore_files.n &&

@@ -201,6 +201,15 @@ void config_free(struct config *config);
  */
 struct conf_origin config_origin(const struct config *config, const void *member);
 
+/* Whether a client can be "psk:NAME". */
+bool config_has_identity(const struct config *config, const char *name);
+
+/*
+ * Reports each file and folder that the config names and that is there but can not be read with the rights that the
+ * process has by now, `who` being whose these are. Credentials are not looked at. Returns how many there are.
+ */
+size_t config_find_unreadable(const struct config *config, const char *who, FILE *errors);
+
 /*
  * Names the keys that differ between two configurations, a line each, "server.log_level"; those that a
  * reload can not apply end in " (needs a restart)". Secrets are named, never shown. Returns the number of

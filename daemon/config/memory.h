@@ -13,7 +13,8 @@ struct place {
         size_t size;
         unsigned order; /* the line in the text with all includes */
         struct conf_origin at;
-        char *key; /* "security.psk.identities[3].key" */
+        char *key;                  /* "security.psk.identities[3].key" */
+        const struct conf_row *row; /* NULL: of a whole group */
 };
 
 struct conf_memory {

@@ -65,13 +65,14 @@ static char *element_path(const char *path, size_t index)
 }
 
 static void remember(struct reader *reader, const config_setting_t *setting, const char *path,
-                     const void *begin, size_t size)
+                     const void *begin, size_t size, const struct conf_row *row)
 {
         struct place place = { .begin = begin,
                                .size = size,
                                .order = read_order(setting),
                                .at = read_origin(reader, setting),
-                               .key = strdup(path) };
+                               .key = strdup(path),
+                               .row = row };
 
         if (!place.key || memory_add(reader->memory, place) < 0)
                 reader->out_of_memory = true;
@@ -87,11 +88,6 @@ static char *resolve_path(struct reader *reader, const struct item *item, const 
 
         if (r > 0)
                 return path;
-        if (r == -ENOENT) {
-                wrong_value(reader, item, value,
-                            "credentials of the service manager ($CREDENTIALS_DIRECTORY)");
-                return NULL;
-        }
         if (r == 0 && asprintf(&path, "%.*s%s", slash ? (int)(slash - at.file + 1) : 0, at.file, value) >= 0)
                 return path;
         reader->out_of_memory = true;
@@ -298,7 +294,7 @@ static void read_list(struct reader *reader, const struct item *item, struct con
                         continue;
                 }
                 *at = read_origin(reader, element);
-                remember(reader, element, path, base, group->size);
+                remember(reader, element, path, base, group->size, NULL);
                 list->n++;
                 read_group(reader, element, group, base, path);
         }
@@ -347,7 +343,7 @@ static void read_row(struct reader *reader, const config_setting_t *setting, con
         if (!child)
                 return;
         if (member) {
-                remember(reader, member, child, value, value_size(row));
+                remember(reader, member, child, value, value_size(row), row);
                 read_value(reader, &item, value);
         } else if (row->type == CONF_GROUP) {
                 read_group(reader, NULL, row->group, value, child);
@@ -377,7 +373,7 @@ static void read_group(struct reader *reader, const config_setting_t *setting, c
                 reader->out_of_memory = true;
                 return;
         }
-        remember(reader, setting, path, *fields, variant->size);
+        remember(reader, setting, path, *fields, variant->size, NULL);
         for (size_t i = 0; i < variant->n_rows; i++)
                 read_row(reader, setting, &variant->rows[i], *fields, path);
 }

@@ -287,11 +287,11 @@ static void tell(struct clients *clients, const struct client *client, const cha
         n = coap_print_addr(coap_session_get_addr_remote(client->session), (uint8_t *)address,
                             sizeof address - 1);
         address[MIN(n, sizeof address - 1)] = '\0';
-        log_message(LOG_NOTICE, &(struct log_fields){ .peer = address },
-                    "%s: %s is reached: %s (and %u times before)", address, key,
+        log_message(LOG_NOTICE, &(struct log_fields){ .peer = address }, "%s: %s is reached: %s%s", address,
+                    key,
                     refused ? "its new session is refused, as all others observe"
                             : "the session that was idle for the longest makes room",
-                    before);
+                    LOG_BEFORE(before));
 }
 
 /* The oldest idle one goes. Where that is one that was refused, there was no room, and there is none now. */

@@ -173,13 +173,33 @@ enum access_answer access_decide(const struct access *access, const struct ident
         return who->kind == IDENTITY_NONE ? ACCESS_STRANGER : ACCESS_DENIED;
 }
 
-bool access_strangers_may_write(const struct access *access)
+bool access_strangers_may_write(const struct access *access, const struct conf_access_rule **ret_rule)
 {
         for (uint32_t i = 0; i < access->n_rules; i++) {
-                if ((access->methods[i] & ACCESS_WRITES) && subjects_have_strangers(access->subjects, i))
+                if ((access->methods[i] & ACCESS_WRITES) && subjects_have_strangers(access->subjects, i)) {
+                        *ret_rule = &access->rules[i];
                         return true;
+                }
         }
         return access->n_rules == 0;
+}
+
+const struct conf_access_rule *access_covered_by(const struct access *access, size_t index)
+{
+        enum { COMPARABLE = 2000 };
+        unsigned left = access->methods[index];
+
+        if (access->n_rules > COMPARABLE)
+                return NULL;
+        for (size_t i = 0; i < index; i++) {
+                if (!(access->methods[i] & left) ||
+                    !globs_cover(access->rules[i].path, access->rules[index].path))
+                        continue;
+                left &= ~access->methods[i];
+                if (!left)
+                        return &access->rules[i];
+        }
+        return NULL;
 }
 
 bool access_somebody_may_create(const struct access *access)

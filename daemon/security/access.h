@@ -83,8 +83,17 @@ const char *access_check_path(const char *path);
 const char *access_check_method(const char *name);
 const char *access_check_subject(const char *subject);
 
-/* Whether some rule lets a peer without any key write (ACCESS_WRITES), or there is no rule at all. */
-bool access_strangers_may_write(const struct access *access);
+/*
+ * Whether some rule lets a peer without any key write (ACCESS_WRITES), the first one in *ret_rule; or there is no rule
+ * at all, and *ret_rule is as it was.
+ */
+bool access_strangers_may_write(const struct access *access, const struct conf_access_rule **ret_rule);
+
+/*
+ * A rule before the one at `index` that decides where that one would, the last of those which together leave it
+ * nothing to decide; NULL: it decides something, or there are too many rules to compare each with each.
+ */
+const struct conf_access_rule *access_covered_by(const struct access *access, size_t index);
 
 /* Whether some rule lets anybody create resources. */
 bool access_somebody_may_create(const struct access *access);

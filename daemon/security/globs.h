@@ -8,6 +8,7 @@
 #ifndef COAPD_SECURITY_GLOBS_H
 #define COAPD_SECURITY_GLOBS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/span.h"
@@ -22,6 +23,9 @@ void globs_free(struct globs *globs);
 
 /* What would have been expected instead of `glob`; NULL when it is good. */
 const char *globs_check(const char *glob);
+
+/* Whether `wide` has every path that `narrow` has, two good globs. False where that takes a look into a segment. */
+bool globs_cover(const char *wide, const char *narrow);
 
 /* `glob` is good and must outlive `globs`. 0 or -ENOMEM. */
 int globs_add(struct globs *globs, const char *glob, unsigned methods, uint32_t rule);

@@ -31,12 +31,37 @@ struct tls {
  */
 static struct tls *attached;
 
+/* The name of a peer without identity, for the log. */
+static void describe_address(const coap_session_t *session, char *out, size_t size)
+{
+        size_t n = coap_print_addr(coap_session_get_addr_remote(session), (uint8_t *)out, size - 1);
+
+        out[MIN(n, size - 1)] = '\0';
+}
+
+/* A device with a mistyped name, or one that was forgotten here, hears no more than that the handshake fails. */
+static void tell_unknown(const struct peer *peer, struct span name)
+{
+        static struct log_gate gate = { .burst = 10, .interval_s = 60 };
+        char address[80], identity[168];
+
+        describe_address(peer->session, address, sizeof(address));
+        snprintf(identity, sizeof(identity), "psk:%s", LOG_ESCAPE(name));
+        log_gated(&gate, LOG_NOTICE,
+                  &(struct log_fields){
+                          .message_id = MESSAGE_IDENTITY_UNKNOWN, .peer = address, .identity = identity },
+                  "%s: its pre-shared key is refused: security.psk has no identity \"%s\"", address,
+                  identity + strlen("psk:"));
+}
+
 int tls_give_key(gnutls_session_t gnutls, const gnutls_datum_t *username, gnutls_datum_t *key)
 {
         const struct peer *peer = peer_of(gnutls);
         const struct secret *secret =
                 peer ? psk_find(peer->set->psk, span_of(username->data, username->size)) : NULL;
 
+        if (!secret && peer)
+                tell_unknown(peer, span_of(username->data, username->size));
         if (!secret)
                 return 1; /* GnuTLS makes a key up and goes on, so that it fails like a wrong key */
         key->data = gnutls_malloc(secret->n);
@@ -45,14 +70,6 @@ int tls_give_key(gnutls_session_t gnutls, const gnutls_datum_t *username, gnutls
         memcpy(key->data, secret->p, secret->n);
         key->size = (unsigned)secret->n;
         return 0;
-}
-
-/* The name of a peer without identity, for the log. */
-static void describe_address(const coap_session_t *session, char *out, size_t size)
-{
-        size_t n = coap_print_addr(coap_session_get_addr_remote(session), (uint8_t *)out, size - 1);
-
-        out[MIN(n, size - 1)] = '\0';
 }
 
 int tls_verify(gnutls_session_t gnutls)

@@ -61,10 +61,14 @@ def test_check_missing_file(tmp_path):
     assert result.returncode == 1 and "nowhere.conf" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["-x"], ["-c"], ["--check", "more"]])
-def test_wrong_usage(arguments):
+@pytest.mark.parametrize("arguments, named", [
+    (["--nonsense"], "--nonsense"), (["-x"], "'x'"), (["-c"], "'c'"), (["--check", "more"], "more"), (["--json"], "--json"),
+    (["--check", "--json"], "--json"), (["--explain", "GET", "/time"], "METHOD PATH SUBJECT")])
+def test_wrong_usage(arguments, named):
     result = run(*arguments)
-    assert result.returncode == 2 and "usage" in result.stderr.lower()
+    assert result.returncode == 2 and named in result.stderr
+    # What is wrong stays in sight.
+    assert result.stderr.count("\n") == 2 and "coapd --help" in result.stderr
 
 
 def test_help_and_version():

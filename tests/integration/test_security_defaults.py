@@ -35,7 +35,33 @@ def test_to_create_takes_a_rule(coapd):
     assert "no client can create a resource" in daemon.stderr and "CREATE" in daemon.stderr
     asked = explain(daemon, "CREATE", "/new", "anyone")
     assert (asked.returncode, "to create takes one" in asked.stdout) == (1, True)
-    assert explain(daemon, "PUT", "/new", "anyone").returncode == 0
+    asked = explain(daemon, "PUT", "/new", "anyone")
+    assert asked.returncode == 0 and asked.stdout.splitlines()[1].endswith(
+        "CREATE is asked for as well: denied with 4.01: there are no access rules, and to create takes one")
+
+
+def test_explain_names_what_it_takes(coapd, certificates):
+    daemon = coapd(start=False, security={"psk": certificates.psk()}, access=[
+        {"path": "/a", "methods": ["PUT"], "allow": ["psk:*"]},
+        {"path": "/**", "methods": ["CREATE"], "allow": ["authenticated"]}])
+    asked = explain(daemon, "PUT,CREATE", "/a", "psk:nobody")
+    assert asked.returncode == 0 and "nobody can be psk:nobody" in asked.stdout, asked.stdout
+    asked = explain(daemon, "PUT", "/a", f"psk:{certificates.psk()['identities'][0]['identity']}")
+    assert asked.returncode == 0 and "nobody" not in asked.stdout
+    assert asked.stdout.splitlines()[1].startswith("where that makes a new resource or file, CREATE is asked for as "
+                                                   "well: allowed by the rule"), asked.stdout
+    for wrong in ("PUT,", "/a", "anyone"), ("GET", "coap://host/a", "anyone"), ("GET", "/a", "someone"):
+        assert explain(daemon, *wrong).returncode == 2, wrong
+
+
+def test_a_rule_that_never_decides_is_warned_of(coapd):
+    """Whoever writes it takes the first rule for one that lets in, and asks the next where it does not."""
+    lan, here = ({"path": "/**", "methods": ["GET"], "allow": [net]} for net in ("net:192.0.2.0/24", "net:127.0.0.1"))
+    daemon = coapd(start=False, access=[lan, here])
+    code, said = check(daemon)
+    assert code == 0 and "access[1]: never decides" in said, said
+    daemon.write_config(access=[here, {**lan, "methods": ["GET", "PUT"]}])
+    assert "never decides" not in check(daemon)[1]
 
 
 def test_a_rule_that_comes_with_a_reload_lets_create(coapd):

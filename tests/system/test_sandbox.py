@@ -18,9 +18,22 @@ def test_keys_that_only_root_can_read(coapd):
     """A credential of the service: neither coapd's user nor its group may read the file that it comes from."""
     coapd.write("/etc/credstore/coapd.sensor-1", "a secret", "600")
     coapd.write("/etc/coapd.conf", SECURE)
-    coapd.run("systemctl restart coapd")
+    # Seen by hand before the service has it, and while it has it, by path and by name.
+    coapd.run("coapd --check && coapd --explain GET /time psk:sensor-1")
+    coapd.run("systemctl restart coapd && coapd --check")
+    coapd.run("sed -i 's|/run/credentials/coapd.service/|credential:|' /etc/coapd.conf && coapd --check")
     assert coapd.run(f"{CLIENT} -u sensor-1 -k 'a secret' coaps://127.0.0.1/time").stdout.strip()
     assert "cannot send" in coapd.run(f"{CLIENT} -B 3 -u sensor-1 -k other coaps://127.0.0.1/time 2>&1").stdout
+
+
+def test_a_check_by_root_finds_what_the_service_may_not_read(coapd):
+    coapd.write("/etc/coapd.key", "a secret", "600")
+    coapd.write("/etc/coapd.conf", SECURE.replace("/run/credentials/coapd.service/coapd.sensor-1", "/etc/coapd.key"))
+    told = coapd.run("coapd --check", check=False)
+    assert told.returncode == 1 and 'key_file: "/etc/coapd.key" may not be read by the user coapd' in told.stdout
+    # A group that a drop-in may add is not known to a check; that the file is for root's group says enough.
+    coapd.run("chmod 640 /etc/coapd.key && ! coapd --check && chgrp adm /etc/coapd.key && coapd --check")
+    coapd.run("chgrp coapd /etc/coapd.key && coapd --check && systemctl restart coapd; rm /etc/coapd.key")
 
 
 def test_a_key_from_elsewhere_by_load_credential(coapd):

@@ -185,8 +185,10 @@ static void credentials(void **state)
 {
         static const struct fixture_case none = {
                 PSK("{ identity = \"a\"; key_file = \"credential:a\"; }"),
-                "@/c:3: security.psk.identities[0].key_file: \"credential:a\" is not valid, expected "
-                "credentials of the service manager ($CREDENTIALS_DIRECTORY)\n"
+                "@/c:3: security.psk.identities[0].key_file: "
+                "\"/run/credentials/coapd.service/a\" is no credential of the running service, expected one "
+                "in "
+                "/etc/credstore or of LoadCredential=, which the next start finds\n"
         };
         static const struct fixture_case missing = {
                 PSK("{ identity = \"a\"; key_file = \"credential:b\"; }"),

@@ -93,6 +93,7 @@ static int decide(const struct fixture *f, struct identity who, const char *path
 
 static void without_rules_all_but_creating_is_allowed(void **state)
 {
+        const struct conf_access_rule *rule = NULL;
         struct fixture f;
 
         (void)state;
@@ -101,7 +102,8 @@ static void without_rules_all_but_creating_is_allowed(void **state)
         assert_int_equal(decide(&f, NOBODY, "a/b", ACCESS_GET | ACCESS_OBSERVE), 0);
         assert_int_equal(decide(&f, NOBODY, "a/b", ACCESS_PUT | ACCESS_CREATE), -100);
         assert_int_equal(decide(&f, known(IDENTITY_PSK, "boss"), "a/b", ACCESS_PUT | ACCESS_CREATE), -100);
-        assert_true(access_strangers_may_write(f.access));
+        assert_true(access_strangers_may_write(f.access, &rule));
+        assert_null(rule);
         assert_false(access_somebody_may_create(f.access));
         access_free(f.access);
 }
@@ -364,13 +366,68 @@ static void open_writing_is_noticed(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                const struct conf_access_rule *rule = NULL;
                 struct fixture f;
 
                 compile(&f, &cases[i].rule, 1);
-                assert_int_equal(access_strangers_may_write(f.access), cases[i].open);
+                assert_int_equal(access_strangers_may_write(f.access, &rule), cases[i].open);
+                assert_ptr_equal(rule, cases[i].open ? f.rules : NULL);
                 assert_int_equal(access_somebody_may_create(f.access), cases[i].creators);
                 access_free(f.access);
         }
+}
+
+/* The rule of the two that the second one stands behind in vain. */
+static bool is_dead(const struct rule_text *first, const struct rule_text *second)
+{
+        const struct rule_text text[] = { *first, *second };
+        const struct conf_access_rule *rule;
+        struct fixture f;
+
+        compile(&f, text, ARRAY_LEN(text));
+        assert_null(access_covered_by(f.access, 0));
+        rule = access_covered_by(f.access, 1);
+        assert_true(!rule || rule == f.rules);
+        access_free(f.access);
+        return rule;
+}
+
+static void rules_that_never_decide_are_found(void **state)
+{
+        static const struct {
+                const char *wide, *narrow;
+                bool covered;
+        } paths[] = {
+                { "/**", "/a", true },       { "/**", "/", true },        { "/**", "/**", true },
+                { "/a/**", "/a", true },     { "/a/**", "/a/b/c", true }, { "/a/**", "/a/**/b", true },
+                { "/a/*", "/a/b", true },    { "/a/*", "/a/b*", true },   { "/**/b", "/a/b", true },
+                { "/a/**/b", "/a/b", true }, { "/a/*", "/a/**", false },  { "/a/*", "/a/b/c", false },
+                { "/a/*", "/a", false },     { "/a", "/**", false },      { "/a/**", "/b", false },
+                { "/**/b", "/a/c", false },  { "/a/**", "/ab", false },   { "/*", "/", false },
+                { "/**/b", "/**/c", false },
+        };
+        static const struct rule_text get = { "/**", { "GET" }, { "psk:a" } },
+                                      all = { "/**", { "*" }, { "psk:a" } };
+        static const struct rule_text together[] = { { "/a/**", { "GET" }, { "psk:a" } },
+                                                     { "/**", { "PUT" }, { NULL } },
+                                                     { "/a/b", { "GET", "PUT" }, { "psk:b" } },
+                                                     { "/b", { "GET", "PUT" }, { "psk:b" } } };
+        struct fixture f;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                struct rule_text first = { paths[i].wide, { "GET", "PUT" }, { "psk:a" } };
+                struct rule_text second = { paths[i].narrow, { "PUT" }, { "psk:b" } };
+
+                if (is_dead(&first, &second) != paths[i].covered)
+                        fail_msg("%s and %s", paths[i].wide, paths[i].narrow);
+        }
+        assert_true(is_dead(&all, &get));
+        assert_false(is_dead(&get, &all));
+        compile(&f, together, ARRAY_LEN(together));
+        assert_ptr_equal(access_covered_by(f.access, 2), &f.rules[1]);
+        assert_null(access_covered_by(f.access, 3));
+        access_free(f.access);
 }
 
 /* Processor time of a decision with n rules, one per device, in nanoseconds; each device asks for its own. */
@@ -434,6 +491,7 @@ int main(void)
                 cmocka_unit_test(subjects_name_peers),
                 cmocka_unit_test(mistakes_are_told_with_their_line),
                 cmocka_unit_test(open_writing_is_noticed),
+                cmocka_unit_test(rules_that_never_decide_are_found),
                 cmocka_unit_test(the_cost_does_not_grow_with_the_rules),
         };
 
