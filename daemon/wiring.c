@@ -19,6 +19,20 @@ _Static_assert((int)OPERATION_GET == (int)ACCESS_GET && (int)OPERATION_OBSERVE =
                        (int)OPERATION_CREATE == (int)ACCESS_CREATE,
                "the registry's operations are the access rules' methods");
 
+static bool is_protected(void *user)
+{
+        const struct server *server = user;
+
+        return security_is_protected(server->security);
+}
+
+static void answers(void *user, bool protected)
+{
+        struct server *server = user;
+
+        security_answers(server->security, protected);
+}
+
 static uint8_t authorize(void *user, const coap_session_t *session, struct span path, unsigned operations)
 {
         struct server *server = user;
@@ -86,11 +100,12 @@ static void identify(void *user, const coap_session_t *session, struct buf *out)
                 buf_append_string(out, identity_describe(&who, text, sizeof text));
 }
 
-static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
+static void request_begins(void *user, const coap_session_t *session, const coap_pdu_t *request,
+                           bool is_notification)
 {
         struct server *server = user;
 
-        security_begin(server->security, session, request);
+        security_begin(server->security, session, request, is_notification);
 }
 
 static void request_ends(void *user)
@@ -147,6 +162,13 @@ static bool admit(void *user, int fd, const struct msghdr *message, size_t n)
         return security_admit(server->security, fd, message, n);
 }
 
+static void reads_stream(void *user)
+{
+        struct server *server = user;
+
+        security_next_message(server->security);
+}
+
 void wire_status(struct server *server, struct status_numbers *ret_numbers)
 {
         struct registry_counts counts = registry_count(server->registry);
@@ -194,6 +216,7 @@ static void turn_is_over(void *user)
         struct server *server = user;
         struct status_numbers numbers;
 
+        security_turn_is_over(server->security);
         /* Where nobody wanted an answer, nothing has asked for it yet: the store must not wait for the next one. */
         may_send(server);
         server->metrics.handshakes_ended += security_tidy(server->security);
@@ -317,6 +340,8 @@ int wire_registry(struct server *server)
                 .user = server,
                 .request_begins = request_begins,
                 .request_ends = request_ends,
+                .is_protected = is_protected,
+                .answers = answers,
                 .authorize = authorize,
                 .denied = denied,
                 .authenticated = authenticated,
@@ -338,6 +363,7 @@ void wire_pump(struct server *server)
 {
         server->guard = (struct pump_guard){
                 .admit = admit,
+                .reads_stream = reads_stream,
                 .route_oscore = route_oscore,
                 .route_session = route_session,
                 .wants_preparing = wants_preparing,

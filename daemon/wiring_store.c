@@ -45,12 +45,12 @@ static size_t oscore_shard(void *user, struct span recipient_id, struct span id_
         return security_observer_home(server->security, recipient_id, id_context);
 }
 
-static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
+static bool restore_oscore(void *user, const coap_address_t *remote, struct span request,
                            struct span recipient_id, struct span id_context)
 {
         struct server *server = user;
 
-        return security_restore_observer(server->security, remote, token, recipient_id, id_context);
+        return security_restore_observer(server->security, remote, request, recipient_id, id_context);
 }
 
 static int sequence_load(void *user, const char *name, uint64_t *ret_number)

@@ -303,7 +303,8 @@ static int pump_init(struct pump *pump, struct shards shards)
         if (r < 0)
                 return r;
         stream_gate_set_clearance(pump->gate, pump_may_send, pump);
-        stream_gate_set_reader(pump->gate, &(struct stream_reader){ turn_on_more, turn_on_gone, pump });
+        stream_gate_set_reader(pump->gate,
+                               &(struct stream_reader){ turn_on_read, turn_on_more, turn_on_gone, pump });
         router_init(&pump->router, shards);
         pump->shard = calloc(shards.n, sizeof *pump->shard);
         pump->due = calloc(shards.n, sizeof(struct shard *));

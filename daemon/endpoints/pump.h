@@ -24,6 +24,8 @@ int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, 
 struct pump_guard {
         /* Whether libcoap is to see a datagram, as recvmsg() gave it; else it is as if it had never come. */
         bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n);
+        /* libcoap is about to read from a stream. NULL: that is of no interest. */
+        void (*reads_stream)(void *userdata);
         /*
          * Which context has the security context of a datagram, by the value of its OSCORE option; not to call anything
          * of libcoap, as wants_preparing(). NULL: the first.

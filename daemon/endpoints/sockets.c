@@ -324,6 +324,8 @@ INTERPOSED ssize_t recv(int fd, void *to, size_t n, int flags)
         ssize_t r;
 
         sockets.last_recv = fd;
+        if (known && known->kind == KNOWN_STREAM && known->io && known->io->on_read)
+                known->io->on_read(known->io->userdata);
         if (!known || !known->websocket)
                 return syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
         r = websocket_read(known->websocket, read_stream, &fd, to, n);

@@ -31,9 +31,10 @@ struct socket_io {
         ssize_t (*receive)(void *userdata, struct msghdr *into);
         ssize_t (*send)(void *userdata, const struct msghdr *message);
         /*
-         * A stream that was accepted: send(), the moment before close(), and that there is more to be read of it, of
+         * A stream that was accepted: the moment before recv(), send(), the moment before close(), and that there is more to be read of it, of
          * which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of its events.
          */
+        void (*on_read)(void *userdata);
         ssize_t (*write)(void *userdata, int fd, const void *bytes, size_t n);
         void (*on_close)(void *userdata, int fd, void *tag);
         void (*on_more)(void *userdata, int fd, void *tag);

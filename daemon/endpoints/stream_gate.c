@@ -176,6 +176,13 @@ static ssize_t gate_write(void *userdata, int fd, const void *bytes, size_t n)
         return (ssize_t)n;
 }
 
+static void gate_on_read(void *userdata)
+{
+        struct stream_gate *gate = userdata;
+
+        gate->reader.on_read(gate->reader.owner);
+}
+
 static void gate_on_more(void *userdata, int fd, void *tag)
 {
         struct stream_gate *gate = userdata;
@@ -199,6 +206,7 @@ void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader
 {
         gate->reader = *reader;
         gate->io.on_more = gate_on_more;
+        gate->io.on_read = reader->on_read ? gate_on_read : NULL;
 }
 
 int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate)

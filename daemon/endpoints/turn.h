@@ -116,6 +116,7 @@ size_t turn_find_session(const struct pump *pump, const struct lane *lane, const
 bool turn_take_ahead(struct pump *pump);
 
 /* For a stream_reader with the pump as its owner. */
+void turn_on_read(void *pump);
 void turn_on_more(void *pump, int fd, void *tag);
 void turn_on_gone(void *pump, int fd, void *tag);
 

@@ -107,6 +107,14 @@ bool turn_take_ahead(struct pump *pump)
         return any;
 }
 
+void turn_on_read(void *userdata)
+{
+        const struct pump *pump = userdata;
+
+        if (pump->guard && pump->guard->reads_stream)
+                pump->guard->reads_stream(pump->guard->userdata);
+}
+
 void turn_on_more(void *userdata, int fd, void *tag)
 {
         struct pump *pump = userdata;

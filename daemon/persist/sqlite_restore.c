@@ -46,8 +46,7 @@ static bool admit_oscore(const struct persist_host *host, const struct observati
 
         return observation_oscore_ids(observation->oscore, &recipient_id, &id_context) &&
                host->restore_oscore &&
-               host->restore_oscore(host->user, remote, observation_token(observation), recipient_id,
-                                    id_context);
+               host->restore_oscore(host->user, remote, observation->request, recipient_id, id_context);
 }
 
 /* Where the client's next message will go, and so its notifications have to come from. */

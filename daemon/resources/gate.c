@@ -150,7 +150,7 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
         if (too_many(registry, session, response_pdu))
                 return false;
         proof_heed(registry, client_of(session), request);
-        registry->host.request_begins(registry->host.user, session, request);
+        registry->host.request_begins(registry->host.user, session, request, !registry->is_request);
         return true;
 }
 

@@ -70,6 +70,8 @@ struct pending *pending_new(struct pendings *all, coap_session_t *session, const
         pending->session = session;
         pending->shard = registry_shard_of(all->registry, session);
         pending->mid = coap_pdu_get_mid(request);
+        pending->protected = all->registry->host.is_protected &&
+                             all->registry->host.is_protected(all->registry->host.user);
         buf_append(&pending->token, coap_pdu_get_token(request).s, coap_pdu_get_token(request).length);
         message_encode(request, &pending->message);
         /* NULL too when one with this token waits already, as the answer to a request of before. */
@@ -130,6 +132,7 @@ bool pending_came_again(struct pendings *all, const coap_session_t *session, con
         *ret_request = (struct pending_request){
                 .resource = pending->resource,
                 .answered = pending->answered,
+                .protected = pending->protected,
                 .response = pending->response,
                 .mid = pending->mid,
         };

@@ -40,9 +40,16 @@ struct registry_host {
         struct metrics *metrics;
         void *user;
         /* A request is about to be served, or a notification made. */
-        void (*request_begins)(void *user, const coap_session_t *session, const coap_pdu_t *request);
+        void (*request_begins)(void *user, const coap_session_t *session, const coap_pdu_t *request,
+                               bool is_notification);
         /* And its end: what request_begins() has told does not hold any longer. */
         void (*request_ends)(void *user);
+        /*
+         * Whether the request at hand is under OSCORE; and, instead of request_begins(), that one is to be answered which
+         * was, or was not. Both NULL: there is no such thing.
+         */
+        bool (*is_protected)(void *user);
+        void (*answers)(void *user, bool protected);
         /* 0: allowed; else the code to answer with, 4.01 or 4.03. */
         uint8_t (*authorize)(void *user, const coap_session_t *session, struct span path,
                              unsigned operations);

@@ -167,6 +167,8 @@ static bool was_waited_for(struct registry *registry, struct place *place, coap_
         if (registry->replaying || !pending_came_again(registry->pendings, session, request, &pending))
                 return false;
         registry->is_request = true;
+        if (pending.answered && registry->host.answers)
+                registry->host.answers(registry->host.user, pending.protected);
         if (pending.answered)
                 serve_answer(registry, place, &pending, session, request, response_pdu);
         pending_done(registry->pendings);

@@ -6,7 +6,12 @@
  * - Who has sent a message. libcoap marks the session, for good, when one message of it was protected; the
  *   next one may come unprotected from whoever forges the address. So we watch the decryption itself: libcoap
  *   calls gnutls_aead_cipher_decrypt(), and the executable's own function of that name takes precedence. The
- *   key tells who, and the plain text which request: the one that reaches a handler is compared with it.
+ *   key tells who, and the plain text which request: the one that reaches a handler is compared with it, as long as
+ *   no other message was read since. Many a one never reaches a handler.
+ * - What an answer belongs to. On a session that has ever had a protected message libcoap protects every answer for
+ *   which it finds a token: also that to an unprotected message with the token of an observation, or of a request that
+ *   waits, which would be opened as what these are told. Nothing is encrypted while a message is at hand that came in
+ *   the clear.
  * - What can not be taken back. A libcoap context keeps an OSCORE context for good, finds the first of those that
  *   have a recipient id, and takes new recipients into the very first only; sessions point to its recipients, so
  *   that none is ever deleted. For datagrams each OSCORE context has a libcoap context of its own, as far as there
@@ -49,14 +54,20 @@ size_t oscore_streams(const struct oscore *oscore);
 /* The same as oscore_home() for a recipient's observations. */
 size_t oscore_home_of(const struct oscore *oscore, struct span recipient_id, struct span id_context);
 
+/* As security_next_message(), security_answers() and security_turn_is_over() have it. */
+void oscore_next_message(struct oscore *oscore);
+void oscore_answers(struct oscore *oscore, bool protected);
+bool oscore_has_protected(const struct oscore *oscore);
+
 /* As security_begin(), security_end() and security_identify() have it; false: not an OSCORE message. */
-void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request);
+void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request,
+                  bool is_notification);
 void oscore_end(struct oscore *oscore);
 bool oscore_identify(const struct oscore *oscore, const coap_session_t *session, struct identity *who);
 /* Whether the message at hand is from somebody whom the config has known and does not know any more. */
 bool oscore_is_revoked(const struct oscore *oscore, const coap_session_t *session);
 
-bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span token,
+bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span request,
                              struct span recipient_id, struct span id_context);
 void oscore_session_gone(struct oscore *oscore, const coap_session_t *session);
 

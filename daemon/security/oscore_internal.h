@@ -98,6 +98,9 @@ struct oscore_key {
         struct oscore_recipient *recipient; /* NULL: the sender's key */
 };
 
+/* As of SHA-256. */
+#define OSCORE_DIGEST_SIZE 32
+
 /* Nonces of requests that are not answered yet. */
 #define OSCORE_LEDGER_SIZE 256
 
@@ -127,6 +130,7 @@ struct oscore {
         /* The last message that was decrypted, until a handler asks for it. */
         const struct oscore_recipient *decrypted_by;
         struct buf plaintext;
+        bool in_the_clear; /* the message at hand was not protected, as far as is known: nor is what it draws */
         /* The message in the handler's hands. */
         const coap_session_t *session;
         const struct oscore_recipient *sender;
@@ -194,13 +198,21 @@ struct oscore_endpoint {
 struct oscore_endpoint oscore_endpoint_of(const coap_context_t *context, coap_proto_t proto,
                                           const coap_address_t *remote);
 
+/* What its request asks for, so that another one with its token does not pass for it. */
+struct oscore_asked {
+        uint8_t digest[OSCORE_DIGEST_SIZE];
+};
+
 int oscore_observers_new(struct oscore_observers **ret_observers);
 void oscore_observers_free(struct oscore_observers *observers);
 void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
-                          struct span token, const struct oscore_recipient *recipient);
+                          struct span token, const struct oscore_asked *asked,
+                          const struct oscore_recipient *recipient);
 const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
                                                      const struct oscore_endpoint *endpoint,
-                                                     struct span token);
+                                                     struct span token, const struct oscore_asked *asked);
+bool oscore_observers_have(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
+                           struct span token);
 void oscore_observers_remove(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
                              struct span token);
 void oscore_observers_remove_all(struct oscore_observers *observers, const struct oscore_endpoint *endpoint);

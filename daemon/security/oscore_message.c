@@ -3,6 +3,8 @@
  * Whose message a handler has in its hands: the request is the one that was decrypted last when its code,
  * payload and every option that OSCORE protects are the same. The plain text is then used up.
  */
+#include <gnutls/crypto.h>
+
 #include "security/oscore_internal.h"
 
 #define PAYLOAD_MARKER 0xff
@@ -125,45 +127,105 @@ static int observe_of(const coap_pdu_t *request)
         return (int)coap_decode_var_bytes(coap_opt_value(option), coap_opt_length(option));
 }
 
+/* Of all that goes into a cache key (RFC 7252, 5.6), what OSCORE protects. */
+static bool tells_what(unsigned number)
+{
+        return number == COAP_OPTION_URI_PATH || number == COAP_OPTION_URI_QUERY ||
+               number == COAP_OPTION_ACCEPT || number == COAP_OPTION_CONTENT_FORMAT;
+}
+
+/* False: no memory. */
+static bool read_asked(const coap_pdu_t *request, struct oscore_asked *ret_asked)
+{
+        CLEANUP(buf_deinit) struct buf text = { 0 };
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option;
+        const uint8_t *data = NULL;
+        size_t n = 0;
+
+        buf_append_byte(&text, (uint8_t)coap_pdu_get_code(request));
+        coap_option_iterator_init(request, &iterator, COAP_OPT_ALL);
+        while ((option = coap_option_next(&iterator))) {
+                if (!tells_what(iterator.number))
+                        continue;
+                buf_append(&text, &iterator.number, sizeof(iterator.number));
+                buf_append(&text, &(uint32_t){ coap_opt_length(option) }, sizeof(uint32_t));
+                buf_append(&text, coap_opt_value(option), coap_opt_length(option));
+        }
+        buf_append_byte(&text, PAYLOAD_MARKER);
+        if (coap_get_data(request, &n, &data))
+                buf_append(&text, data, n);
+        return buf_ok(&text) && gnutls_hash_fast(GNUTLS_DIG_SHA256, text.p, text.n, ret_asked->digest) >= 0;
+}
+
 static struct oscore_endpoint endpoint_of(const coap_session_t *session)
 {
         return oscore_endpoint_of(coap_session_get_context(session), coap_session_get_proto(session),
                                   coap_session_get_addr_remote(session));
 }
 
+static void forget_plaintext(struct oscore *oscore)
+{
+        if (oscore->plaintext.n)
+                explicit_bzero(oscore->plaintext.p, oscore->plaintext.n);
+        buf_reset(&oscore->plaintext);
+        oscore->decrypted_by = NULL;
+}
+
+void oscore_next_message(struct oscore *oscore)
+{
+        forget_plaintext(oscore);
+        oscore->in_the_clear = true;
+}
+
+void oscore_answers(struct oscore *oscore, bool protected)
+{
+        oscore->in_the_clear = !protected;
+}
+
+bool oscore_has_protected(const struct oscore *oscore)
+{
+        return oscore->sender != NULL;
+}
+
 /*
  * Without a message, it is a notification, or a request that came unprotected. Also the latter is taken for
- * the observer's if it repeats the observation's token in a GET: what it draws goes to the observer,
+ * the observer's if it repeats the observation's token and all that it asks for: what it draws goes to the observer,
  * protected, and to nobody else.
  */
-void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request)
+void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request,
+                  bool is_notification)
 {
         const struct oscore_recipient *by = oscore->decrypted_by;
         struct span plaintext = buf_span(&oscore->plaintext);
         coap_bin_const_t bytes = coap_pdu_get_token(request);
         struct span token = span_of(bytes.s, bytes.length);
         struct oscore_endpoint endpoint;
+        struct oscore_asked asked;
         int observe;
 
         if (oscore->n == 0)
                 return;
         observe = observe_of(request);
+        if (observe == COAP_OBSERVE_ESTABLISH && !read_asked(request, &asked))
+                observe = -1;
         endpoint = endpoint_of(session);
         oscore->session = session;
         oscore->sender = NULL;
         if (by && is_what_was_decrypted(plaintext, request)) {
                 oscore->sender = by;
                 if (observe == COAP_OBSERVE_ESTABLISH)
-                        oscore_observers_add(oscore->observers, &endpoint, token, by);
+                        oscore_observers_add(oscore->observers, &endpoint, token, &asked, by);
                 else if (observe == COAP_OBSERVE_CANCEL)
                         oscore_observers_remove(oscore->observers, &endpoint, token);
         } else if (observe == COAP_OBSERVE_ESTABLISH) {
-                oscore->sender = oscore_observers_find(oscore->observers, &endpoint, token);
+                oscore->sender = oscore_observers_find(oscore->observers, &endpoint, token, &asked);
         }
-        if (by)
-                explicit_bzero(oscore->plaintext.p, oscore->plaintext.n);
-        buf_reset(&oscore->plaintext);
-        oscore->decrypted_by = NULL;
+        forget_plaintext(oscore);
+        /* A notification with an observer's token is of something else, which was asked for in the clear. */
+        oscore->in_the_clear =
+                !oscore->sender &&
+                (!is_notification || oscore_observers_have(oscore->observers, &endpoint, token));
 }
 
 void oscore_end(struct oscore *oscore)
@@ -188,17 +250,31 @@ bool oscore_is_revoked(const struct oscore *oscore, const coap_session_t *sessio
         return oscore->sender && oscore->session == session && !oscore->sender->welcome;
 }
 
-bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span token,
+static bool restore(struct oscore *oscore, const struct oscore_route *route, const coap_address_t *remote,
+                    const coap_pdu_t *request)
+{
+        struct oscore_endpoint endpoint =
+                oscore_endpoint_of(route->context->datagrams.coap, COAP_PROTO_UDP, remote);
+        coap_bin_const_t token = coap_pdu_get_token(request);
+        struct oscore_asked asked;
+
+        if (!read_asked(request, &asked))
+                return false;
+        oscore_observers_add(oscore->observers, &endpoint, span_of(token.s, token.length), &asked,
+                             route->recipient);
+        return true;
+}
+
+bool oscore_restore_observer(struct oscore *oscore, const coap_address_t *remote, struct span request,
                              struct span recipient_id, struct span id_context)
 {
         const struct oscore_route *route = oscore_route_find(oscore, recipient_id, id_context);
-        struct oscore_endpoint endpoint;
+        coap_pdu_t *pdu = route ? coap_pdu_init(0, 0, 0, request.n) : NULL;
+        bool restored = pdu && coap_pdu_parse(COAP_PROTO_UDP, request.p, request.n, pdu) &&
+                        restore(oscore, route, remote, pdu);
 
-        if (!route)
-                return false;
-        endpoint = oscore_endpoint_of(route->context->datagrams.coap, COAP_PROTO_UDP, remote);
-        oscore_observers_add(oscore->observers, &endpoint, token, route->recipient);
-        return true;
+        coap_delete_pdu(pdu);
+        return restored;
 }
 
 void oscore_session_gone(struct oscore *oscore, const coap_session_t *session)

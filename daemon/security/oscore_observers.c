@@ -18,6 +18,7 @@ struct observer {
         struct observer *older, *newer;
         struct oscore_endpoint endpoint;
         const struct oscore_recipient *recipient;
+        struct oscore_asked asked;
         uint8_t token[TOKEN_MAX];
         size_t token_n;
 };
@@ -116,7 +117,8 @@ void oscore_observers_remove_all(struct oscore_observers *observers, const struc
 }
 
 void oscore_observers_add(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
-                          struct span token, const struct oscore_recipient *recipient)
+                          struct span token, const struct oscore_asked *asked,
+                          const struct oscore_recipient *recipient)
 {
         struct observer **bucket = bucket_of(observers, endpoint), *observer;
 
@@ -133,6 +135,7 @@ void oscore_observers_add(struct oscore_observers *observers, const struct oscor
                                        .older = observers->newest,
                                        .endpoint = *endpoint,
                                        .recipient = recipient,
+                                       .asked = *asked,
                                        .token_n = token.n };
         if (token.n)
                 memcpy(observer->token, token.p, token.n);
@@ -145,15 +148,29 @@ void oscore_observers_add(struct oscore_observers *observers, const struct oscor
         observers->n++;
 }
 
-const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
-                                                     const struct oscore_endpoint *endpoint,
-                                                     struct span token)
+static const struct observer *find(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
+                                   struct span token)
 {
         const struct observer *observer = *bucket_of(observers, endpoint);
 
         while (observer && !is(observer, endpoint, token))
                 observer = observer->same_bucket;
-        return observer ? observer->recipient : NULL;
+        return observer;
+}
+
+bool oscore_observers_have(struct oscore_observers *observers, const struct oscore_endpoint *endpoint,
+                           struct span token)
+{
+        return find(observers, endpoint, token);
+}
+
+const struct oscore_recipient *oscore_observers_find(struct oscore_observers *observers,
+                                                     const struct oscore_endpoint *endpoint,
+                                                     struct span token, const struct oscore_asked *asked)
+{
+        const struct observer *observer = find(observers, endpoint, token);
+
+        return observer && memcmp(&observer->asked, asked, sizeof(*asked)) == 0 ? observer->recipient : NULL;
 }
 
 void oscore_observers_free(struct oscore_observers *observers)

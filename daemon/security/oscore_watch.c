@@ -202,6 +202,7 @@ static void note_decrypted(const struct oscore_key *key, const uint8_t *nonce, c
         buf_reset(&oscore->plaintext);
         buf_append(&oscore->plaintext, plaintext, n);
         oscore->decrypted_by = buf_ok(&oscore->plaintext) ? key->recipient : NULL;
+        oscore->in_the_clear = false;
 }
 
 static void forget_decrypted(void)
@@ -263,7 +264,8 @@ int gnutls_aead_cipher_encrypt(gnutls_aead_cipher_hd_t handle, const void *nonce
         if (!real)
                 real = (__typeof__(real))dlsym(RTLD_NEXT, "gnutls_aead_cipher_encrypt");
         forget_decrypted();
-        if (key && !key->recipient && nonce_len == OSCORE_NONCE_SIZE && !may_encrypt(key->context, nonce))
+        if (key && !key->recipient && nonce_len == OSCORE_NONCE_SIZE &&
+            (key->context->owner->in_the_clear || !may_encrypt(key->context, nonce)))
                 return GNUTLS_E_ENCRYPTION_FAILED;
         return real ? real(handle, nonce, nonce_len, auth, auth_len, tag_size, ptext, ptext_len, ctext,
                            ctext_len)

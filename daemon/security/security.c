@@ -180,6 +180,7 @@ bool security_admit(struct security *security, int fd, const struct msghdr *mess
         struct timespec now = { 0 };
         uint16_t local_port;
 
+        oscore_next_message(security->oscore);
         /* Most are plain CoAP, or records of a session that stands already (RFC 6347, 4.1). */
         if (n == 0 || *(const uint8_t *)message->msg_iov[0].iov_base != RECORD_HANDSHAKE)
                 return true;
@@ -203,9 +204,31 @@ size_t security_tidy(struct security *security)
         return security->tls ? tls_tidy(security->tls, security->most_handshakes) : 0;
 }
 
-void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request)
+void security_next_message(struct security *security)
 {
-        oscore_begin(security->oscore, session, request);
+        oscore_next_message(security->oscore);
+}
+
+void security_turn_is_over(struct security *security)
+{
+        oscore_next_message(security->oscore);
+        oscore_answers(security->oscore, true);
+}
+
+void security_answers(struct security *security, bool protected)
+{
+        oscore_answers(security->oscore, protected);
+}
+
+bool security_is_protected(const struct security *security)
+{
+        return oscore_has_protected(security->oscore);
+}
+
+void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request,
+                    bool is_notification)
+{
+        oscore_begin(security->oscore, session, request, is_notification);
 }
 
 void security_end(struct security *security)
@@ -226,10 +249,10 @@ void security_identify(struct security *security, const coap_session_t *session,
         *ret_who = who;
 }
 
-bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span token,
+bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span request,
                                struct span recipient_id, struct span id_context)
 {
-        return oscore_restore_observer(security->oscore, remote, token, recipient_id, id_context);
+        return oscore_restore_observer(security->oscore, remote, request, recipient_id, id_context);
 }
 
 size_t security_observer_home(const struct security *security, struct span recipient_id,

@@ -92,20 +92,37 @@ bool security_admit(struct security *security, int fd, const struct msghdr *mess
 size_t security_tidy(struct security *security);
 
 /*
+ * libcoap is about to read something else: the message before it is over and done with, whether it came to a handler
+ * or not. For streams; a datagram comes by security_admit().
+ */
+void security_next_message(struct security *security);
+
+/* libcoap reads nothing any more for now; what it does on its own account is none of the last message's. */
+void security_turn_is_over(struct security *security);
+
+/*
  * To be called first thing in every handler of requests that libcoap calls: says whose message is at hand.
  * With OSCORE that is a matter of each single message, not of the session, and libcoap does not tell.
  */
-void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request);
+void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request,
+                    bool is_notification);
 
 /* And last thing. */
 void security_end(struct security *security);
 
 /*
- * An observation under OSCORE over UDP is about to be restored: its notifications will be the recipient's, as
+ * Between the two: whether it is under OSCORE. And instead of them, when what libcoap hands in was begun and ended
+ * before, and is answered now: whether it was.
+ */
+bool security_is_protected(const struct security *security);
+void security_answers(struct security *security, bool protected);
+
+/*
+ * An observation under OSCORE over UDP is about to be restored, that `request` has begun, header included: its notifications will be the recipient's, as
  * they were before. False when there is no such recipient: then libcoap would go on in the clear. It belongs to
  * the context of security_observer_home().
  */
-bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span token,
+bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span request,
                                struct span recipient_id, struct span id_context);
 
 size_t security_observer_home(const struct security *security, struct span recipient_id,

@@ -129,13 +129,13 @@ static int restore_resource(void *user, const struct stored_resource *stored)
         return 0;
 }
 
-static bool restore_oscore(void *user, const coap_address_t *remote, struct span token,
+static bool restore_oscore(void *user, const coap_address_t *remote, struct span request,
                            struct span recipient_id, struct span id_context)
 {
         const struct rig *rig = user;
 
         (void)remote;
-        (void)token;
+        (void)request;
         (void)recipient_id;
         (void)id_context;
         return rig->knows_oscore;

@@ -87,9 +87,10 @@ static const struct kind kind_slow = {
         .handle = { [METHOD_GET] = slow_handle, [METHOD_POST] = slow_handle },
 };
 
-static void nothing_begins(void *user, const coap_session_t *session, const coap_pdu_t *request)
+static void nothing_begins(void *user, const coap_session_t *session, const coap_pdu_t *request,
+                           bool is_notification)
 {
-        (void)user, (void)session, (void)request;
+        (void)user, (void)session, (void)request, (void)is_notification;
 }
 
 static void nothing(void *user)

@@ -87,7 +87,7 @@ static void handle(coap_resource_t *resource, coap_session_t *session, const coa
         struct identity who;
 
         (void)query;
-        security_begin(f->security, session, request);
+        security_begin(f->security, session, request, false);
         security_identify(f->security, session, &who);
         identity_describe(&who, f->who, sizeof(f->who));
         security_end(f->security);

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What somebody without any key, on the way or with a forged address, makes of messages under OSCORE."""
+
+import os
+import signal
+import threading
+
+import coap
+import oscore
+import pytest
+from coap import GET, NON, OSCORE, POST, PUT, Message, request_options
+from coap_stream import StreamClient
+from daemon import SLOW
+
+SECRET, SALT = "0102030405060708090a0b0c0d0e0f10", "9e7ca92223786340"
+MINE = {"path": "/**", "methods": ["*"], "allow": ["oscore:02"]}
+PUBLIC = {"path": "/pub/**", "methods": ["*"], "allow": ["anyone"]}
+ONE_SHARD = {"log_level": "info", "shards": 1}  # what is protected and what is not meet in one session
+
+
+def context():
+    return {"oscore": [{"sender_id": "01", "recipient_ids": ["02"], "master_secret": SECRET, "master_salt": SALT}]}
+
+
+def keys():
+    return oscore.Context(b"\2", b"\1", bytes.fromhex(SECRET), bytes.fromhex(SALT))
+
+
+def slow(tmp_path):
+    """A resource whose answer waits until somebody writes into the pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    resource = {"path": "slow", "kind": "exec", "command": ["/bin/cat", pipe], "on_demand": True, "interval": 0,
+                "timeout": 60}
+    return resource, pipe
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+def test_a_request_that_no_handler_sees_lends_its_name_to_nobody(coapd, tmp_path, over):
+    """libcoap only acknowledges what has the token of a request that waits. Whoever is on the way can write that."""
+    resource, pipe = slow(tmp_path)
+    daemon = coapd(server=ONE_SHARD, security=context(), access=[MINE],
+                   endpoints=["coap://127.0.0.1:{port}", "coap+tcp://127.0.0.1:{port}"],
+                   resources=[{"path": "secret", "kind": "static", "content": "for 02 alone"}, resource])
+    client, stranger = (oscore.Client, coap.Client) if over == "udp" else (oscore.Stream, StreamClient)
+    with client(keys(), daemon.port) as mine, stranger(daemon.port) as other:
+        assert mine.ask(GET, "secret").payload == b"for 02 alone"
+        assert other.get("secret").text == "4.01"
+        requests = [Message(GET, mid=i, token=b"waits", options=request_options(path)) for i, path in enumerate(("slow", "secret"))]
+        mine.send(mine.context.protect(requests[0])[0])
+        with open(pipe, "w", encoding="ascii"):  # as soon as the program reads there
+            daemon.send_signal(signal.SIGSTOP)  # what comes now is read at once
+            mine.send(mine.context.protect(requests[1])[0])
+            other.send(Message(GET, mid=1, token=b"forged", options=request_options("secret")))
+            daemon.send_signal(signal.SIGCONT)
+            assert other.receive(10, lambda m: m.token == b"forged").text == "4.01"
+            assert other.get("secret").text == "4.01"
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_no_other_answer_passes_for_a_notification(coapd, restarts):
+    daemon = coapd(server=ONE_SHARD, security=context(), access=[PUBLIC, MINE])
+    with oscore.Client(keys(), daemon.port) as mine, coap.Client(daemon.port) as other:
+        assert mine.ask(PUT, "temperature", payload=b"cold").text == "2.01"
+        assert other.put("pub/x", b"hot").text == "2.01"
+        request = Message(GET, mid=mine.next_mid(), token=b"T", options=request_options("temperature", observe=0))
+        protected, piv = mine.context.protect(request)
+        first = mine.context.open(mine.exchange(protected), piv)
+        assert (first.payload, first.observe is None) == (b"cold", False)
+        if restarts:
+            daemon.restart("kill")
+            assert mine.context.open(mine.receive(20, lambda m: m.token == b"T"), piv).payload == b"cold"
+        # As if by somebody else, with this client's address.
+        for method, path in ((GET, "pub/x"), (POST, ".well-known/core")):
+            for observe in (0, None):
+                mine.send(Message(method, mid=mine.next_mid(), token=b"T", options=request_options(path, observe=observe)))
+        assert other.put("pub/x", b"hotter").text == "2.04"
+        assert mine.nothing(2 * SLOW, lambda m: m.option(OSCORE) is not None), mine.inbox
+        assert mine.ask(PUT, "temperature", payload=b"warm").text == "2.04"
+        news = mine.receive(10, lambda m: m.token == b"T")
+        assert mine.context.open(news, piv).payload == b"warm"
+
+
+def test_what_waits_is_answered_whatever_comes_meanwhile(coapd, tmp_path):
+    resource, pipe = slow(tmp_path)
+    daemon = coapd(server=ONE_SHARD, security=context(), access=[PUBLIC, MINE], resources=[resource])
+    ended = threading.Event()
+
+    def ask_all_the_time():
+        with coap.Client(daemon.port) as other:
+            while not ended.is_set():
+                other.send(Message(GET, type=NON, mid=other.next_mid(), options=request_options("pub/x")))
+
+    with oscore.Client(keys(), daemon.port) as mine:
+        assert mine.ask(PUT, "x", payload=b"").text == "2.01"
+        thread = threading.Thread(target=ask_all_the_time)
+        thread.start()
+        try:
+            for i in range(5):
+                request = Message(GET, mid=i, token=bytes([i]), options=request_options("slow"))
+                protected, piv = mine.context.protect(request)
+                mine.send(protected)
+                pipe.write_text(f"done {i}")
+                answer = mine.receive(20, lambda m, token=request.token: m.token == token)
+                assert mine.context.open(answer, piv).payload == f"done {i}".encode()
+        finally:
+            ended.set()
+            thread.join()
