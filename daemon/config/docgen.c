@@ -162,6 +162,9 @@ void config_write_sample(const struct conf_vocabulary *vocabulary, FILE *out)
         group_rows(&sample, 0, &conf_root);
         fputc('\n', out);
         comment(&sample, 0, 0,
-                "Groups and lists that stand in files of their own, each in one place only: here or there.");
+                "Files that add to this one: what they have in a group goes into the group here, and what "
+                "they have in a "
+                "list behind the list here, in the order of their names. A single value stands in one place "
+                "only.");
         fputs("@include \"coapd.d/*.conf\"\n", out);
 }

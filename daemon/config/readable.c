@@ -32,12 +32,14 @@ size_t config_find_unreadable(const struct config *config, const char *who, FILE
 
         for (size_t i = 0; i < memory->n_places; i++) {
                 const struct place *place = &memory->places[i];
-                const struct conf_strings *strings = (const void *)place->begin;
+                const void *value = place->begin;
+                const struct conf_strings *strings = value;
+                char *const *string = value;
 
                 if (!place->row || !(place->row->flags & CONF_PATH))
                         continue;
                 if (place->row->type == CONF_STRING)
-                        found += look(place, *(char *const *)(const void *)place->begin, who, errors);
+                        found += look(place, *string, who, errors);
                 else if (place->row->type == CONF_STRINGS)
                         for (size_t j = 0; j < strings->n; j++)
                                 found += look(place, strings->v[j], who, errors);

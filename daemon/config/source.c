@@ -108,6 +108,28 @@ static int append_text(struct source *source, const char *p, size_t n, const cha
         return r == 0 ? append_wiped(&source->text, p, n) : r;
 }
 
+int source_append_lines(struct source *source, const char *p, size_t n, const struct conf_origin *lines)
+{
+        int r = source->n_lines ? append_wiped(&source->text, "\n", 1) : 0;
+
+        if (r == 0)
+                r = set_line(source, source->n_lines, *lines);
+        for (size_t i = 0; r == 0 && i < n; i++)
+                if (p[i] == '\n')
+                        r = set_line(source, source->n_lines, *++lines);
+        return r == 0 ? append_wiped(&source->text, p, n) : r;
+}
+
+int source_append(struct source *source, const char *text)
+{
+        struct conf_origin last = source->lines[source->n_lines - 1];
+        int r = 0;
+
+        for (const char *p = text; r == 0 && (p = strchr(p, '\n')); p++)
+                r = set_line(source, source->n_lines, last);
+        return r == 0 ? append_wiped(&source->text, text, strlen(text)) : r;
+}
+
 static void fail(struct reading *reading, struct conf_origin at, const char *key, const char *message, int r)
 {
         report_add(reading->report, (unsigned)reading->source->n_lines, at, key, "%s", message);
@@ -176,6 +198,13 @@ static int expand_text(struct reading *reading, const char *text, size_t n, cons
         return r;
 }
 
+/* What some editors put in front of UTF-8. */
+static void skip_mark(struct buf *text)
+{
+        if (text->n >= 3 && memcmp(text->p, "\xef\xbb\xbf", 3) == 0)
+                memset(text->p, ' ', 3);
+}
+
 /* 0 after errors that were reported, too: the rest is worth reading. */
 static int expand_file(struct reading *reading, const char *file, struct conf_origin from)
 {
@@ -204,6 +233,7 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
         if (from.line && text.n && text.p[text.n - 1] != '\n' && append_wiped(&text, "\n", 1) < 0)
                 return -ENOMEM;
         reading->depth++;
+        skip_mark(&text);
         r = expand_text(reading, text.p ? (const char *)text.p : "", text.n, name);
         reading->depth--;
         return r;
@@ -224,6 +254,8 @@ int source_read(struct source *source, const char *file, struct report *report)
         struct reading reading = { .source = source, .report = report };
         int r = expand_file(&reading, file, (struct conf_origin){ file, 0 });
 
+        if (r == 0 && reading.error == 0)
+                r = source_arrange(source, report);
         if (r < 0)
                 return r;
         if (enlarge(&source->text) < 0 || append_wiped(&source->text, "", 1) < 0)

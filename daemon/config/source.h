@@ -29,6 +29,20 @@ int source_read(struct source *source, const char *file, struct report *report);
 /* Lines count from 1; one beyond the end is taken for the last. */
 struct conf_origin source_origin(const struct source *source, unsigned line);
 
+/*
+ * Puts groups together that stand in several files, and lists, each behind the one that was read before. What stands
+ * twice in one file, and a value that stands twice, is left as it is. 0; -EINVAL after errors of the syntax went to the
+ * report; -ENOMEM.
+ */
+int source_arrange(struct source *source, struct report *report);
+
+/*
+ * Append to a text that is made anew: whole lines, which stand where `lines` says; or a few marks behind them, whose
+ * lines are taken for the last one. 0 or -ENOMEM.
+ */
+int source_append_lines(struct source *source, const char *p, size_t n, const struct conf_origin *lines);
+int source_append(struct source *source, const char *text);
+
 /* Reports every key that stands twice in one group. */
 void source_find_duplicates(const struct source *source, struct report *report);
 

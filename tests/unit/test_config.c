@@ -135,6 +135,61 @@ static void endpoints_are_taken_apart(void **state)
         config_free(config);
 }
 
+/* So that a file in conf.d can add a key, a rule and a resource to those of others. */
+static void files_add_to_groups_and_lists(void **state)
+{
+        const struct conf_psk_identity *identities;
+        const struct conf_resource *resources;
+        const struct conf_endpoint *endpoints;
+        struct config *config;
+
+        (void)state;
+        fixture_write("add/1",
+                      "resources = ( { path = \"one\"; kind = \"time\"; } // the last\n );\n"
+                      "security: { psk = { identities = (\n{ identity = \"1\"; key = \"a\"; }, ); } }\n",
+                      0644);
+        fixture_write("add/2",
+                      "server = { session_timeout = 7; };\nresources = ( ); endpoints = (\n"
+                      "{ uri = \"coap://127.0.0.1:\" \"2\"; } )\n"
+                      "security: { psk: { identities = ( ); }; };\n",
+                      0644);
+        fixture_write("add/3",
+                      "/* } */ security: { psk: { hint = \"h;\";\nidentities = ( { identity = \"3\";\n"
+                      "key = \"c\"; } ); }; };\n"
+                      "dynamic: { prefix = ( \"b\", \"c\" ); };\n"
+                      "resources = (\n{ path = \"two\"; kind = \"time\"; } );",
+                      0644);
+        config = fixture_good("server: { max_sessions = 5; };\n" ENDPOINT "security: { };\nresources = ( );\n"
+                              "dynamic: { prefix = \"a\"; };\n@include \"add/[12]\"\n");
+        assert_int_equal(config->server.max_sessions, 5);
+        assert_int_equal(config->server.session_timeout, 7);
+        assert_int_equal(config->endpoints.n, 2);
+        endpoints = config->endpoints.v;
+        assert_int_equal(endpoints[0].at.line, 2);
+        assert_string_equal(endpoints[1].uri, "coap://127.0.0.1:2");
+        assert_string_equal(endpoints[1].at.file, fixture_path("add/2"));
+        assert_int_equal(endpoints[1].at.line, 3);
+        config_free(config);
+
+        /* In the order in which they are read, each where it stands. */
+        config = fixture_good("@include \"add/*\"\n" ENDPOINT);
+        resources = config->resources.v;
+        identities = config->security.psk.identities.v;
+        assert_int_equal(config->resources.n, 2);
+        assert_int_equal(config->security.psk.identities.n, 2);
+        assert_int_equal(config->dynamic.prefix.n, 2);
+        assert_string_equal(resources[1].path, "two");
+        assert_string_equal(resources[1].at.file, fixture_path("add/3"));
+        assert_int_equal(resources[1].at.line, 6);
+        assert_string_equal(identities[0].identity, "1");
+        assert_int_equal(identities[0].at.line, 4);
+        assert_string_equal(identities[1].key, "c");
+        assert_int_equal(identities[1].at.line, 2);
+        assert_string_equal(config->security.psk.hint, "h;");
+        assert_int_equal(config_origin(config, &config->security.psk.hint).line, 1);
+        config_free(config);
+}
+
 /* Sorted, each path from the folder of the file that names it, and lines found again behind an include. */
 static void includes(void **state)
 {
@@ -272,6 +327,7 @@ int main(void)
                 cmocka_unit_test(given_values),
                 cmocka_unit_test(endpoints_are_taken_apart),
                 cmocka_unit_test(includes),
+                cmocka_unit_test(files_add_to_groups_and_lists),
                 cmocka_unit_test(origins),
                 cmocka_unit_test(unreadable_file),
                 cmocka_unit_test(differences),

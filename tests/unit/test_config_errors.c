@@ -8,12 +8,41 @@
 #include "base/util.h"
 
 static const struct fixture_case syntax_cases[] = {
-        { ENDPOINT "server: { log_level = ; };\n",
-          "@/c:2: syntax: syntax error at or before this line, expected KEY = VALUE;\n" },
-        { ENDPOINT "server: {\n",
-          "@/c:3: syntax: syntax error at or before this line, expected KEY = VALUE;\n" },
+        { ENDPOINT "server: { log_level = ; };\n", "@/c:2: server.log_level: has no value, expected one\n" },
+        { ENDPOINT "server: {\n", "@/c:2: server: the { of this line is never closed, expected }\n" },
         { "endpoints = ( { uri = 'coap://127.0.0.1'; } );\n",
-          "@/c:1: syntax: syntax error at or before this line, expected KEY = VALUE;\n" },
+          "@/c:1: endpoints[0].uri: stands in single quotes, expected double quotes\n" },
+        { "endpoints = ( { uri = \"coap://[::1]:1\" } );\nserver = { log_level = debug; core_dumps = yes;\n"
+          "session_timeout = 5m; max_sessions = 10.0.0.1; };",
+          "@/c:2: server.log_level: stands without quotes, expected a string in double quotes\n"
+          "@/c:2: server.core_dumps: is neither true nor false, expected one of them\n"
+          "@/c:3: server.session_timeout: is no number, expected one without a unit, or a string in double "
+          "quotes\n"
+          "@/c:3: server.max_sessions: is no number, expected one without a unit, or a string in double "
+          "quotes\n" },
+        { ENDPOINT
+          "resources = (\n{ path = \"a\"; kind = \"time\"; }\n{ path = \"b\"; kind = [ true 1 ]; } );\n",
+          "@/c:4: resources[0]: no comma stands behind it, expected one before the next\n"
+          "@/c:4: resources[1].kind[0]: no comma stands behind it, expected one before the next\n" },
+        { ENDPOINT "access = ( { path = \"/\"; };\n",
+          "@/c:2: access[0]: a semicolon stands behind it, expected , or )\n" },
+        { ENDPOINT "server: {\nlog_level = \"info\"; );\n",
+          "@/c:3: server: ) closes the { of line 2, expected }\n" },
+        { ENDPOINT "server: { };\n};\n", "@/c:3: syntax: } closes nothing, expected KEY = VALUE;\n" },
+        { ENDPOINT "[server]\n", "@/c:2: syntax: [ stands in place of a key, expected KEY = VALUE;\n" },
+        { ENDPOINT "\"server\": { };\n",
+          "@/c:2: syntax: a string stands in place of a key, expected that without quotes\n" },
+        { ENDPOINT "server { };\n", "@/c:2: server: has no value, expected = and one behind it\n" },
+        { ENDPOINT "include \"x\"\n",
+          "@/c:2: include: stands alone, expected @include \"PATH\" on a line of its own\n" },
+        { ENDPOINT "server: { log_level = %; };\n",
+          "@/c:2: server.log_level: % begins no value, expected one\n" },
+        /* It may be a secret. */
+        { ENDPOINT "security: { psk = { identities = ( { identity = \"a\"; key = hunter2; } ); }; };\n",
+          "@/c:2: security.psk.identities[0].key: stands without quotes, expected a string in double "
+          "quotes\n" },
+        { ENDPOINT "@include \"syntax.conf\"\n",
+          "@/syntax.conf:2: server.log_level: stands without quotes, expected a string in double quotes\n" },
         { ENDPOINT "server: { log_level = \"info };\n",
           "@/c:2: syntax: a string without its end, expected a double quote\n" },
         { ENDPOINT "\n/* server: { };\n", "@/c:3: syntax: a comment without its end, expected */\n" },
@@ -69,8 +98,18 @@ static const struct fixture_case key_cases[] = {
           "@/c:4: endpoints[1].uri: given twice, expected once: it stands at @/c:3 already\n" },
         { ENDPOINT "@include \"dup/*.conf\"\n",
           "@/dup/b.conf:2: server.max_sessions: given twice, expected once: it stands at @/dup/b.conf:1 "
-          "already\n"
-          "@/dup/c.conf:1: server: given twice, expected once: it stands at @/dup/b.conf:1 already\n" },
+          "already\n" },
+        { ENDPOINT "server: { max_sessions = 3; };\nresources = ( { path = \"a\"; kind = \"time\"; } );\n"
+                   "@include \"twice/*.conf\"\n",
+          "@/twice/a.conf:2: server.max_sessions: given twice, expected once: it stands at @/c:2 already\n"
+          "@/twice/a.conf:4: resources: given twice, expected once: it stands at @/c:3 already\n"
+          "@/twice/a.conf:4: resources: is a group, expected a list of groups: ( { ... }, { ... } )\n"
+          "@/twice/b.conf:1: server: given twice, expected once: it stands at @/c:2 already\n"
+          "@/twice/b.conf:1: server: is an integer, expected a group in braces: { ... }\n" },
+        { ENDPOINT "resources = ( { path = \"a\"; kind = \"time\"; } );\n@include \"more.conf\"\n",
+          "@/more.conf:2: resources[1].path: \"a\" is taken, expected another one: @/c:2 has it already\n" },
+        { ENDPOINT "@include \"more.conf\"\nresources = ( { path = \"b\"; } ;\n",
+          "@/c:3: resources[0]: a semicolon stands behind it, expected , or )\n" },
 };
 
 static const struct fixture_case type_cases[] = {
@@ -185,6 +224,7 @@ static void long_segments(void **state)
 static void syntax(void **state)
 {
         (void)state;
+        fixture_write("syntax.conf", "server: {\nlog_level = info; };", 0644);
         fixture_run(syntax_cases, ARRAY_LEN(syntax_cases));
 }
 
@@ -192,6 +232,9 @@ static void keys(void **state)
 {
         (void)state;
         fixture_write("dup/b.conf", "server: { max_sessions = 1;\nmax_sessions = 2; };\n", 0644);
+        fixture_write("twice/a.conf", "server: {\nmax_sessions = 2; };\n\nresources: { };\n", 0644);
+        fixture_write("twice/b.conf", "server = 1;\n", 0644);
+        fixture_write("more.conf", "\nresources = ( { path = \"a\"; kind = \"time\"; } );\n", 0644);
         fixture_write("dup/c.conf", "server: { };", 0644);
         fixture_run(key_cases, ARRAY_LEN(key_cases));
 }

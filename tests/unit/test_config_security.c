@@ -269,6 +269,14 @@ static void secrets_are_wiped(void **state)
         assert_int_equal(wiped, 5);
         config_free(config);
         assert_int_equal(wiped, 6);
+
+        /* With a second file once more what groups put together come from, and what they grow in. */
+        fixture_write("empty.conf", "security: { };\n", 0644);
+        wiped = 0;
+        config =
+                fixture_good(PSK("{ identity = \"a\"; key = \"to-be-wiped\"; }") "@include \"empty.conf\"\n");
+        assert_int_equal(wiped, 7);
+        config_free(config);
 }
 
 static void secrets_are_not_in_the_diff(void **state)
