@@ -19,11 +19,11 @@ _Static_assert((int)OPERATION_GET == (int)ACCESS_GET && (int)OPERATION_OBSERVE =
                        (int)OPERATION_CREATE == (int)ACCESS_CREATE,
                "the registry's operations are the access rules' methods");
 
-static bool is_protected(void *user)
+static uint64_t protected_by(void *user)
 {
         const struct server *server = user;
 
-        return security_is_protected(server->security);
+        return security_protected_by(server->security);
 }
 
 static void answers(void *user, bool protected)
@@ -340,7 +340,7 @@ int wire_registry(struct server *server)
                 .user = server,
                 .request_begins = request_begins,
                 .request_ends = request_ends,
-                .is_protected = is_protected,
+                .protected_by = protected_by,
                 .answers = answers,
                 .authorize = authorize,
                 .denied = denied,

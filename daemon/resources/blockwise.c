@@ -20,6 +20,7 @@ struct transfer {
         uint32_t hash;
         time_t last_used;
         const coap_session_t *session;
+        uint64_t sender;
         uint64_t address;
         enum method method;
         int content_format;
@@ -134,8 +135,9 @@ static bool same_transfer(const struct transfer *t, const struct message *m, uin
 {
         uint8_t tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
 
-        return t->hash == hash && t->session == m->session && t->method == m->request.method &&
-               span_equal(buf_span(&t->path), m->request.path) && t->tag_length == tag_length &&
+        return t->hash == hash && t->session == m->session && t->sender == m->sender &&
+               t->method == m->request.method && span_equal(buf_span(&t->path), m->request.path) &&
+               t->tag_length == tag_length &&
                (tag_length == TAG_ABSENT || memcmp(t->tag, m->request_tag.p, tag_length) == 0);
 }
 
@@ -193,6 +195,7 @@ static struct transfer *begin(struct blockwise *b, const struct message *m, uint
                 return NULL;
         t->hash = hash;
         t->session = m->session;
+        t->sender = m->sender;
         t->address = m->address;
         t->method = m->request.method;
         t->content_format = m->request.content_format;

@@ -17,6 +17,7 @@ enum { REMEMBERED = 8 };
 
 struct remembered {
         const coap_session_t *session;
+        uint64_t sender;
         uint64_t generation;
         struct buf query;
         struct representation *list;
@@ -272,7 +273,8 @@ static struct remembered *find_remembered(struct discovery *discovery, const str
         for (size_t i = 0; i < REMEMBERED; i++) {
                 struct remembered *slot = &discovery->remembered[i];
 
-                if (slot->list && slot->session == m->session && span_equal(buf_span(&slot->query), query))
+                if (slot->list && slot->session == m->session && slot->sender == m->sender &&
+                    span_equal(buf_span(&slot->query), query))
                         return slot;
         }
         return NULL;
@@ -305,6 +307,7 @@ static struct representation *list_for(struct discovery *discovery, const struct
         buf_deinit(&slot->query);
         *slot = (struct remembered){
                 .session = m->session,
+                .sender = m->sender,
                 .generation = discovery->generation,
                 .query = query,
                 .list = representation_ref(list),

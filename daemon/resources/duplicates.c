@@ -8,11 +8,14 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "resources/clients.h"
 
 enum { EXCHANGE_LIFETIME_S = 247, MAX_ANSWER = 160, MAX_TOKEN = 8, NONE = -1 };
 
 /* Who sent which message. Compared byte for byte: keys are zeroed before they are filled. */
 struct key {
+        uint64_t sender;
+        uint64_t session; /* of DTLS, in which another one may begin with the same numbers */
         uint8_t address[16];
         uint32_t scope;
         uint16_t port;
@@ -102,8 +105,10 @@ static bool set_peer(struct key *key, const void *peer)
         return true;
 }
 
-static bool make_key(const coap_session_t *session, const coap_pdu_t *request, struct key *key)
+static bool make_key(const coap_session_t *session, uint64_t sender, const coap_pdu_t *request,
+                     struct key *key)
 {
+        const struct client *client = client_of(session);
         const coap_address_t *peer = coap_session_get_addr_remote(session);
         coap_bin_const_t token = coap_pdu_get_token(request);
 
@@ -111,6 +116,9 @@ static bool make_key(const coap_session_t *session, const coap_pdu_t *request, s
         if (!peer || token.length > MAX_TOKEN || COAP_PROTO_RELIABLE(coap_session_get_proto(session)) ||
             !set_peer(key, &peer->addr))
                 return false;
+        key->sender = sender;
+        if (coap_session_get_proto(session) == COAP_PROTO_DTLS && client)
+                key->session = client->serial;
         key->mid = (uint16_t)coap_pdu_get_mid(request);
         key->type = (uint8_t)coap_pdu_get_type(request);
         key->proto = (uint8_t)coap_session_get_proto(session);
@@ -161,13 +169,13 @@ static void play_back(const struct slot *slot, coap_pdu_t *response)
                 coap_add_data(response, (size_t)(end - p), p);
 }
 
-bool duplicates_answer(struct duplicates *d, const coap_session_t *session, const coap_pdu_t *request,
-                       coap_pdu_t *response)
+bool duplicates_answer(struct duplicates *d, const coap_session_t *session, uint64_t sender,
+                       const coap_pdu_t *request, coap_pdu_t *response)
 {
         const struct slot *slot;
         struct key key;
 
-        if (!make_key(session, request, &key))
+        if (!make_key(session, sender, request, &key))
                 return false;
         slot = find(d, &key, hash_of(d, &key));
         if (!slot)
@@ -246,13 +254,13 @@ too_large:
         slot->n_options = slot->answer_length = 0;
 }
 
-void duplicates_remember(struct duplicates *d, const coap_session_t *session, const coap_pdu_t *request,
-                         coap_mid_t mid, const coap_pdu_t *response)
+void duplicates_remember(struct duplicates *d, const coap_session_t *session, uint64_t sender,
+                         const coap_pdu_t *request, coap_mid_t mid, const coap_pdu_t *response)
 {
         struct slot *slot = &d->slots[d->oldest];
         struct key key;
 
-        if (!make_key(session, request, &key))
+        if (!make_key(session, sender, request, &key))
                 return;
         key.mid = (uint16_t)mid;
         forget(d, d->oldest);

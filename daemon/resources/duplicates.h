@@ -20,8 +20,11 @@ int duplicates_new(size_t max_answers, struct duplicates **ret_duplicates);
 void duplicates_free(struct duplicates *duplicates);
 void duplicates_clear(struct duplicates *duplicates);
 
-/* Whether this message was answered before; then `response` gets the same answer again. */
-bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session,
+/*
+ * Whether this message was answered before, to this `sender` as in struct message, and of DTLS in this very session
+ * (RFC 7252, 9.1.1); then `response` gets the same answer again.
+ */
+bool duplicates_answer(struct duplicates *duplicates, const coap_session_t *session, uint64_t sender,
                        const coap_pdu_t *request, coap_pdu_t *response);
 
 /* The same question of a datagram that libcoap has not seen yet, a well-formed one of plain CoAP. */
@@ -31,7 +34,7 @@ bool duplicates_know(struct duplicates *duplicates, const struct msghdr *message
  * Remembers the finished answer to a request that came with `mid`. An answer that is too large for its slot keeps its
  * code alone.
  */
-void duplicates_remember(struct duplicates *duplicates, const coap_session_t *session,
+void duplicates_remember(struct duplicates *duplicates, const coap_session_t *session, uint64_t sender,
                          const coap_pdu_t *request, coap_mid_t mid, const coap_pdu_t *response);
 
 #endif

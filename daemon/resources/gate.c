@@ -133,13 +133,12 @@ static bool too_many(struct registry *registry, const coap_session_t *session, c
         return true;
 }
 
-bool gate_enter(struct registry *registry, coap_session_t *session, const struct observed *observed,
-                const coap_pdu_t *request, coap_pdu_t *response_pdu)
+/* Whether it goes on to its resource; else it is answered. */
+static bool pass(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                 coap_pdu_t *response_pdu)
 {
-        registry->is_request = is_request(registry, session, observed, request, response_pdu);
-        if (registry->replaying)
-                return true;
-        if (is_unsafe(request) && duplicates_answer(registry->duplicates, session, request, response_pdu)) {
+        if (is_unsafe(request) &&
+            duplicates_answer(registry->duplicates, session, registry->sender, request, response_pdu)) {
                 registry->host.metrics->duplicates++;
                 return false;
         }
@@ -150,15 +149,34 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
         if (too_many(registry, session, response_pdu))
                 return false;
         proof_heed(registry, client_of(session), request);
-        registry->host.request_begins(registry->host.user, session, request, !registry->is_request);
         return true;
+}
+
+/* Whose it is comes first: an answer that is given again is its sender's. */
+bool gate_enter(struct registry *registry, coap_session_t *session, const struct observed *observed,
+                const coap_pdu_t *request, coap_pdu_t *response_pdu)
+{
+        const struct registry_host *host = &registry->host;
+
+        registry->is_request = is_request(registry, session, observed, request, response_pdu);
+        registry->sender = 0;
+        if (registry->replaying)
+                return true;
+        host->request_begins(host->user, session, request, !registry->is_request);
+        if (host->protected_by)
+                registry->sender = host->protected_by(host->user);
+        if (pass(registry, session, request, response_pdu))
+                return true;
+        host->request_ends(host->user);
+        return false;
 }
 
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu)
 {
         if (is_unsafe(request) && coap_pdu_get_code(response_pdu) != COAP_EMPTY_CODE)
-                duplicates_remember(registry->duplicates, session, request, mid, response_pdu);
+                duplicates_remember(registry->duplicates, session, registry->sender, request, mid,
+                                    response_pdu);
 }
 
 void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,

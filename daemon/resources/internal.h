@@ -76,6 +76,7 @@ struct registry {
         size_t n_below;                /* resources that have a parent */
         bool replaying;
         uint8_t datagram[4]; /* the head of the one that was read last */
+        uint64_t sender;     /* of what is being served, as in struct message */
         bool is_request;     /* what is being served; else it is a notification */
         bool open;           /* to clients: sessions of before are those of the last run, restored */
         struct registry_counts counts;

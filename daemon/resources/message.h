@@ -27,6 +27,11 @@ struct message {
         const char *host; /* a name of the config that it is for; NULL: none of them. Set by serve.c */
         coap_session_t *session;
         uint64_t address; /* the client's: client_address() */
+        /*
+         * Whose it is of all that come in this session, by its key of OSCORE; 0: under none. Behind a proxy there are
+         * several, and to one of them nothing may be what another one has begun. Set by serve.c.
+         */
+        uint64_t sender;
         const coap_pdu_t *pdu;
         coap_bin_const_t token;
         struct observed *observers; /* of the resource; NULL: they are not counted */

@@ -56,6 +56,7 @@ static void write_key(const struct message *message, struct buf *out)
 {
         const struct request *request = &message->request;
 
+        buf_append(out, &message->sender, sizeof message->sender);
         buf_printf(out, "%d %d/", (int)request->method, request->accept);
         buf_append_span(out, request->rest);
         for (size_t i = 0; i < request->n_queries; i++) {

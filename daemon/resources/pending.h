@@ -29,7 +29,7 @@ bool pending_any_comes(const struct pendings *pendings);
 /* A request that has come again. */
 struct pending_request {
         struct resource *resource; /* that was asked; NULL: it is gone, or none was */
-        bool protected;            /* it came under OSCORE */
+        uint64_t sender;           /* as in struct message */
         bool answered;             /* then this is the answer: */
         struct response response;
         coap_mid_t mid; /* it came with at first */

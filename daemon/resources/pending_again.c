@@ -2,7 +2,7 @@
 /* A request on its way round through libcoap: put off, and told from others when it comes again; see pending.h. */
 #include "resources/pending_internal.h"
 
-enum { UDP_HEADER = 4 };
+enum { UDP_HEADER = 4, CODE_AT = 1 };
 
 void pending_list_add(struct pending_list *list, struct pending *pending)
 {
@@ -70,8 +70,7 @@ struct pending *pending_new(struct pendings *all, coap_session_t *session, const
         pending->session = session;
         pending->shard = registry_shard_of(all->registry, session);
         pending->mid = coap_pdu_get_mid(request);
-        pending->protected = all->registry->host.is_protected &&
-                             all->registry->host.is_protected(all->registry->host.user);
+        pending->sender = all->registry->sender;
         buf_append(&pending->token, coap_pdu_get_token(request).s, coap_pdu_get_token(request).length);
         message_encode(request, &pending->message);
         /* NULL too when one with this token waits already, as the answer to a request of before. */
@@ -124,7 +123,7 @@ bool pending_came_again(struct pendings *all, const coap_session_t *session, con
                 return false;
         message_encode(request, &message);
         pending = find_coming(all, session, span_skip(buf_span(&message), UDP_HEADER));
-        if (!pending)
+        if (!pending || pending->message.p[CODE_AT] != message.p[CODE_AT])
                 return false;
         pending_list_remove(&all->coming, pending);
         pending_free(all->present);
@@ -132,7 +131,7 @@ bool pending_came_again(struct pendings *all, const coap_session_t *session, con
         *ret_request = (struct pending_request){
                 .resource = pending->resource,
                 .answered = pending->answered,
-                .protected = pending->protected,
+                .sender = pending->sender,
                 .response = pending->response,
                 .mid = pending->mid,
         };

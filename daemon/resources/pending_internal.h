@@ -19,7 +19,7 @@ struct pending {
         struct buf token;
         coap_mid_t mid;
         bool observe;
-        bool protected;
+        uint64_t sender;
         uint64_t deadline_us;
         void (*ended)(void *user);
         void *user;

@@ -257,6 +257,7 @@ static void serve_rewritten(struct resource *forward, coap_session_t *session, c
                 return;
         }
         if (message_parse(session, request, buf_span(&path), &m, &response) == 0) {
+                m.sender = forward->registry->sender;
                 m.request.rest = below_rest_of(forward, m.request.path);
                 rules_serve(forward, &m, &response);
                 comes_again(forward, &m, &response);

@@ -45,10 +45,10 @@ struct registry_host {
         /* And its end: what request_begins() has told does not hold any longer. */
         void (*request_ends)(void *user);
         /*
-         * Whether the request at hand is under OSCORE; and, instead of request_begins(), that one is to be answered which
-         * was, or was not. Both NULL: there is no such thing.
+         * A number for the key of OSCORE that the request at hand is under; 0: none. And, instead of request_begins(), that
+         * one is to be answered which was under such a key, or was not. Both NULL: there is no such thing.
          */
-        bool (*is_protected)(void *user);
+        uint64_t (*protected_by)(void *user);
         void (*answers)(void *user, bool protected);
         /* 0: allowed; else the code to answer with, 4.01 or 4.03. */
         uint8_t (*authorize)(void *user, const coap_session_t *session, struct span path,

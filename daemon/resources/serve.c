@@ -148,6 +148,7 @@ static void serve_answer(struct registry *registry, struct place *place, struct 
                 return;
         }
         if (message_parse(session, request, buf_span(&path), &message, &pending->response) == 0) {
+                message.sender = registry->sender;
                 message.observers = place ? &place->observers : NULL;
                 if (resource) {
                         message.request.rest = below_rest_of(resource, message.request.path);
@@ -167,8 +168,9 @@ static bool was_waited_for(struct registry *registry, struct place *place, coap_
         if (registry->replaying || !pending_came_again(registry->pendings, session, request, &pending))
                 return false;
         registry->is_request = true;
+        registry->sender = pending.sender;
         if (pending.answered && registry->host.answers)
-                registry->host.answers(registry->host.user, pending.protected);
+                registry->host.answers(registry->host.user, pending.sender != 0);
         if (pending.answered)
                 serve_answer(registry, place, &pending, session, request, response_pdu);
         pending_done(registry->pendings);
@@ -183,6 +185,7 @@ static void serve_found(struct place *place, coap_session_t *session, const coap
         struct message message;
 
         if (message_parse(session, request, path, &message, &response) == 0) {
+                message.sender = registry->sender;
                 message.host = host_of(registry, session, request);
                 message.observers = &place->observers;
                 serve_one_of(place->first, &message, &response);
@@ -222,6 +225,7 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
         struct message message;
 
         if (message_parse(session, request, path, &message, &response) == 0) {
+                message.sender = registry->sender;
                 message.host = host_of(registry, session, request);
                 resource = registry_find_all(registry, path);
                 if (resource) {
@@ -258,11 +262,10 @@ void serve_unknown(coap_resource_t *handle, coap_session_t *session, const coap_
         if (was_waited_for(registry, NULL, session, request, response_pdu) ||
             !gate_enter(registry, session, NULL, request, response_pdu))
                 return;
-        if (!uri_path_of(request, &path)) {
+        if (uri_path_of(request, &path))
+                serve_path(registry, session, request, buf_span(&path), response_pdu);
+        else
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
-                return;
-        }
-        serve_path(registry, session, request, buf_span(&path), response_pdu);
         gate_leave(registry, session, request, response_pdu);
 }
 
@@ -281,6 +284,7 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
             rules_allow(registry, &message, rules_operations_of(&message), &response)) {
                 struct resource none = { .registry = registry };
 
+                message.sender = registry->sender;
                 message.host = host_of(registry, session, request);
                 discovery_get(registry->discovery, &message, &response);
                 rules_settle_content(&none, &message, &response);

@@ -57,7 +57,7 @@ size_t oscore_home_of(const struct oscore *oscore, struct span recipient_id, str
 /* As security_next_message(), security_answers() and security_turn_is_over() have it. */
 void oscore_next_message(struct oscore *oscore);
 void oscore_answers(struct oscore *oscore, bool protected);
-bool oscore_has_protected(const struct oscore *oscore);
+uint64_t oscore_protected_by(const struct oscore *oscore);
 
 /* As security_begin(), security_end() and security_identify() have it; false: not an OSCORE message. */
 void oscore_begin(struct oscore *oscore, const coap_session_t *session, const coap_pdu_t *request,

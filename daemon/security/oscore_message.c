@@ -183,9 +183,10 @@ void oscore_answers(struct oscore *oscore, bool protected)
         oscore->in_the_clear = !protected;
 }
 
-bool oscore_has_protected(const struct oscore *oscore)
+/* Recipients stay where they are until the end. */
+uint64_t oscore_protected_by(const struct oscore *oscore)
 {
-        return oscore->sender != NULL;
+        return (uintptr_t)oscore->sender;
 }
 
 /*

@@ -220,9 +220,9 @@ void security_answers(struct security *security, bool protected)
         oscore_answers(security->oscore, protected);
 }
 
-bool security_is_protected(const struct security *security)
+uint64_t security_protected_by(const struct security *security)
 {
-        return oscore_has_protected(security->oscore);
+        return oscore_protected_by(security->oscore);
 }
 
 void security_begin(struct security *security, const coap_session_t *session, const coap_pdu_t *request,

@@ -110,11 +110,10 @@ void security_begin(struct security *security, const coap_session_t *session, co
 /* And last thing. */
 void security_end(struct security *security);
 
-/*
- * Between the two: whether it is under OSCORE. And instead of them, when what libcoap hands in was begun and ended
- * before, and is answered now: whether it was.
- */
-bool security_is_protected(const struct security *security);
+/* Between the two: a number for the key of OSCORE that it is under, as long as the daemon runs; 0: under none. */
+uint64_t security_protected_by(const struct security *security);
+
+/* Instead of the two, when what libcoap hands in was begun and ended before, and is answered now. */
 void security_answers(struct security *security, bool protected);
 
 /*

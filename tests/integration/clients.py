@@ -85,12 +85,13 @@ def node(script, *arguments, timeout=60):
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def dtls_psk_exchange(host, port, identity, key, datagram, timeout=10):
+def dtls_psk_exchange(host, port, identity, key, datagram, timeout=10, source=None):
     """One datagram to and one from a DTLS server by `openssl s_client`, which names no host: for libcoap's clients
     put an IPv6 address into the SNI with PSK, and GnuTLS refuses the handshake."""
     name = f"[{host}]" if ":" in host else host
     command = ["openssl", "s_client", "-dtls1_2", "-quiet", "-noservername", "-connect", f"{name}:{port}",
-               "-psk_identity", identity, "-psk", key.encode().hex(), "-cipher", "PSK"]
+               "-psk_identity", identity, "-psk", key.encode().hex(), "-cipher", "PSK",
+               *(("-bind", f"{name}:{source}") if source else ())]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         process.stdin.write(datagram)

@@ -8,8 +8,9 @@ import coap
 import coap_stream
 import pytest
 from certificates import PSK_IDENTITY, PSK_KEY
-from clients import CoapClient, coap_client, tls_psk_context
+from clients import CoapClient, coap_client, dtls_psk_exchange, tls_psk_context
 from coap_stream import Closed, StreamClient
+from daemon import free_port
 
 # Each remembers for a second what it told, so that every question goes to another.
 STATUS = [{"path": f"status{i}", "kind": "status", "hidden": True} for i in range(40)]
@@ -404,3 +405,16 @@ def test_a_request_that_comes_twice_runs_once(coapd, kind):
             names.add(client.receive(wanted=lambda m: m.token == b"post").location)
         assert len(names) == 1
         assert counters(daemon)["duplicates"] == 3
+
+
+def test_a_device_that_begins_anew_is_not_answered_from_before(coapd):
+    """Over DTLS a message comes twice within one session only (RFC 7252, 9.1.1): the next begins with the same numbers."""
+    secure, source = free_port(), free_port()
+    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", f"coaps://127.0.0.1:{secure}"],
+                   security={"psk": {"identities": [{"identity": PSK_IDENTITY, "key": PSK_KEY}]}})
+    for body, expected in ((b"one", "2.01"), (b"two", "2.04")):
+        request = coap.Message(coap.PUT, mid=1, token=b"\1", options=coap.request_options("x"), payload=body)
+        answer = dtls_psk_exchange("127.0.0.1", secure, PSK_IDENTITY, PSK_KEY, request.encode(), source=source)
+        assert coap.Message.decode(answer).text == expected
+    with daemon.client() as client:
+        assert client.get("x").payload == b"two"

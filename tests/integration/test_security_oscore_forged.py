@@ -8,7 +8,7 @@ import threading
 import coap
 import oscore
 import pytest
-from coap import GET, NON, OSCORE, POST, PUT, Message, request_options
+from coap import GET, NON, OSCORE, POST, PUT, Block, Message, request_options
 from coap_stream import StreamClient
 from daemon import SLOW
 
@@ -106,3 +106,42 @@ def test_what_waits_is_answered_whatever_comes_meanwhile(coapd, tmp_path):
         finally:
             ended.set()
             thread.join()
+
+
+# --- and what nobody forges: clients behind one proxy have one address, and keys of their own ---
+
+
+def test_an_answer_that_is_given_again_is_its_senders(coapd):
+    daemon = coapd(security=context(), access=[PUBLIC, MINE])
+    with oscore.Client(keys(), daemon.port) as mine:
+        assert mine.ask(PUT, "door", payload=b"open").text == "2.01"
+        numbers = {"mid": mine.next_mid(), "token": b"same"}
+        assert mine.exchange(Message(PUT, options=request_options("pub/x"), **numbers)).text == "2.01"
+        request = Message(PUT, options=request_options("door"), payload=b"shut", **numbers)
+        protected, piv = mine.context.protect(request)
+        answer = mine.exchange(protected)
+        assert mine.context.open(answer, piv).text == "2.04"
+        assert mine.ask(GET, "door").payload == b"shut"
+
+
+def test_blocks_of_two_senders_make_no_body(coapd):
+    daemon = coapd(server=ONE_SHARD, security=context())
+    first = {"block1": Block(0, True, 0)}
+    with oscore.Client(keys(), daemon.port) as mine, daemon.client() as other:
+        assert mine.ask(PUT, "x", payload=b"A" * 16, **first).text == "2.31"
+        mine.send(Message(PUT, mid=mine.next_mid(), token=b"plain", options=request_options("x", **first), payload=b"B" * 16))
+        assert mine.ask(PUT, "x", payload=b"A", block1=Block(1, False, 0)).text == "2.01"
+        assert other.get("x").payload == b"A" * 17
+
+
+def test_the_blocks_of_an_answer_are_for_who_asked(coapd, tmp_path):
+    count = f"echo >> {tmp_path}/runs; printf %064d $(wc -l < {tmp_path}/runs)"
+    program = {"path": "count", "kind": "exec", "command": ["/bin/sh", "-c", count], "on_demand": True, "interval": 0}
+    daemon = coapd(server=ONE_SHARD, security=context(), access=[{**PUBLIC, "path": "/.well-known/core"}, {**PUBLIC, "path": "/count"}, MINE],
+                   resources=[program, {"path": "hidden", "kind": "static", "content": ""}])
+    with oscore.Client(keys(), daemon.port) as mine:
+        assert b"hidden" not in mine.get(".well-known/core").payload
+        plain = mine.get("count", block2=Block(0, False, 1))
+        assert plain.block(coap.BLOCK2).more
+        assert b"hidden" in mine.ask(GET, ".well-known/core").payload
+        assert mine.ask(GET, "count", block2=Block(1, False, 1)).etag != plain.etag
