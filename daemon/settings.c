@@ -120,6 +120,7 @@ int settings_load(const char *file, FILE *errors, struct settings *ret_settings)
         r_access = access_compile(settings.config, errors, &settings.access);
         if (r < 0 || r_access < 0)
                 return r < 0 ? r : r_access;
+        config_warn_of_open_secrets(settings.config);
         warn_of_open_doors(&settings);
         warn_of_dead_rules(&settings);
         warn_of_no_creators(&settings);

@@ -210,6 +210,9 @@ bool config_has_identity(const struct config *config, const char *name);
  */
 size_t config_find_unreadable(const struct config *config, const char *who, FILE *errors);
 
+/* Warns in the log, once for each file, of keys that stand in a file of the config which every user may read. */
+void config_warn_of_open_secrets(const struct config *config);
+
 /*
  * Names the keys that differ between two configurations, a line each, "server.log_level"; those that a
  * reload can not apply end in " (needs a restart)". Secrets are named, never shown. Returns the number of

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/credential.h"
 #include "base/log.h"
 #include "config/keyfile.h"
 #include "config/tables.h"
@@ -84,7 +85,7 @@ static char *resolve_path(struct reader *reader, const struct item *item, const 
         struct conf_origin at = read_origin(reader, item->setting);
         const char *slash = *value == '/' ? NULL : strrchr(at.file, '/');
         char *path = NULL;
-        int r = item->row->flags & CONF_KEY_FILE ? keyfile_credential(value, &path) : 0;
+        int r = item->row->flags & CONF_KEY_FILE ? credential_find(value, &path) : 0;
 
         if (r > 0)
                 return path;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whether somebody else may read what the config names. */
+/* Who may read the config and what it names. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/credential.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "config/keyfile.h"
 #include "config/memory.h"
 
 static bool unreadable(const char *path)
 {
-        return path && !keyfile_is_credential(path) && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 &&
+        return path && !credential_is(path) && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 &&
                errno == EACCES;
 }
 
@@ -45,4 +47,24 @@ size_t config_find_unreadable(const struct config *config, const char *who, FILE
                                 found += look(place, strings->v[j], who, errors);
         }
         return found;
+}
+
+/* A key file that is open to every user is an error; whoever writes keys into the config has chosen to. */
+void config_warn_of_open_secrets(const struct config *config)
+{
+        const struct conf_memory *memory = config->memory;
+        const char *told = NULL;
+        struct stat status;
+
+        for (size_t i = 0; i < memory->n_places; i++) {
+                const struct place *place = &memory->places[i];
+
+                if (!place->row || !(place->row->flags & CONF_SECRET) ||
+                    (told && strcmp(told, place->at.file) == 0) || credential_is_stored(place->at.file) ||
+                    stat(place->at.file, &status) < 0 || !(status.st_mode & S_IRWXO))
+                        continue;
+                told = place->at.file;
+                log_warning("%s:%u: %s: stands in a file that is open to every user (chmod o= %s)", told,
+                            place->at.line, place->key, told);
+        }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/credential.h"
 #include "config/lexer.h"
 
 enum { MAX_DEPTH = 10, MAX_TEXT = 64 << 20, READ_CHUNK = 16384 };
@@ -152,10 +153,15 @@ static char *pattern_from(const char *file, struct span pattern)
 
 static int include(struct reading *reading, struct span pattern, struct conf_origin at)
 {
-        CLEANUP(freep) char *path = pattern_from(at.file, pattern);
+        CLEANUP(freep) char *name = strndup((const char *)pattern.p, pattern.n);
+        CLEANUP(freep) char *path = NULL;
         glob_t found = { 0 };
-        int r;
+        bool credential =
+                name && (strncmp(name, "credential:", strlen("credential:")) == 0 || credential_is(name));
+        int r = !name ? -ENOMEM : credential ? credential_find(name, &path) : 0;
 
+        if (r == 0)
+                path = pattern_from(at.file, pattern);
         if (!path)
                 return -ENOMEM;
         if (!strpbrk(path, "*?["))

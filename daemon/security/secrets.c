@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/credential.h"
 #include "base/percent.h"
 #include "base/util.h"
 
@@ -82,7 +83,7 @@ int secret_read_file(const char *path, bool private, struct key_errors *errors, 
                 key_error(errors, at, key, "%s is not a regular file of 1 byte to 4 MiB, expected one", path);
                 return -EINVAL;
         }
-        if (private && status.st_mode & S_IRWXO) {
+        if (private && status.st_mode & S_IRWXO && !credential_is_stored(path)) {
                 key_error(errors, at, key,
                           "%s is open to every user, expected a file without access for others (chmod o= %s)",
                           path, path);

@@ -54,6 +54,15 @@ def test_explain_names_what_it_takes(coapd, certificates):
         assert explain(daemon, *wrong).returncode == 2, wrong
 
 
+def test_a_key_that_every_user_may_read_is_warned_of(coapd, certificates):
+    daemon = coapd(start=False, security={"psk": certificates.psk()})
+    daemon.file.chmod(0o644)
+    code, said = check(daemon)
+    assert code == 0 and "identities[0].key: stands in a file that is open to every user" in said, said
+    daemon.file.chmod(0o640)
+    assert "every user" not in check(daemon)[1]
+
+
 def test_a_rule_that_never_decides_is_warned_of(coapd):
     """Whoever writes it takes the first rule for one that lets in, and asks the next where it does not."""
     lan, here = ({"path": "/**", "methods": ["GET"], "allow": [net]} for net in ("net:192.0.2.0/24", "net:127.0.0.1"))

@@ -26,6 +26,19 @@ def test_keys_that_only_root_can_read(coapd):
     assert "cannot send" in coapd.run(f"{CLIENT} -B 3 -u sensor-1 -k other coaps://127.0.0.1/time 2>&1").stdout
 
 
+def test_a_credential_with_the_keys_of_more_devices_than_systemd_has_credentials_for(coapd):
+    """Each takes a page of a megabyte. What it stands in for every user to read does not matter to systemd."""
+    keys = "".join(f'{{ identity = "sensor-{n}"; key = "secret {n}"; }},\n' for n in range(1, 501))
+    coapd.write("/etc/credstore/coapd.keys", f"security: {{ psk: {{ identities = (\n{keys}); }}; }};\n", "644")
+    coapd.write("/etc/coapd.conf", SECURE.replace("security", '@include "credential:coapd.keys"\nsecurity').replace(
+        "sensor-1", "another").replace("/run/credentials/coapd.service/", "credential:"))
+    coapd.write("/etc/credstore/coapd.another", "a secret", "644")
+    coapd.run("coapd --check && systemctl restart coapd && coapd --check")
+    for name, key in ("sensor-477", "secret 477"), ("another", "a secret"):
+        assert coapd.run(f"{CLIENT} -u {name} -k '{key}' coaps://127.0.0.1/time").stdout.strip()
+    coapd.run("rm /etc/credstore/coapd.*")
+
+
 def test_a_check_by_root_finds_what_the_service_may_not_read(coapd):
     coapd.write("/etc/coapd.key", "a secret", "600")
     coapd.write("/etc/coapd.conf", SECURE.replace("/run/credentials/coapd.service/coapd.sensor-1", "/etc/coapd.key"))

@@ -108,6 +108,8 @@ static const struct fixture_case key_cases[] = {
           "@/twice/b.conf:1: server: is an integer, expected a group in braces: { ... }\n" },
         { ENDPOINT "resources = ( { path = \"a\"; kind = \"time\"; } );\n@include \"more.conf\"\n",
           "@/more.conf:2: resources[1].path: \"a\" is taken, expected another one: @/c:2 has it already\n" },
+        { ENDPOINT "resources = ( );\nresources = ( );\n@include \"more.conf\"\n",
+          "@/c:3: resources: given twice, expected once: it stands at @/c:2 already\n" },
         { ENDPOINT "@include \"more.conf\"\nresources = ( { path = \"b\"; } ;\n",
           "@/c:3: resources[0]: a semicolon stands behind it, expected , or )\n" },
 };
