@@ -11,7 +11,7 @@
 #include "base/content_format.h"
 #include "base/log.h"
 
-enum { RETRY_AFTER_S = 30, BLOCKS_MOST = 1 << 20, BLOCK_MOST = 1024 };
+enum { RETRY_AFTER_S = 30, IN_USE_RETRY_S = 2, BLOCKS_MOST = 1 << 20, BLOCK_MOST = 1024 };
 
 struct files_conf {
         char *root;
@@ -163,6 +163,10 @@ static void refuse(const struct files *files, const char *path, int r, struct re
                 response_error(response, CODE_UNAVAILABLE, "the disk is full; nothing was changed");
                 response->max_age = RETRY_AFTER_S;
                 break;
+        case EAGAIN:
+                response_error(response, CODE_UNAVAILABLE, "another program uses the file");
+                response->max_age = IN_USE_RETRY_S;
+                return;
         case ENOMEM:
         case EMFILE:
         case ENFILE:

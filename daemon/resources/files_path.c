@@ -126,13 +126,16 @@ int files_open(const struct files *files, const char *path, int flags, mode_t mo
                 .mode = mode,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
         };
+        enum { TRIES = 16 };
+        unsigned tries = 0;
         long fd;
 
         if (!files->follow_symlinks)
                 how.resolve |= RESOLVE_NO_SYMLINKS;
+        /* EAGAIN: something was renamed meanwhile; or another program, such as Samba, has a lease on it (fcntl(2)). */
         do
                 fd = syscall(SYS_openat2, files->root, path, &how, sizeof how);
-        while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: something was renamed meanwhile */
+        while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < TRIES)));
         /* systemd's RestrictSUIDSGID= takes openat2() away: its mode can not be seen by a filter. */
         if (fd < 0 && errno == ENOSYS)
                 return files->follow_symlinks ? open_below(files, path, flags)

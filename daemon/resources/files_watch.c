@@ -217,8 +217,14 @@ static bool settle(struct files *files, struct files_watched *w)
         struct span rest = buf_span(&w->rest);
         struct etag now;
         bool observed = false;
+        int r = etag_now(files, w, &now);
 
-        if (etag_now(files, w, &now) < 0) {
+        if (r == -EAGAIN) { /* another program uses it, and is asked to let go of it */
+                w->dirty = true;
+                wake_within(files, LATER_US);
+                return true;
+        }
+        if (r < 0) {
                 if (rest.n == 0)
                         resource_changed(files->resource); /* which answers an error, and that ends it */
                 else

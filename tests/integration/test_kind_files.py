@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A folder served: what is read and written, what can not be reached, what observers are told."""
 
+import fcntl
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -456,3 +458,37 @@ def test_observe_with_non_and_long_tokens(coapd, tree):
         for watch, wanted in zip(watches, (b"after", b"[1]", b"sz=3")):
             while wanted not in watch.fresh().payload:
                 pass
+
+
+@pytest.fixture
+def lease():
+    """Takes a file as Samba does: who else opens it has to wait, up to 45 s, until it is given back."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    held = []
+
+    def take(path):
+        held.append(os.open(path, os.O_RDWR))
+        fcntl.fcntl(held[0], fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        return held[0]
+
+    yield take
+    for fd in held:
+        os.close(fd)
+    signal.signal(signal.SIGIO, before)
+
+
+def test_a_file_that_another_program_holds_keeps_nobody_waiting(coapd, tree, lease):
+    daemon = coapd(resources=fw(tree))
+    with daemon.client() as client, daemon.client() as other:
+        observation = client.observe("fw/a.txt")
+        assert observation.first.payload == b"alpha"
+        fd = lease(tree / "a.txt")
+        os.write(fd, b"omega")
+        # Who asks is told so; and the watch looks again.
+        held = other.get("fw/a.txt", timeout=5)
+        assert (held.text, held.max_age) == ("5.03", 2)
+        assert other.get("fw/sub/b.json", timeout=5).text == "2.05"
+        assert client.nothing(1, lambda m: m.token == observation.token)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        assert observation.next(10).payload == b"omega"
+        assert other.get("fw/a.txt").payload == b"omega"
