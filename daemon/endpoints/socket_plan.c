@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Opening an endpoint's socket; see socket_plan.h. It calls the kernel by number, because the functions of
- * libc are the ones that sockets.c stands in for.
+ * libc are the ones that sockets_calls.c stands in for.
  */
 #include "endpoints/socket_plan.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The calls of libc by number, past those that sockets.c stands in for; see sockets.h. */
+/* The calls of libc by number, past those that sockets_calls.c stands in for; see sockets.h. */
 #include "endpoints/sockets.h"
 
 #include <sys/syscall.h>

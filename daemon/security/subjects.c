@@ -13,18 +13,10 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "security/subject_keys.h"
 
 #define ADDRESS_BITS 128
 #define MAPPED_BITS 96 /* in front of an IPv4 address */
-
-enum key_kind { KEY_PSK, KEY_CERT, KEY_RPK, KEY_OSCORE, KEY_NET };
-
-struct key {
-        uint32_t rule;
-        enum key_kind kind;
-        uint8_t prefix; /* KEY_NET: bits */
-        struct span bytes;
-};
 
 struct rule {
         bool anyone, authenticated;
@@ -37,10 +29,7 @@ struct rule {
 struct subjects {
         struct rule *rules;
         size_t n_rules;
-        struct key *keys;
-        size_t n_keys;
-        uint32_t *table;   /* open addressing; index into keys + 1, 0 is free */
-        size_t table_size; /* a power of two */
+        struct subject_keys keys;
 };
 
 struct subjects *subjects_new(size_t n_rules)
@@ -69,104 +58,9 @@ void subjects_free(struct subjects *subjects)
                         free((void *)rule->compounds[k].p);
                 free(rule->compounds);
         }
-        for (size_t i = 0; i < subjects->n_keys; i++)
-                free((void *)subjects->keys[i].bytes.p);
+        subject_keys_deinit(&subjects->keys);
         free(subjects->rules);
-        free(subjects->keys);
-        free(subjects->table);
         free(subjects);
-}
-
-/* FNV-1a. The operator alone chooses what is in the table, so nobody can aim at a bucket. */
-static size_t hash_key(const struct key *key)
-{
-        uint64_t h = 0xcbf29ce484222325u;
-        uint32_t head[3] = { key->rule, (uint32_t)key->kind, key->prefix };
-
-        for (size_t i = 0; i < sizeof(head); i++)
-                h = (h ^ ((const uint8_t *)head)[i]) * 0x100000001b3u;
-        for (size_t i = 0; i < key->bytes.n; i++)
-                h = (h ^ key->bytes.p[i]) * 0x100000001b3u;
-        return (size_t)(h ^ h >> 32);
-}
-
-static bool keys_equal(const struct key *a, const struct key *b)
-{
-        return a->rule == b->rule && a->kind == b->kind && a->prefix == b->prefix &&
-               span_equal(a->bytes, b->bytes);
-}
-
-/* The slot of the key, or the free one where it belongs. The table is never full. */
-static size_t find_slot(const struct subjects *subjects, const struct key *key)
-{
-        size_t slot = hash_key(key) & (subjects->table_size - 1);
-
-        while (subjects->table[slot] && !keys_equal(&subjects->keys[subjects->table[slot] - 1], key))
-                slot = (slot + 1) & (subjects->table_size - 1);
-        return slot;
-}
-
-static bool have_key(const struct subjects *subjects, uint32_t rule, enum key_kind kind, uint8_t prefix,
-                     struct span bytes)
-{
-        struct key key = { rule, kind, prefix, bytes };
-
-        return subjects->table_size && subjects->table[find_slot(subjects, &key)];
-}
-
-static int grow_table(struct subjects *subjects)
-{
-        size_t size = subjects->table_size ? 2 * subjects->table_size : 64;
-        uint32_t *table;
-
-        if (subjects->n_keys + 1 <= subjects->table_size / 2)
-                return 0;
-        table = calloc(size, sizeof(*table));
-        if (!table)
-                return -ENOMEM;
-        free(subjects->table);
-        subjects->table = table;
-        subjects->table_size = size;
-        for (size_t i = 0; i < subjects->n_keys; i++)
-                table[find_slot(subjects, &subjects->keys[i])] = (uint32_t)i + 1;
-        return 0;
-}
-
-static int copy_span(struct span in, struct span *ret_copy)
-{
-        uint8_t *copy = malloc(in.n ? in.n : 1);
-
-        if (!copy)
-                return -ENOMEM;
-        if (in.n)
-                memcpy(copy, in.p, in.n);
-        *ret_copy = span_of(copy, in.n);
-        return 0;
-}
-
-static int add_key(struct subjects *subjects, uint32_t rule, enum key_kind kind, uint8_t prefix,
-                   struct span bytes)
-{
-        struct key key = { rule, kind, prefix, bytes };
-        struct key *keys;
-        size_t slot;
-        int r = grow_table(subjects);
-
-        if (r < 0)
-                return r;
-        slot = find_slot(subjects, &key);
-        if (subjects->table[slot])
-                return 0;
-        keys = reallocarray(subjects->keys, subjects->n_keys + 1, sizeof(*keys));
-        if (!keys)
-                return -ENOMEM;
-        subjects->keys = keys;
-        r = copy_span(bytes, &key.bytes);
-        if (r < 0)
-                return r;
-        keys[subjects->n_keys++] = key;
-        subjects->table[slot] = (uint32_t)subjects->n_keys;
-        return 0;
 }
 
 static void mask_address(uint8_t address[16], unsigned bits)
@@ -207,25 +101,26 @@ static int add_net(struct subjects *subjects, uint32_t rule, const char *text, c
         bits += base;
         mask_address(address, (unsigned)bits);
         subjects->rules[rule].prefixes[bits / 32] |= 1u << bits % 32;
-        return add_key(subjects, rule, KEY_NET, (uint8_t)bits, span_of(address, sizeof(address)));
+        return subject_keys_add(&subjects->keys, rule, SUBJECT_NET, (uint8_t)bits,
+                                span_of(address, sizeof(address)));
 }
 
-static int add_hex(struct subjects *subjects, uint32_t rule, enum key_kind kind, const char *text,
+static int add_hex(struct subjects *subjects, uint32_t rule, enum subject_kind kind, const char *text,
                    const char **ret_expected)
 {
         char lower[64];
         size_t n = strlen(text);
 
-        *ret_expected = kind == KEY_RPK ? "\"rpk:\" and the SHA-256 of the public key, 64 hex digits"
-                                        : "\"oscore:\" and a recipient id, at most 14 hex digits";
-        if (kind == KEY_RPK ? n != 64 : n > 14 || n % 2)
+        *ret_expected = kind == SUBJECT_RPK ? "\"rpk:\" and the SHA-256 of the public key, 64 hex digits"
+                                            : "\"oscore:\" and a recipient id, at most 14 hex digits";
+        if (kind == SUBJECT_RPK ? n != 64 : n > 14 || n % 2)
                 return -EINVAL;
         for (size_t i = 0; i < n; i++) {
                 if (!isxdigit((unsigned char)text[i]))
                         return -EINVAL;
                 lower[i] = (char)tolower((unsigned char)text[i]);
         }
-        return add_key(subjects, rule, kind, 0, span_of(lower, n));
+        return subject_keys_add(&subjects->keys, rule, kind, 0, span_of(lower, n));
 }
 
 /* Upper case for what stands in front of '=' in each part; false when a part has no '=' or nothing around it.
@@ -262,7 +157,7 @@ static int add_cert(struct subjects *subjects, uint32_t rule, const char *text, 
         if (!normalise_parts(copy))
                 return -EINVAL;
         if (!strchr(copy, ','))
-                return add_key(subjects, rule, KEY_CERT, 0, span_of_string(copy));
+                return subject_keys_add(&subjects->keys, rule, SUBJECT_CERT, 0, span_of_string(copy));
         compounds = reallocarray(r->compounds, r->n_compounds + 1, sizeof(*compounds));
         if (!compounds)
                 return -ENOMEM;
@@ -305,10 +200,13 @@ int subjects_add(struct subjects *subjects, uint32_t rule, const char *text, con
                         return 0;
                 }
                 if (prefixes[i].kind == IDENTITY_PSK)
-                        return *name ? add_key(subjects, rule, KEY_PSK, 0, span_of_string(name)) : -EINVAL;
+                        return *name ? subject_keys_add(&subjects->keys, rule, SUBJECT_PSK, 0,
+                                                        span_of_string(name))
+                                     : -EINVAL;
                 if (prefixes[i].kind == IDENTITY_CERT)
                         return add_cert(subjects, rule, name, ret_expected);
-                return add_hex(subjects, rule, prefixes[i].kind == IDENTITY_RPK ? KEY_RPK : KEY_OSCORE, name,
+                return add_hex(subjects, rule,
+                               prefixes[i].kind == IDENTITY_RPK ? SUBJECT_RPK : SUBJECT_OSCORE, name,
                                ret_expected);
         }
         return -EINVAL;
@@ -342,7 +240,7 @@ static bool have_certificate(const struct subjects *subjects, uint32_t rule, con
         const struct rule *r = &subjects->rules[rule];
 
         for (size_t i = 0; i < who->n_names; i++) {
-                if (have_key(subjects, rule, KEY_CERT, 0, who->names[i]))
+                if (subject_keys_have(&subjects->keys, rule, SUBJECT_CERT, 0, who->names[i]))
                         return true;
         }
         for (size_t i = 0; i < r->n_compounds; i++) {
@@ -363,7 +261,8 @@ static bool have_address(const struct subjects *subjects, uint32_t rule, const s
 
                         memcpy(address, who->address, sizeof(address));
                         mask_address(address, bits);
-                        if (have_key(subjects, rule, KEY_NET, (uint8_t)bits, span_of(address, 16)))
+                        if (subject_keys_have(&subjects->keys, rule, SUBJECT_NET, (uint8_t)bits,
+                                              span_of(address, 16)))
                                 return true;
                 }
         }
@@ -382,13 +281,13 @@ bool subjects_have(const struct subjects *subjects, uint32_t rule, const struct 
         case IDENTITY_NONE:
                 return false;
         case IDENTITY_PSK:
-                return have_key(subjects, rule, KEY_PSK, 0, who->name);
+                return subject_keys_have(&subjects->keys, rule, SUBJECT_PSK, 0, who->name);
         case IDENTITY_CERT:
                 return have_certificate(subjects, rule, who);
         case IDENTITY_RPK:
-                return have_key(subjects, rule, KEY_RPK, 0, who->name);
+                return subject_keys_have(&subjects->keys, rule, SUBJECT_RPK, 0, who->name);
         case IDENTITY_OSCORE:
-                return have_key(subjects, rule, KEY_OSCORE, 0, who->name);
+                return subject_keys_have(&subjects->keys, rule, SUBJECT_OSCORE, 0, who->name);
         }
         return false;
 }
