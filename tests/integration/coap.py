@@ -272,6 +272,7 @@ class Client:
         self.inbox = []
         self.seen = set()  # the confirmable messages, so that one that is resent counts once
         self.acknowledge = True
+        self.sent_again = 0  # requests, for want of an answer
 
     def __enter__(self):
         return self
@@ -362,6 +363,7 @@ class Client:
                 if acked or message.type == NON or time.monotonic() >= end:
                     raise
                 pause *= 2
+                self.sent_again += 1
                 self.send(message)
                 continue
             if got.type == ACK and got.code == 0:

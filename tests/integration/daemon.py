@@ -15,6 +15,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import namedtuple
 from pathlib import Path
 
 import coap
@@ -25,6 +26,8 @@ SANITIZED = bool(os.environ.get("COAPD_SANITIZE"))
 SLOW = 5 if SANITIZED else 2
 
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:|SUMMARY: \w+Sanitizer|Assertion .* failed")
+
+CpuTime = namedtuple("CpuTime", "ran waited")
 
 _held_ports = {}
 
@@ -259,6 +262,11 @@ class Coapd:
     def rss(self):
         """Resident memory in bytes."""
         return int(self._proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_time(self):
+        """Seconds that all its threads ran, and that they waited for a processor."""
+        threads = [self._proc(f"task/{thread}/schedstat").split() for thread in os.listdir(f"/proc/{self.pid}/task")]
+        return CpuTime(sum(int(t[0]) for t in threads) / 1e9, sum(int(t[1]) for t in threads) / 1e9)
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
