@@ -114,7 +114,7 @@ static void the_first_match_decides(void **state)
                 { "/secret/**", { "GET" }, { "psk:boss" } },
                 { "/closed", { "*" }, { NULL } },
                 { "/**", { "GET", "OBSERVE" }, { "anyone" } },
-                { "/secret/x", { "GET", "PUT" }, { "anyone" } },
+                { "/secret/x", { "get", "Put" }, { "anyone" } },
         };
         struct fixture f;
 
