@@ -17,6 +17,17 @@ static bool unreadable(const char *path)
                errno == EACCES;
 }
 
+/* A path is none, but a URI of PKCS#11 may hold a PIN. */
+static bool is_secret(const struct place *place)
+{
+        const void *value = place->begin;
+        const char *const *string = value;
+
+        return place->row && place->row->flags & CONF_SECRET &&
+               (!(place->row->flags & CONF_PATH) ||
+                (*string && strncmp(*string, "pkcs11:", strlen("pkcs11:")) == 0));
+}
+
 static size_t look(const struct place *place, const char *path, const char *who, FILE *errors)
 {
         if (!unreadable(path))
@@ -59,9 +70,9 @@ void config_warn_of_open_secrets(const struct config *config)
         for (size_t i = 0; i < memory->n_places; i++) {
                 const struct place *place = &memory->places[i];
 
-                if (!place->row || !(place->row->flags & CONF_SECRET) ||
-                    (told && strcmp(told, place->at.file) == 0) || credential_is_stored(place->at.file) ||
-                    stat(place->at.file, &status) < 0 || !(status.st_mode & S_IRWXO))
+                if (!is_secret(place) || (told && strcmp(told, place->at.file) == 0) ||
+                    credential_is_stored(place->at.file) || stat(place->at.file, &status) < 0 ||
+                    !(status.st_mode & S_IRWXO))
                         continue;
                 told = place->at.file;
                 log_warning("%s:%u: %s: stands in a file that is open to every user (chmod o= %s)", told,

@@ -36,6 +36,7 @@ struct resource {
         void *self;
         const struct conf_resource *conf; /* NULL: dynamic */
         sd_event_source *timer;
+        uint64_t wake_us;        /* by the clock of the machine: when the timer is meant to come */
         sd_event_source *repeat; /* conf->notify_interval, while it is observed */
         uint64_t confirmed_us;   /* when a round of its notifications was confirmable last, or it was made */
         struct etag before;      /* while a reload changes it */

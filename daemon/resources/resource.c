@@ -211,13 +211,36 @@ void resource_come_back(struct resource *resource)
 
 /* --- what the kinds ask for --- */
 
+static uint64_t now_us(clockid_t clock)
+{
+        struct timespec now;
+
+        clock_gettime(clock, &now);
+        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/*
+ * On a clock that nobody sets, so that one which is set back does not keep everything waiting until it is that late
+ * again. BOOTTIME goes on while the machine sleeps.
+ */
+static uint64_t on_boottime(uint64_t realtime_us)
+{
+        uint64_t real = now_us(CLOCK_REALTIME);
+
+        return now_us(CLOCK_BOOTTIME) + (realtime_us > real ? realtime_us - real : 0);
+}
+
 static int on_wake(sd_event_source *source, uint64_t usec, void *user)
 {
+        enum { EARLY_US = 10000 };
         struct resource *resource = user;
-        uint64_t now = usec;
+        uint64_t now = now_us(CLOCK_REALTIME);
 
         (void)source;
-        sd_event_now(resource->registry->host.event, CLOCK_REALTIME, &now);
+        (void)usec;
+        /* The two clocks differ by a little where time is being corrected: not in the second before. */
+        if (now < resource->wake_us && resource->wake_us - now < EARLY_US)
+                return resource_wake_at(resource, resource->wake_us);
         resource->kind->wake(resource->self, now);
         return 0;
 }
@@ -225,12 +248,14 @@ static int on_wake(sd_event_source *source, uint64_t usec, void *user)
 int resource_wake_at(struct resource *resource, uint64_t realtime_us)
 {
         enum { ACCURACY_US = 1000 };
+        uint64_t at = on_boottime(realtime_us);
         int r;
 
+        resource->wake_us = realtime_us;
         if (!resource->timer)
-                return sd_event_add_time(resource->registry->host.event, &resource->timer, CLOCK_REALTIME,
-                                         realtime_us, ACCURACY_US, on_wake, resource);
-        r = sd_event_source_set_time(resource->timer, realtime_us);
+                return sd_event_add_time(resource->registry->host.event, &resource->timer, CLOCK_BOOTTIME, at,
+                                         ACCURACY_US, on_wake, resource);
+        r = sd_event_source_set_time(resource->timer, at);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(resource->timer, SD_EVENT_ONESHOT);

@@ -61,6 +61,11 @@ def test_a_key_that_every_user_may_read_is_warned_of(coapd, certificates):
     assert code == 0 and "identities[0].key: stands in a file that is open to every user" in said, said
     daemon.file.chmod(0o640)
     assert "every user" not in check(daemon)[1]
+    # The path of a key is no key.
+    daemon.write_config(security={"pki": certificates.pki()})
+    daemon.file.chmod(0o644)
+    code, said = check(daemon)
+    assert code == 0 and "every user" not in said, said
 
 
 def test_a_rule_that_never_decides_is_warned_of(coapd):
