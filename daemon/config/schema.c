@@ -154,6 +154,11 @@ static const struct conf_row dynamic_rows[] = {
           .example = "( \"devices\", \"groups/a\" )",
           .doc = "The paths at and below which clients may create resources. An empty one allows every "
                  "path." },
+        { ROW(CONF_STRINGS, conf_dynamic, confirmable), .flags = CONF_RELOAD | CONF_EMPTY_OK,
+          .check = syntax_prefix, .max = 1000, .example = "( \"alarms\" )",
+          .doc = "The paths at and below which every notification of a resource that a client created is to "
+                 "be acknowledged, and sent again until it is, as with the key of the same name of a "
+                 "resource. An empty one means every path." },
         { ROW(CONF_INT, conf_dynamic, max_resources), .flags = CONF_RELOAD, .fallback = "1000", .min = 1,
           .max = 10000000, .unit = "resources", .doc = "How many resources clients may create." },
         { ROW(CONF_INT, conf_dynamic, max_size), .flags = CONF_RELOAD, .fallback = "65536", .min = 1,

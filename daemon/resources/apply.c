@@ -243,5 +243,6 @@ int registry_apply(struct registry *registry, const struct config *config, int (
         also_apply(registry);
         if (r == 0)
                 r = proxied_apply(registry);
+        places_bury(registry);
         return r < 0 ? r : notify_apply(registry);
 }

@@ -206,7 +206,7 @@ void resource_below_gone(struct resource *parent, struct span rest)
         if (!resource)
                 return;
         registry_remove(resource);
-        parent->registry->host.kick(parent->registry->host.user);
+        places_bury(parent->registry);
 }
 
 bool resource_is_observed(const struct resource *resource, struct span rest)

@@ -9,20 +9,29 @@
 #include "resources/dynamic.h"
 #include "resources/uri_path.h"
 
-bool dynamic_may_exist(const struct registry *registry, struct span path)
+static bool is_below_one_of(const struct conf_strings *prefixes, struct span path)
 {
-        const struct conf_dynamic *conf = &registry->config->dynamic;
-
-        if (!conf->enable || path.n == 0 || uri_path_below(path, SPAN_LITERAL(".well-known")))
-                return false;
-        for (size_t i = 0; i < conf->prefix.n; i++) {
+        for (size_t i = 0; i < prefixes->n; i++) {
                 CLEANUP(buf_deinit) struct buf prefix = { 0 };
 
-                uri_path_encode(span_of_string(conf->prefix.v[i]), &prefix);
+                uri_path_encode(span_of_string(prefixes->v[i]), &prefix);
                 if (buf_ok(&prefix) && uri_path_below(path, buf_span(&prefix)))
                         return true;
         }
         return false;
+}
+
+bool dynamic_may_exist(const struct registry *registry, struct span path)
+{
+        const struct conf_dynamic *conf = &registry->config->dynamic;
+
+        return conf->enable && path.n > 0 && !uri_path_below(path, SPAN_LITERAL(".well-known")) &&
+               is_below_one_of(&conf->prefix, path);
+}
+
+bool dynamic_is_confirmable(const struct registry *registry, struct span path)
+{
+        return registry->config && is_below_one_of(&registry->config->dynamic.confirmable, path);
 }
 
 bool dynamic_names_collection(struct span path)

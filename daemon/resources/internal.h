@@ -213,6 +213,8 @@ extern const struct kind kind_dynamic;
 size_t dynamic_max_body(const struct registry *registry);
 /* Whether clients may create this path at all; the access rules are asked apart. */
 bool dynamic_may_exist(const struct registry *registry, struct span path);
+/* Whether all notifications of what clients create there are. */
+bool dynamic_is_confirmable(const struct registry *registry, struct span path);
 /* Serves a PUT or POST on a path where nothing is. */
 void dynamic_create(struct registry *registry, const struct request *request, struct response *response);
 /* The attributes that the creating request gave, as query text. */

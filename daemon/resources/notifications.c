@@ -34,8 +34,10 @@ static bool is_due(const struct resource *resource, uint64_t now)
 int resource_notification_mode(const struct resource *resource)
 {
         const struct conf_resource *conf = resource_configured(resource)->conf;
+        bool confirmable = conf ? conf->confirmable
+                                : dynamic_is_confirmable(resource->registry, span_of_string(resource->path));
 
-        return conf && conf->confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON : COAP_RESOURCE_FLAGS_NOTIFY_NON;
+        return confirmable ? COAP_RESOURCE_FLAGS_NOTIFY_CON : COAP_RESOURCE_FLAGS_NOTIFY_NON;
 }
 
 static bool notify(struct resource *resource, bool confirmable)
@@ -82,7 +84,8 @@ bool resource_evict(struct resource *resource, uint8_t code)
 {
         /* Until they are told nobody else registers: libcoap shows a handler no difference between the two. */
         resource->evicting = code;
-        if (resource_changed(resource))
+        /* Nothing comes after it that would make up for its loss. */
+        if (tell(resource, true))
                 registry_bury_soon(resource);
         else
                 resource->evicting = 0;

@@ -11,13 +11,7 @@
 enum {
         FIRST_NUMBER = 2,
         NUMBER_MASK = 0xffffff,
-        IDLE_TWINS_KEPT = 8192, /* about 2 MiB, of all places */
 };
-
-static size_t n_shards(const struct place *place)
-{
-        return place->registry->host.shards.n;
-}
 
 struct place *places_find(const struct places *places, struct span path)
 {
@@ -26,10 +20,6 @@ struct place *places_find(const struct places *places, struct span path)
         return spanmap_get(&places->by_path, path, &found) ? (struct place *)(intptr_t)found : NULL;
 }
 
-void places_deinit(struct places *places)
-{
-        spanmap_deinit(&places->by_path);
-}
 
 /* ---------------------------------------------------------------- handles */
 
@@ -66,13 +56,29 @@ static coap_resource_t *new_handle(struct place *place, size_t shard)
         return handle;
 }
 
-static void delete_handle(struct place *place, coap_resource_t *handle)
+void place_delete_handle(struct place *place, coap_resource_t *handle)
 {
         (void)place;
         coap_resource_set_userdata(handle, NULL);
         /* Else who has not acknowledged the last notification yet is not told that there will be no more. */
         coap_resource_set_mode(handle, COAP_RESOURCE_FLAGS_NOTIFY_NON);
         coap_delete_resource(NULL, handle); /* it knows its context */
+}
+
+/*
+ * What libcoap sends when it deletes a resource needs no acknowledgement: "don't worry if it does not get there". So
+ * they are told before, by serve(), which finds nothing behind the handle.
+ */
+static bool tell_the_end(struct place *place, size_t shard, coap_resource_t *handle)
+{
+        const struct registry_host *host = &place->registry->host;
+
+        coap_resource_set_userdata(handle, NULL);
+        coap_resource_set_mode(handle, COAP_RESOURCE_FLAGS_NOTIFY_CON);
+        if (!coap_resource_notify_observers(handle, NULL))
+                return false;
+        host->kick_soon(host->user, shard);
+        return true;
 }
 
 static void abandon_handle(struct place *place, coap_resource_t *handle)
@@ -98,6 +104,71 @@ static void place_free(struct place *place)
         free(place);
 }
 
+static void end_place(struct place *place)
+{
+        for_each_handle(place, place_delete_handle);
+        place_free(place);
+}
+
+/* Whether anybody has to be told first. */
+static bool leaves(struct place *place)
+{
+        struct places *places = &place->registry->places;
+        bool any = tell_the_end(place, 0, place->handle);
+
+        for (size_t i = 0; i < place->twins.n; i++)
+                any |= tell_the_end(place, place->twins.v[i].shard, place->twins.v[i].handle);
+        if (!any)
+                return false;
+        place->next_leaving = places->leaving;
+        places->leaving = place;
+        return true;
+}
+
+/* libcoap knows one handle of a path. */
+static void make_way(struct places *places, struct span path)
+{
+        struct place **link = &places->leaving, *place;
+
+        while ((place = *link)) {
+                const coap_str_const_t *old = coap_resource_get_uri_path(place->handle);
+
+                if (span_equal(span_of(old->s, old->length), path)) {
+                        *link = place->next_leaving;
+                        end_place(place);
+                } else {
+                        link = &place->next_leaving;
+                }
+        }
+}
+
+void places_bury(struct registry *registry)
+{
+        struct places *places = &registry->places;
+
+        if (!places->leaving)
+                return;
+        registry->host.kick(registry->host.user);
+        while (places->leaving) {
+                struct place *place = places->leaving;
+
+                places->leaving = place->next_leaving;
+                end_place(place);
+        }
+        registry->host.kick(registry->host.user);
+}
+
+void places_deinit(struct places *places)
+{
+        while (places->leaving) {
+                struct place *place = places->leaving;
+
+                places->leaving = place->next_leaving;
+                place_free(place);
+        }
+        spanmap_deinit(&places->by_path);
+}
+
 static int found(struct resource *resource)
 {
         struct registry *registry = resource->registry;
@@ -105,6 +176,7 @@ static int found(struct resource *resource)
         struct place *place = calloc(1, sizeof *place);
         int64_t unused;
 
+        make_way(&registry->places, path);
         if (!place || spanmap_put(&registry->places.by_path, path, (intptr_t)place) < 0) {
                 free(place);
                 return -ENOMEM;
@@ -156,13 +228,13 @@ void place_leave(struct resource *resource)
         if (place->first) {
                 for_each_handle(place, set_observable);
                 /* Upon which serve.c says 4.04 to those who observed this one. */
-                place_notify(place, resource_notification_mode(place->first));
+                place_notify(place, COAP_RESOURCE_FLAGS_NOTIFY_CON);
                 return;
         }
         /* Before libcoap tells of the sessions that end with them. */
         observations_forget_resource(place->registry->observations, &place->observers);
-        for_each_handle(place, delete_handle);
-        place_free(place);
+        if (!leaves(place))
+                end_place(place);
 }
 
 void place_abandon(struct resource *resource)
@@ -255,14 +327,14 @@ void registry_make_handle(struct registry *registry, size_t shard, struct span d
                 place_handle(place, shard);
 }
 
-/* ---------------------------------------------------------------- notifications */
+/* ---------------------------------------------------------------- Observe numbers */
 
 static void set_handle_number(struct place *place, coap_resource_t *handle)
 {
         coap_persist_set_observe_num(handle, place->number);
 }
 
-static void set_number(struct place *place, uint32_t number)
+void place_set_number(struct place *place, uint32_t number)
 {
         place->number = number & NUMBER_MASK;
         for_each_handle(place, set_handle_number);
@@ -273,61 +345,6 @@ bool registry_set_number(struct registry *registry, struct span path, uint32_t n
         struct place *place = places_find(&registry->places, path);
 
         if (place)
-                set_number(place, number);
+                place_set_number(place, number);
         return place;
-}
-
-/*
- * libcoap confirms every sixth notification to an observer, and for those that registered together that is the same
- * one. With so many observers that most contexts have some these take turns, so that the acknowledgements do not all
- * come at once.
- */
-static int mode_of(const struct place *place, size_t shard, int mode)
-{
-        enum { EVERY = 6 };
-
-        if (place->twins.n > n_shards(place) / 2 && (place->round + shard) % EVERY == 0)
-                return COAP_RESOURCE_FLAGS_NOTIFY_CON;
-        return mode;
-}
-
-static bool notify_one(struct place *place, coap_resource_t *handle, size_t shard, int mode)
-{
-        const struct registry_host *host = &place->registry->host;
-
-        /* libcoap counts one on, if anybody observes. With one context its own count will do. */
-        if (n_shards(place) > 1)
-                coap_persist_set_observe_num(handle, place->number);
-        if (!coap_resource_notify_observers(handle, NULL))
-                return false;
-        coap_resource_set_mode(handle, mode_of(place, shard, mode));
-        host->kick_soon(host->user, shard);
-        return true;
-}
-
-bool place_notify(struct place *place, int mode)
-{
-        struct places *places = &place->registry->places;
-        bool any;
-
-        place->round++;
-        any = notify_one(place, place->handle, 0, mode);
-        for (size_t i = 0; i < place->twins.n;) {
-                struct twin twin = place->twins.v[i];
-                bool told = notify_one(place, twin.handle, twin.shard, mode);
-
-                any |= told;
-                if (told || places->n_twins <= IDLE_TWINS_KEPT || twin.handle == places->serving) {
-                        i++;
-                        continue;
-                }
-                /* Nobody is left there. Not always: who just comes would have to be put off. */
-                twins_remove(&place->twins, i);
-                places->n_twins--;
-                delete_handle(place, twin.handle);
-        }
-        /* Of those without observers too, which will go on from there. */
-        if (any && n_shards(place) > 1)
-                set_number(place, place->number + 1);
-        return any;
 }

@@ -27,11 +27,13 @@ struct place {
         struct observed observers; /* of all handles */
         uint32_t number;           /* of the last notification, where there are several contexts */
         uint32_t round;            /* counts the notifications */
+        struct place *next_leaving;
 };
 
 struct places {
         struct spanmap by_path;
         size_t n_twins;           /* of all */
+        struct place *leaving;    /* nothing is there any more, and those who observed it are being told */
         coap_resource_t *serving; /* libcoap is in it */
 };
 
@@ -43,6 +45,12 @@ int place_enter(struct resource *resource);
 
 /* And unknown. With the last one at a path it goes, and its observers are told 4.04 (RFC 7641, 4.2). */
 void place_leave(struct resource *resource);
+
+/* Outside of libcoap: has them told, in a confirmable message if they owe no acknowledgement, and ends it. */
+void places_bury(struct registry *registry);
+
+/* Those who owe an acknowledgement, and so are not told yet, will be in a message that needs none. */
+void place_hurry(struct place *place);
 
 /* Leaves the handles to libcoap, which answers 4.04 from here on. */
 void place_abandon(struct resource *resource);
@@ -61,6 +69,10 @@ bool place_is_observable(const struct place *place);
 
 /* Whether that context would have to know the place to let it be observed, and does not. */
 bool place_lacks_handle(const struct place *place, size_t shard);
+
+/* place.c, for place_notify.c */
+void place_set_number(struct place *place, uint32_t number);
+void place_delete_handle(struct place *place, coap_resource_t *handle);
 
 /* Whose session it is. */
 size_t registry_shard_of(const struct registry *registry, const coap_session_t *session);

@@ -149,12 +149,27 @@ void registry_remove(struct resource *resource)
         resource_free(resource);
 }
 
+/* Who is told the end of an observation is told now: after this turn the resource is what others observe. */
+static bool hurry(const struct registry *registry)
+{
+        bool any = false;
+
+        for (const struct resource *r = registry->to_bury; r; r = r->next_to_bury)
+                if (r->evicting && r->place) {
+                        place_hurry(r->place);
+                        any = true;
+                }
+        return any;
+}
+
 int registry_bury(sd_event_source *source, void *user)
 {
         struct registry *registry = user;
 
         (void)source;
         registry->host.kick(registry->host.user);
+        if (hurry(registry))
+                registry->host.kick(registry->host.user);
         while (registry->to_bury) {
                 struct resource *resource = registry->to_bury;
 
@@ -169,6 +184,7 @@ int registry_bury(sd_event_source *source, void *user)
                 resource->reverted = false;
         }
         registry->host.kick(registry->host.user);
+        places_bury(registry);
         return 0;
 }
 

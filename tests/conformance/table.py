@@ -96,9 +96,6 @@ CASES = {
 NOTES = {
     "TD_COAP_CORE_18": "with a member's name of coapd's choice in the last segment",
     "TD_COAP_BLOCK_04": "on the collection `/large-create/`",
-    "TD_COAP_OBS_07": "the 4.04 and the notifications of a resource that a client made are non-confirmable",
-    "TD_COAP_OBS_08": "the notifications of a resource that a client made are non-confirmable",
-    "TD_COAP_OBS_09": "the notifications of a resource that a client made are non-confirmable",
     "OSCORE_TEST_3": "with an ETag of coapd's choice",
     "OSCORE_TEST_8": "the 2.04 has no payload; a GET shows the value",
 }

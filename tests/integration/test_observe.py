@@ -135,6 +135,123 @@ def test_content_format_changes(coapd):
         assert client.nothing(0.2)
 
 
+def end_by_delete(daemon, writer):
+    assert writer.delete("value").text == "2.02"
+    return "4.04"
+
+
+def end_by_format(daemon, writer):
+    assert writer.put("value", b"{}", content_format=coap.JSON).text == "2.04"
+    return "4.06"
+
+
+def end_by_delete_and_creation(daemon, writer):
+    """In one turn of the server's, if it can be: what is there then is what others observe."""
+    token = [b"d", b"p"]
+    writer.send(coap.Message(coap.DELETE, mid=1, token=token[0], options=[(coap.URI_PATH, b"value")]))
+    writer.send(coap.Message(coap.PUT, mid=2, token=token[1], options=[(coap.URI_PATH, b"value")], payload=b"new"))
+    for each, text in zip(token, ("2.02", "2.01")):
+        assert writer.receive(wanted=lambda m, each=each: m.token == each).text == text
+    return "4.04"
+
+
+@pytest.mark.parametrize("end", [end_by_delete, end_by_format, end_by_delete_and_creation])
+def test_the_end_arrives(coapd, end):
+    """RFC 7641, 4.2: nothing comes after it, so it is sent again until it is acknowledged, whatever is there then."""
+    daemon = coapd()
+    with daemon.client() as writer, daemon.client() as client, daemon.client() as other:
+        writer.put("value", b"text", content_format=coap.TEXT)
+        watch, also = client.observe("value"), other.observe("value")
+        client.acknowledge = False
+        code = end(daemon, writer)
+        note = watch.next()
+        assert (note.type, note.text, note.observe) == (coap.CON, code, None)
+        assert also.next().text == code
+        client.seen.clear()
+        again = watch.next(6)
+        assert (again.mid, again.type, again.text) == (note.mid, coap.CON, code)
+        client.send(coap.Message(0, type=coap.ACK, mid=note.mid))
+        writer.put("value", b"more")
+        assert client.nothing(0.3) and other.nothing(0.1)
+
+
+@pytest.mark.parametrize("end", [end_by_delete, end_by_format])
+def test_the_end_is_told_to_who_owes_an_acknowledgement(coapd, end):
+    """One message at a time may be under way (RFC 7252, 4.7), so this one needs no acknowledgement."""
+    daemon = coapd(dynamic={"enable": True, "prefix": [""], "confirmable": [""]})
+    with daemon.client() as writer, daemon.client() as client:
+        writer.put("value", b"text", content_format=coap.TEXT)
+        watch = client.observe("value")
+        client.acknowledge = False
+        writer.put("value", b"more", content_format=coap.TEXT)
+        owed = watch.fresh()
+        assert owed.type == coap.CON
+        code = end(daemon, writer)
+        note = watch.next()
+        assert (note.type, note.text, note.observe) == (coap.NON, code, None)
+        client.send(coap.Message(0, type=coap.ACK, mid=owed.mid))
+        writer.put("value", b"{1}", content_format=coap.JSON)
+        assert client.nothing(0.3)
+
+
+def test_the_end_by_the_operator_arrives(coapd):
+    """A reload removes one resource and changes the format of another."""
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client, daemon.client() as other:
+        watch, also = client.observe("lamp"), other.observe("time")
+        daemon.write_config(resources=[{**LAMP[0], "content_format": "application/json"}])
+        daemon.reload()
+        note, end = watch.next(), also.next()
+        assert (note.type, note.text) == (coap.CON, "4.06")
+        assert (end.type, end.text, end.observe) == (coap.CON, "4.04", None)
+        assert other.get("time").text == "4.04"
+
+
+def test_the_end_by_another_in_its_place(coapd):
+    """The config takes the path of a resource that a client made, in one step: who observed that one is told."""
+    daemon = coapd(resources=LAMP)
+    with daemon.client() as client, daemon.client() as other:
+        client.put("value", b"0")
+        watch = client.observe("value")
+        daemon.write_config(resources=[{**LAMP[0], "path": "value"}])
+        daemon.reload()
+        assert (watch.next().text, watch.client.get("value").payload) == ("4.04", b"off")
+        late = other.observe("value")
+        daemon.write_config(resources=[{**LAMP[0], "path": "value", "content": "on"}])
+        daemon.reload()
+        assert late.fresh().payload == b"on"
+        assert client.nothing(0.3)
+    assert "Duplicate" not in daemon.stderr
+
+
+def test_confirmable_below_a_prefix(coapd):
+    """dynamic.confirmable: of what clients create there, also after a restart, and as the config has it now."""
+    some, all_ = {"enable": True, "prefix": [""], "confirmable": ["alarms", "ü x"]}, {"enable": True, "prefix": [""], "confirmable": [""]}
+    daemon = coapd(dynamic=some)
+    with daemon.client() as writer, daemon.client() as client:
+        paths = ["alarms/1", ["ü x"], "alarmsnot", "value"]
+        for path in paths:
+            assert writer.put(path, b"0").text == "2.01"
+        watches = [client.observe(path, token=b"%d" % i) for i, path in enumerate(paths)]
+
+        def kinds(payload):
+            kinds = []
+            for path, watch in zip(paths, watches):
+                assert writer.put(path, payload).text == "2.04"
+                kinds.append(watch.fresh().type)
+            return kinds
+
+        mixed = [coap.CON, coap.CON, coap.NON, coap.NON]
+        assert kinds(b"1") == mixed and kinds(b"2") == mixed
+        daemon.restart()
+        for watch in watches:
+            assert watch.fresh().payload == b"2"
+        assert kinds(b"3") == mixed
+        daemon.write_config(dynamic=all_)
+        daemon.reload()
+        assert kinds(b"4") == [coap.CON] * 4
+
+
 def test_content_format_changes_by_reload(coapd):
     daemon = coapd(resources=LAMP)
     with daemon.client() as client:

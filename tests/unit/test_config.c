@@ -67,7 +67,7 @@ static void given_values(void **state)
                 "\"T\"; rt = \"x\";\n"
                 "    if = [ \"y\", \"z\" ]; observable = false; hidden = TRUE; max_age = 4294967295; },\n"
                 "  { path = \"f\"; kind = \"files\"; root = \"folder\"; }\n);\n"
-                "dynamic: { enable = true; prefix = ( \"a/b\", \"c\" ); max_total_size = 1099511627776; };\n"
+                "dynamic: { enable = true; prefix = ( \"a/b\", \"c\" ); confirmable = \"\"; max_total_size = 1099511627776; };\n"
                 "persist: { engine = \"libcoap\"; sync = \"always\"; bad_file = \"refuse\";\n"
                 "  dynamic_resources = \"@/d\"; observe_counters = \"n\"; };\n");
         const struct static_fields *fields = resource(config, 0)->fields;
@@ -86,6 +86,7 @@ static void given_values(void **state)
         assert_int_equal(resource(config, 0)->max_age, 4294967295);
         assert_string_equal(files->root, fixture_path("folder"));
         assert_int_equal(config->dynamic.prefix.n, 2);
+        assert_int_equal(config->dynamic.confirmable.n, 1);
         assert_int_equal(config->dynamic.max_total_size, 1LL << 40);
         assert_int_equal(config->persist.sync, CONF_SYNC_ALWAYS);
         assert_int_equal(config->persist.bad_file, CONF_BAD_FILE_REFUSE);
