@@ -190,6 +190,13 @@ static size_t route_oscore(void *user, struct span option)
         return security_oscore_home(server->security, option);
 }
 
+static bool has_opened(void *user)
+{
+        struct server *server = user;
+
+        return security_has_opened(server->security);
+}
+
 static size_t route_session(void *user, int fd, const struct msghdr *message)
 {
         struct server *server = user;
@@ -366,6 +373,7 @@ void wire_pump(struct server *server)
                 .reads_stream = reads_stream,
                 .route_oscore = route_oscore,
                 .route_session = route_session,
+                .has_opened = has_opened,
                 .wants_preparing = wants_preparing,
                 .prepare = prepare,
                 .may_send = may_send,

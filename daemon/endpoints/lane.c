@@ -60,16 +60,25 @@ static void lane_watch_writable(struct lane *lane, bool on)
                 sd_event_source_set_enabled(lane->writable, on ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
-void lane_flush(struct lane *lane)
+/* False: what waited was discarded. */
+static bool flush(struct lane *lane)
 {
         bool blocked;
 
-        if (outbox_is_empty(lane->outbox) || (lane->may_send && !lane->may_send(lane->owner)))
-                return;
+        if (outbox_is_empty(lane->outbox))
+                return true;
+        if (lane->may_send && !lane->may_send(lane->owner))
+                return false;
         lane->metrics->datagrams_sent +=
                 outbox_flush(lane->outbox, lane->watch.fd, lane_on_refused, lane, &blocked);
         if (blocked || lane->writable)
                 lane_watch_writable(lane, blocked);
+        return true;
+}
+
+void lane_flush(struct lane *lane)
+{
+        flush(lane);
 }
 
 void lane_flush_until(struct lane *lane, uint64_t end)
@@ -80,20 +89,19 @@ void lane_flush_until(struct lane *lane, uint64_t end)
                 poll(&fd, 1, 10);
 }
 
-static ssize_t lane_send(void *userdata, const struct msghdr *message)
+ssize_t lane_put(struct lane *lane, const struct msghdr *message)
 {
-        struct lane *lane = userdata;
         ssize_t length = 0;
         ssize_t n;
 
-        if (lane->on_send)
-                lane->on_send(lane->owner, message);
         for (size_t i = 0; i < message->msg_iovlen; i++)
                 length += (ssize_t)message->msg_iov[i].iov_len;
         if (*lane->holding || !outbox_is_empty(lane->outbox)) {
                 if (outbox_put(lane->outbox, message))
                         return length;
-                lane_flush(lane);
+                /* It belongs to what waited, and goes its way. */
+                if (!flush(lane))
+                        return length;
                 if (outbox_put(lane->outbox, message))
                         return length;
                 if (!outbox_is_empty(lane->outbox)) {
@@ -108,6 +116,15 @@ static ssize_t lane_send(void *userdata, const struct msghdr *message)
         else
                 lane->metrics->datagrams_refused++;
         return n;
+}
+
+static ssize_t lane_send(void *userdata, const struct msghdr *message)
+{
+        struct lane *lane = userdata;
+
+        if (lane->on_send && !lane->on_send(lane->owner, lane, message))
+                return -1;
+        return lane_put(lane, message);
 }
 
 unsigned lane_fill(struct lane *lane, unsigned most)

@@ -29,7 +29,8 @@ struct lane {
         /* The pump's, for its turn. */
         void *owner;
         bool (*may_send)(void *owner); /* asked before a flush; on false all that waits was discarded */
-        void (*on_send)(void *owner, const struct msghdr *message); /* NULL: nobody wants to know */
+        /* libcoap sends a message. False: it is to be told that it can not, with errno set. NULL: nobody wants to know. */
+        bool (*on_send)(void *owner, const struct lane *lane, const struct msghdr *message);
         void **tags;     /* of its events in each context; NULL: that one has no such endpoint */
         bool divided;    /* among all contexts, not the first one's alone */
         unsigned filled; /* how many datagrams the last look found */
@@ -54,6 +55,9 @@ ssize_t lane_take(struct lane *lane, struct msghdr *into);
 
 /* An empty datagram from nowhere: libcoap ignores it without a word. */
 ssize_t lane_take_nothing(struct msghdr *into);
+
+/* What libcoap's sendmsg() does, but that nobody is asked. Returns the length, or -1 and errno. */
+ssize_t lane_put(struct lane *lane, const struct msghdr *message);
 
 void lane_flush(struct lane *lane);
 

@@ -25,17 +25,23 @@ static bool pump_may_send(void *userdata)
         for (size_t i = 0; i < pump->n_lanes; i++)
                 outbox_discard(pump->lanes[i]->outbox);
         stream_gate_discard(pump->gate);
+        piggyback_forget(&pump->piggyback);
         return false;
 }
 
-/* What acknowledges it shall come back to the context that sent it. */
-static void pump_on_send(void *userdata, const struct msghdr *message)
+static bool pump_on_send(void *userdata, const struct lane *lane, const struct msghdr *message)
 {
         struct pump *pump = userdata;
 
-        if (pump->current)
+        if (piggyback_send(&pump->piggyback, lane, message)) {
+                errno = PIGGYBACK_REFUSED;
+                return false;
+        }
+        /* What acknowledges it shall come back to the context that sent it. */
+        if (lane->divided && pump->current)
                 router_note_sent(&pump->router, (size_t)(pump->current - pump->shard), message->msg_name,
                                  span_of(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len));
+        return true;
 }
 
 static int pump_add_lane(struct pump *pump, const struct socket_watch *watch)
@@ -58,6 +64,7 @@ static int pump_add_lane(struct pump *pump, const struct socket_watch *watch)
         lane->tags[0] = watch->tag;
         lane->owner = pump;
         lane->may_send = pump_may_send;
+        lane->on_send = pump_on_send;
         lane->filled = INBOX_MOST;
         grown[pump->n_lanes++] = lane;
         return 0;
@@ -100,7 +107,6 @@ static void pump_adopt(struct pump *pump)
                 for (size_t k = 1; k < pump->n; k++)
                         lane->tags[k] = sockets_tag(lane->watch.fd, pump->shard[k].epoll_fd);
                 lane->divided = pump->n > 1 && lane->tags[pump->n - 1];
-                lane->on_send = lane->divided ? pump_on_send : NULL;
         }
         sockets_set_stream_io(pump->shard[0].epoll_fd, stream_gate_io(pump->gate));
         pump->generation = sockets_generation();
@@ -210,6 +216,8 @@ void pump_set_guard(struct pump *pump, const struct pump_guard *guard)
         pump->guard = guard;
         pump->router.oscore = guard ? guard->route_oscore : NULL;
         pump->router.userdata = guard ? guard->userdata : NULL;
+        pump->piggyback.has_opened = guard ? guard->has_opened : NULL;
+        pump->piggyback.userdata = guard ? guard->userdata : NULL;
 }
 
 void pump_kick_soon(struct pump *pump, size_t i)
@@ -298,9 +306,8 @@ static int pump_init(struct pump *pump, struct shards shards)
 {
         int r = stream_gate_new(pump->event, &pump->in_turn, &pump->gate);
 
-        if (r == 0)
-                r = mailroom_init(&pump->mailroom);
-        if (r < 0)
+        if (r < 0 || (r = mailroom_init(&pump->mailroom)) < 0 ||
+            (r = piggyback_init(&pump->piggyback, shards.seed)) < 0)
                 return r;
         stream_gate_set_clearance(pump->gate, pump_may_send, pump);
         stream_gate_set_reader(pump->gate,
@@ -387,5 +394,6 @@ void pump_free(struct pump *pump)
         sd_event_unref(pump->event);
         mailroom_deinit(&pump->mailroom);
         router_deinit(&pump->router);
+        piggyback_deinit(&pump->piggyback);
         free(pump);
 }

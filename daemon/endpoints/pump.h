@@ -32,6 +32,10 @@ struct pump_guard {
          */
         size_t (*route_oscore)(void *userdata, struct span option);
         /*
+         * Whether OSCORE has opened a request since this was asked last, from within libcoap. NULL: nobody knows.
+         */
+        bool (*has_opened)(void *userdata);
+        /*
          * Which context has the DTLS session of who has sent a datagram, as admit() has it; that of pump_use_streams()
          * where there is none. Not to call anything of libcoap. Only asked when several may. NULL: the first.
          */

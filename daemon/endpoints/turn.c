@@ -257,6 +257,8 @@ static ssize_t give(struct pump *pump, struct lane *lane, struct msghdr *into, s
         pump->handled++;
         if (guard && !guard->admit(guard->userdata, lane->watch.fd, into, n))
                 return lane_take_nothing(into);
+        if (pump->current && piggyback_receive(&pump->piggyback, lane, into, n))
+                return lane_take_nothing(into);
         return (ssize_t)n;
 }
 
@@ -282,6 +284,7 @@ ssize_t turn_receive(void *userdata, struct msghdr *into)
 
         if (!shard)
                 return receive_outside(pump, lane, into);
+        piggyback_settle(&pump->piggyback);
         tape_pass(&pump->tape, lane->tags[shard - pump->shard]);
         if (!pump->yield && mail_take(&shard->mail, &pump->mailroom, lane, into, &n))
                 return give(pump, lane, into, n);
@@ -307,6 +310,7 @@ static void measure_walk(struct pump *pump, struct shard *shard)
 /* libcoap's notifications are made at the end of each of its calls. */
 static void leave(struct pump *pump, struct shard *shard)
 {
+        piggyback_settle(&pump->piggyback);
         pump->current = NULL;
         if (shard->urgent)
                 pump->n_urgent--;

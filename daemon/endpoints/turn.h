@@ -6,6 +6,7 @@
 #include "endpoints/ahead.h"
 #include "endpoints/lane.h"
 #include "endpoints/mail.h"
+#include "endpoints/piggyback.h"
 #include "endpoints/pump.h"
 #include "endpoints/route.h"
 #include "endpoints/stream_gate.h"
@@ -78,6 +79,7 @@ struct pump {
         uint64_t ended;        /* when it was over */
         struct other others[OTHERS_MOST];
         size_t n_others;
+        struct piggyback piggyback;
         struct ahead ahead; /* streams that wait for one more event */
         struct tape tape;
 };

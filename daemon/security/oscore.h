@@ -48,6 +48,9 @@ void oscore_replace(struct oscore *oscore, struct oscore *fresh);
 /* The shard whose libcoap context has the OSCORE context for a datagram with this option (RFC 8613, 6.1); 0: none has. */
 size_t oscore_home(const struct oscore *oscore, struct span option);
 
+/* Whether a request was opened since this was asked last: whoever sent it has a key. */
+bool oscore_has_opened(struct oscore *oscore);
+
 /* The shard for new sessions of streams and DTLS. */
 size_t oscore_streams(const struct oscore *oscore);
 

@@ -127,6 +127,7 @@ struct oscore {
         struct oscore_key *keys; /* sorted */
         size_t n_keys;
         struct oscore_ledger ledger;
+        bool opened; /* a message, since somebody asked */
         /* The last message that was decrypted, until a handler asks for it. */
         const struct oscore_recipient *decrypted_by;
         struct buf plaintext;

@@ -198,11 +198,20 @@ static void note_decrypted(const struct oscore_key *key, const uint8_t *nonce, c
 {
         struct oscore *oscore = key->context->owner;
 
+        oscore->opened = true;
         enter_nonce(&oscore->ledger, key->context, nonce);
         buf_reset(&oscore->plaintext);
         buf_append(&oscore->plaintext, plaintext, n);
         oscore->decrypted_by = buf_ok(&oscore->plaintext) ? key->recipient : NULL;
         oscore->in_the_clear = false;
+}
+
+bool oscore_has_opened(struct oscore *oscore)
+{
+        bool opened = oscore->opened;
+
+        oscore->opened = false;
+        return opened;
 }
 
 static void forget_decrypted(void)

@@ -76,6 +76,11 @@ int security_open_oscore(struct security *security, struct shards shards, const 
         return oscore_open(security->oscore, shards, store);
 }
 
+bool security_has_opened(struct security *security)
+{
+        return oscore_has_opened(security->oscore);
+}
+
 size_t security_oscore_home(const struct security *security, struct span option)
 {
         return oscore_home(security->oscore, option);

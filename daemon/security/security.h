@@ -74,6 +74,9 @@ size_t security_oscore_home(const struct security *security, struct span option)
  */
 size_t security_streams(const struct security *security);
 
+/* Whether OSCORE has opened a request since this was asked last. */
+bool security_has_opened(struct security *security);
+
 /* Which one has the DTLS session of who has sent a datagram, as security_admit() has it, or is for a new one. */
 size_t security_session_home(const struct security *security, int fd, const struct msghdr *message);
 

@@ -22,6 +22,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/util.h"
+#include "endpoints/datagrams.h"
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
 #include "endpoints/tape.h"
@@ -321,6 +322,44 @@ static void counts_what_the_kernel_dropped(void **state)
         assert_int_equal(f->metrics.datagrams_received, 1);
         assert_int_equal(f->metrics.datagrams_dropped, 0);
         close(fd);
+}
+
+/* The first time that it is asked, the store has failed. */
+static bool may_send_later(void *userdata)
+{
+        unsigned *asked = userdata;
+
+        return (*asked)++ > 0;
+}
+
+static bool admit_all(void *userdata, int fd, const struct msghdr *message, size_t n)
+{
+        (void)userdata, (void)fd, (void)message, (void)n;
+        return true;
+}
+
+static void do_nothing(void *userdata)
+{
+        (void)userdata;
+}
+
+/* Also the answer that found no more room, and for which they had to leave: it belongs to what the store has undone. */
+static void discards_all_that_the_store_has_undone(void **state)
+{
+        struct fixture *f = *state;
+        unsigned asked = 0;
+        const struct pump_guard guard = {
+                .admit = admit_all, .may_send = may_send_later, .turn_is_over = do_nothing, .userdata = &asked
+        };
+
+        pump_set_guard(f->pump, &guard);
+        for (unsigned i = 0; i < MANY; i++)
+                ask(f->client[0], i);
+        run(f, 0);
+        for (unsigned i = OUTBOX_MOST + 1; i < MANY; i++)
+                assert_int_equal(answered(f->client[0]), i);
+        assert_int_equal(f->metrics.datagrams_sent, MANY - OUTBOX_MOST - 1);
+        pump_set_guard(f->pump, NULL);
 }
 
 static void drains_at_the_end(void **state)
@@ -632,6 +671,7 @@ int main(void)
                 PUMP_TEST(kick_sends_notifications),
                 PUMP_TEST(ignores_what_is_no_message),
                 PUMP_TEST(counts_what_the_kernel_dropped),
+                PUMP_TEST(discards_all_that_the_store_has_undone),
                 PUMP_TEST(drains_at_the_end),
                 PUMP_TEST(goes_on_with_an_endpoint_that_came_later),
                 PUMP_TEST(stands_aside_for_others),
