@@ -67,6 +67,9 @@ def test_no_long_answer_by_default(far, asking):
     query = [(coap.URI_QUERY, b"q" * 200)]
     answer, n = ask(client, "long", extra=query)
     assert BOUND < n <= 3 * (len(b"long") + 210 + 10)
+    # Three times as long; four times as long would be the next larger block.
+    answer, n = ask(client, "long", extra=[(coap.URI_QUERY, b"q" * 150)])
+    assert BOUND < n <= 3 * (4 + len(b"t") + 5 + 2 + 150)
     # Observers get no more either.
     answer, n = ask(client, "long", observe=0)
     assert answer.observe is not None and n <= BOUND
@@ -95,6 +98,7 @@ def test_an_echo_proves_the_address(far, asking):
     answer, n = ask(client, "long", extra=[(coap.ECHO, echo)])
     assert answer.payload == LONG.encode() and answer.option(coap.ECHO) is None
     assert ask(client, "long")[0].payload == LONG.encode(), "it stays proved"
+    assert ask(client, "long", extra=[(coap.ECHO, bytes(len(echo)))])[0].payload == LONG.encode(), "whatever it sends"
     assert ask(other, "long")[1] <= BOUND
 
 

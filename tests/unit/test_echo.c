@@ -89,6 +89,19 @@ static void a_value_is_good_for_one_address(void **state)
         }
 }
 
+/* A link-local address is another one on another link. */
+static void a_value_is_good_on_one_link(void **state)
+{
+        coap_address_t peer = address("fe80::1", 5683), other = address("fe80::1", 5683);
+        uint8_t value[ECHO_SIZE] = { 0 };
+
+        peer.addr.sin6.sin6_scope_id = 1;
+        other.addr.sin6.sin6_scope_id = 2;
+        assert_int_equal(echo_make(*state, &peer, value), 0);
+        assert_true(echo_check(*state, &peer, span_of(value, sizeof(value))));
+        assert_false(echo_check(*state, &other, span_of(value, sizeof(value))));
+}
+
 static void no_value_can_be_made_up(void **state)
 {
         coap_address_t peer = address("192.0.2.1", 5683);
@@ -115,6 +128,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 ECHO_TEST(a_value_is_good_for_an_hour),
                 ECHO_TEST(a_value_is_good_for_one_address),
+                ECHO_TEST(a_value_is_good_on_one_link),
                 ECHO_TEST(no_value_can_be_made_up),
         };
 

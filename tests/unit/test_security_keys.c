@@ -187,6 +187,100 @@ static void pre_shared_keys_are_checked(void **state)
         }
 }
 
+static void identities_are_checked(void **state)
+{
+        static char longest[129], longer[130];
+        struct conf_psk_identity identities[] = {
+                { .at = { "test.conf", 1 }, .identity = longest, .key = (char *)"secret" },
+                { .at = { "test.conf", 2 }, .identity = longer, .key = (char *)"secret" },
+                { .at = { "test.conf", 3 }, .identity = (char *)"", .key = (char *)"secret" },
+                { .at = { "test.conf", 4 }, .identity = (char *)"a", .key = (char *)"secret" },
+                { .at = { "test.conf", 5 }, .identity = (char *)"a", .key = (char *)"another" },
+        };
+        struct config config = { .file = (char *)"test.conf",
+                                 .security.psk.identities = { identities, ARRAY_LEN(identities) } };
+        static const char key[] = "security.psk.identities.identity: ";
+        char expected[512];
+
+        (void)state;
+        memset(longest, 'i', sizeof(longest) - 1);
+        memset(longer, 'i', sizeof(longer) - 1);
+        snprintf(expected, sizeof(expected),
+                 "test.conf:2: %shas 129 bytes, expected 1 to 128\n"
+                 "test.conf:3: %shas 0 bytes, expected 1 to 128\n"
+                 "test.conf:5: %s\"a\" is there twice, expected it once\n",
+                 key, key, key);
+        assert_string_equal(mistakes_of(&config), expected);
+}
+
+/* What pki.c makes of a config whose rules name these raw keys. */
+static struct pki *load_pki(const char *const *subjects, size_t n)
+{
+        struct conf_access_rule rule = { .allow = { (char **)subjects, n } };
+        struct config config = { .file = (char *)"test.conf", .access = { &rule, 1 } };
+        struct key_errors errors = { .config = &config, .group = "security.pki", .out = stderr };
+        struct pki *pki = NULL;
+
+        config.security.pki = (struct conf_pki){ .certificate = in_folder("server.crt"),
+                                                 .private_key = in_folder("server.key"),
+                                                 .ca = in_folder("ca.crt"),
+                                                 .crl = in_folder("ca.crl") };
+        assert_int_equal(pki_load(&config.security.pki, NULL, NULL, &errors, &pki), 0);
+        return pki;
+}
+
+static void raw_keys_are_known_however_they_are_written(void **state)
+{
+        static const char *const subjects[] = {
+                "rpk:FFEEDDCCBBAA99887766554433221100ffeeddccbbaa99887766554433221100",
+                "rpk:*",
+                "rpk:80EEDDCCBBAA99887766554433221100ffeeddccbbaa99887766554433221100",
+                "psk:00eeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100",
+                "rpk:10eeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100",
+        };
+        static const struct {
+                const char *name;
+                bool known;
+        } cases[] = {
+                { "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100", true },
+                { "80eeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100", true },
+                { "10eeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100", true },
+                { "00eeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100", false },
+                { "80eeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221101", false },
+        };
+        struct pki *pki = load_pki(subjects, ARRAY_LEN(subjects));
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                if (pki_knows_raw_key(pki, cases[i].name) != cases[i].known)
+                        fail_msg("%s", cases[i].name);
+        }
+        pki_free(pki);
+}
+
+static void a_chain_has_an_end(void **state)
+{
+        enum { LONGEST = 10 };
+        CLEANUP(secret_deinit) struct secret pem = { 0 };
+        gnutls_datum_t der = { 0 }, chain[LONGEST + 1];
+        gnutls_alert_description_t alert;
+        struct pki *pki = load_pki(NULL, 0);
+
+        (void)state;
+        assert_int_equal(
+                secret_read_file(in_folder("server.crt"), false, NULL, (struct conf_origin){ 0 }, "", &pem),
+                0);
+        assert_true(gnutls_pem_base64_decode2(NULL, &(gnutls_datum_t){ pem.p, (unsigned)pem.n }, &der) >= 0);
+        for (size_t i = 0; i < ARRAY_LEN(chain); i++)
+                chain[i] = der;
+        assert_string_equal(pki_judge(pki, GNUTLS_CRT_X509, chain, LONGEST, &alert),
+                            "no authority of security.pki.ca has signed it");
+        assert_string_equal(pki_judge(pki, GNUTLS_CRT_X509, chain, LONGEST + 1, &alert),
+                            "its chain is too long");
+        gnutls_free(der.data);
+        pki_free(pki);
+}
+
 static void many_identities_are_found(void **state)
 {
         enum { N = 20000 };
@@ -215,25 +309,58 @@ static void many_identities_are_found(void **state)
         free(names);
 }
 
-/* The lines that dates_warn() writes for something that lasts from `from` to `until`. */
-static void warn(int64_t from, int64_t until, char *out, size_t size)
+/* The lines that are written to standard error by a function. */
+static void capture(void (*function)(const void *user), const void *user, char *out, size_t size)
 {
-        struct dates dates = { 0 };
         int saved = dup(STDERR_FILENO);
         FILE *file = tmpfile();
         size_t n;
 
         fflush(stderr);
         dup2(fileno(file), STDERR_FILENO);
-        dates_add(&dates, "server.crt", (time_t)from, (time_t)until);
-        dates_warn(&dates, 1700000000);
-        dates_deinit(&dates);
+        function(user);
         dup2(saved, STDERR_FILENO);
         close(saved);
         rewind(file);
         n = fread(out, 1, size - 1, file);
         out[n] = '\0';
         fclose(file);
+}
+
+static void warn_of_dates(const void *dates)
+{
+        dates_warn(dates, 1700000000);
+}
+
+/* What is said of something that lasts from `from` to `until`. */
+static void warn(int64_t from, int64_t until, char *out, size_t size)
+{
+        struct dates dates = { 0 };
+
+        dates_add(&dates, "server.crt", (time_t)from, (time_t)until);
+        capture(warn_of_dates, &dates, out, size);
+        dates_deinit(&dates);
+}
+
+static void warn_of_pki(const void *pki)
+{
+        enum { DAY = 86400 };
+
+        pki_warn_of_end(pki, time(NULL) + 80 * DAY);
+}
+
+/* coapd's own certificate, and the authorities of its clients. */
+static void every_file_is_watched(void **state)
+{
+        struct pki *pki = load_pki(NULL, 0);
+        char text[1024];
+
+        (void)state;
+        capture(warn_of_pki, pki, text, sizeof(text));
+        assert_non_null(strstr(text, "server.crt ends on "));
+        assert_non_null(strstr(text, "ca.crt ends on "));
+        assert_non_null(strstr(text, "ca.crl ends on "));
+        pki_free(pki);
 }
 
 static void what_ends_soon_is_told(void **state)
@@ -272,9 +399,15 @@ static int remove_folder(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(server_keys_are_checked),     cmocka_unit_test(pre_shared_keys_are_read),
-                cmocka_unit_test(pre_shared_keys_are_checked), cmocka_unit_test(many_identities_are_found),
+                cmocka_unit_test(server_keys_are_checked),
+                cmocka_unit_test(pre_shared_keys_are_read),
+                cmocka_unit_test(pre_shared_keys_are_checked),
+                cmocka_unit_test(many_identities_are_found),
+                cmocka_unit_test(identities_are_checked),
+                cmocka_unit_test(raw_keys_are_known_however_they_are_written),
+                cmocka_unit_test(a_chain_has_an_end),
                 cmocka_unit_test(what_ends_soon_is_told),
+                cmocka_unit_test(every_file_is_watched),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -656,6 +656,28 @@ static void one_sender_key_twice_is_refused(void **state)
         free(errors);
 }
 
+/* Of two peers libcoap would find one. */
+static void one_peer_twice_is_refused(void **state)
+{
+        struct fixture *f = *state;
+        struct security *security = NULL;
+        char *errors = NULL;
+        size_t n;
+        FILE *out = open_memstream(&errors, &n);
+
+        f->contexts[1] = f->contexts[0];
+        f->contexts[1].at.line = 7;
+        f->contexts[1].master_secret = (char *)"aabbccddeeff00112233445566778899";
+        f->config.security.oscore.n = 2;
+        assert_int_equal(security_load(&f->config, out, &security), -EINVAL);
+        fclose(out);
+        assert_non_null(strstr(errors, "test.conf:7: security.oscore: has a recipient id of line 1"));
+        free(errors);
+        f->contexts[1].id_context = (char *)"37cb";
+        security = load(f);
+        security_free(security);
+}
+
 static void write_text(const char *path, const char *text, mode_t mode)
 {
         CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
@@ -768,6 +790,7 @@ int main(void)
                 TEST(without_a_stored_number_none_is_used),
                 TEST(a_reload_changes_who_is_welcome),
                 TEST(one_sender_key_twice_is_refused),
+                TEST(one_peer_twice_is_refused),
                 TEST(files_of_libcoap_are_read),
                 TEST(a_file_of_libcoap_is_a_context),
         };
