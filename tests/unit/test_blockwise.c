@@ -127,6 +127,16 @@ static void another_format_is_another_body(void **state)
         m = block(1, 1, false, 2, 64);
         m.request.content_format = 60;
         assert_int_equal(take(*state, &m), CODE_INCOMPLETE);
+        /* The first block again, in another format, begins another body; the same bytes do not make it the same block. */
+        m = block(1, 0, true, 2, 64);
+        assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        m = block(1, 0, true, 2, 64);
+        m.request.content_format = 50;
+        assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        m = block(1, 1, false, 2, 3);
+        m.request.content_format = 50;
+        assert_int_equal(take(*state, &m), 0);
+        assert_true(span_equal(m.request.body, span_of(content, 67)));
 }
 
 static void transfers_are_told_apart(void **state)
@@ -198,6 +208,38 @@ static void the_oldest_transfer_gives_way(void **state)
 }
 
 /* Sessions are cheap: an address that begins many transfers pushes out its own. */
+static void a_transfer_that_goes_on_is_not_the_oldest(void **state)
+{
+        struct message m;
+
+        for (uintptr_t peer = 1; peer <= 4; peer++) {
+                m = block(peer, 0, true, 2, 64);
+                assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        }
+        m = block(1, 1, true, 2, 64);
+        assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        m = block(5, 0, true, 2, 64);
+        assert_int_equal(take(*state, &m), CODE_CONTINUE);
+        m = block(1, 2, false, 2, 64);
+        assert_int_equal(take(*state, &m), 0);
+        m = block(2, 1, false, 2, 64);
+        assert_int_equal(take(*state, &m), CODE_INCOMPLETE);
+}
+
+/* Far more of them than there is room for at a time. */
+static void a_body_that_is_complete_takes_no_room(void **state)
+{
+        struct message m;
+
+        for (int i = 0; i < 100; i++) {
+                m = block(1, 0, true, 6, 1024);
+                assert_int_equal(take(*state, &m), CODE_CONTINUE);
+                m = block(1, 1, false, 6, 1000);
+                assert_int_equal(take(*state, &m), 0);
+                assert_int_equal(m.request.body.n, 2024);
+        }
+}
+
 static void an_address_pushes_out_its_own_transfers(void **state)
 {
         struct message m;
@@ -268,6 +310,8 @@ int main(void)
                 TEST(a_block_must_fill_its_size),
                 TEST(too_large_is_told_before_memory_is_taken),
                 TEST(the_oldest_transfer_gives_way),
+                TEST(a_transfer_that_goes_on_is_not_the_oldest),
+                TEST(a_body_that_is_complete_takes_no_room),
                 TEST(an_address_pushes_out_its_own_transfers),
                 TEST(a_long_transfer_pushes_out_no_others),
                 TEST(all_transfers_share_one_bound),
