@@ -241,6 +241,9 @@ int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf,
         }
         if (conf->transport == TRANSPORT_WS)
                 sockets_set_websockets(endpoint.fd);
+        if (conf->transport == TRANSPORT_WS || conf->transport == TRANSPORT_WSS ||
+            conf->transport == TRANSPORT_TLS)
+                sockets_set_whole(endpoint.fd);
         if (endpoint_divide(&endpoint, shards) < 0) {
                 endpoint_close(&endpoint);
                 return endpoint_fail(conf, -ENOMEM, strerror(ENOMEM));

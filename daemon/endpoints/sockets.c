@@ -74,6 +74,14 @@ void sockets_tell_more(int fd)
                 known->io->on_more(known->io->userdata, fd, known->tag);
 }
 
+void sockets_set_whole(int fd)
+{
+        struct known *known = known_find(fd);
+
+        if (known)
+                known->whole = true;
+}
+
 void sockets_set_websockets(int fd)
 {
         struct known *known = known_find(fd);

@@ -32,10 +32,11 @@ struct socket_io {
         ssize_t (*send)(void *userdata, const struct msghdr *message);
         /*
          * A stream that was accepted: the moment before recv(), send(), the moment before close(), and that there is more to be read of it, of
-         * which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of its events.
+         * which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of its events; `whole`: it is to
+         * be written to its end, or the session is over.
          */
         void (*on_read)(void *userdata);
-        ssize_t (*write)(void *userdata, int fd, const void *bytes, size_t n);
+        ssize_t (*write)(void *userdata, int fd, bool whole, const void *bytes, size_t n);
         void (*on_close)(void *userdata, int fd, void *tag);
         void (*on_more)(void *userdata, int fd, void *tag);
         /* libcoap's timer. */
@@ -51,6 +52,16 @@ void sockets_set_stream_io(int epoll_fd, const struct socket_io *io);
 
 /* What the listener accepts from now on are WebSockets without TLS: read by whole frames. */
 void sockets_set_websockets(int fd);
+
+/*
+ * What is written to what the listener accepts from now on is taken whole. Of a WebSocket libcoap takes a write that was
+ * cut short for one to its end, and forgets what it could not begin; of TLS it waits for ever to go on where GnuTLS has
+ * taken a part (4.3.4 and 4.3.5).
+ */
+void sockets_set_whole(int fd);
+
+/* libcoap is not told that there is something to be read from a stream; and is told so again. */
+void sockets_pause(int fd, bool pause);
 
 /* on_more() of a stream. Nothing for other descriptors. */
 void sockets_tell_more(int fd);

@@ -115,7 +115,9 @@ static int accept_at_limit(int fd)
 /* False when there is no memory; then it is closed. */
 static bool remember_stream(int fd, const struct known *listener)
 {
-        struct known stream = { .kind = KNOWN_STREAM, .epoll_fd = -1, .io = listener->io };
+        struct known stream = {
+                .kind = KNOWN_STREAM, .epoll_fd = -1, .io = listener->io, .whole = listener->whole
+        };
 
         if (!listener->io && !listener->websockets)
                 return true;
@@ -190,11 +192,12 @@ INTERPOSED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 INTERPOSED ssize_t send(int fd, const void *bytes, size_t n, int flags)
 {
-        const struct socket_io *io = io_of(fd);
+        const struct known *known = known_find(fd);
+        const struct socket_io *io = known ? known->io : NULL;
 
         if (!io || !io->write || flags != MSG_NOSIGNAL)
                 return sockets_raw_send(fd, bytes, n, flags);
-        return io->write(io->userdata, fd, bytes, n);
+        return io->write(io->userdata, fd, known->whole, bytes, n);
 }
 
 INTERPOSED int close(int fd)
@@ -267,6 +270,17 @@ INTERPOSED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event
                 known_set(fd, &(struct known){ .kind = KNOWN_TIMER, .epoll_fd = epoll_fd });
         }
         return r;
+}
+
+void sockets_pause(int fd, bool pause)
+{
+        const struct known *known = known_find(fd);
+        struct epoll_event event = { .events = pause ? 0 : EPOLLIN };
+
+        if (!known || known->kind != KNOWN_STREAM || known->epoll_fd < 0)
+                return;
+        event.data.ptr = known->tag;
+        syscall(SYS_epoll_ctl, known->epoll_fd, EPOLL_CTL_MOD, fd, &event);
 }
 
 /*

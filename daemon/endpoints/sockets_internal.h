@@ -24,6 +24,7 @@ struct known {
         void *tag;
         const struct socket_io *io;
         bool websockets;             /* of a listener: what it accepts are some */
+        bool whole;                  /* what is written, of a stream or of all that a listener accepts */
         struct websocket *websocket; /* of a stream, owned; NULL: it is none */
         struct twin *twins;          /* of an endpoint */
         unsigned n_twins;

@@ -4,7 +4,8 @@
  *
  * libcoap is told that all of a write has left when it has been gathered. Where the kernel then takes only a
  * part, the rest becomes the backlog of its descriptor, and until that has gone libcoap is told EAGAIN, upon
- * which it keeps its messages itself. So a peer that does not read costs one buffer and no more.
+ * which it keeps its messages itself. So a peer that does not read costs one buffer and no more. To others all is
+ * written whole, see sockets_set_whole(): its backlog grows, and while it is long nothing more is read of it.
  */
 #include "endpoints/stream_gate.h"
 
@@ -14,10 +15,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/util.h"
 
-enum { GATHERED_MOST = 16 * 1024 };
+enum { GATHERED_MOST = 16 * 1024, BACKLOG_LONG = 1024 * 1024, BACKLOG_MOST = 16 * 1024 * 1024 };
 
 /* What the kernel would not take yet of one session. */
 struct backlog {
@@ -25,8 +27,9 @@ struct backlog {
         struct backlog *next;
         sd_event_source *writable;
         int fd;
-        size_t from, n;
-        uint8_t bytes[];
+        bool paused; /* nothing is read of it meanwhile */
+        struct buf bytes;
+        size_t from;
 };
 
 struct stream_gate {
@@ -59,7 +62,10 @@ static void drop_backlog(struct stream_gate *gate, int fd)
         if (!backlog)
                 return;
         *link = backlog->next;
+        if (backlog->paused)
+                sockets_pause(fd, false);
         sd_event_source_disable_unref(backlog->writable);
+        buf_deinit(&backlog->bytes);
         free(backlog);
 }
 
@@ -80,8 +86,8 @@ static bool push_backlog(struct stream_gate *gate, int fd)
 
         if (!backlog)
                 return true;
-        backlog->from += push(fd, backlog->bytes + backlog->from, backlog->n - backlog->from);
-        if (backlog->from < backlog->n)
+        backlog->from += push(fd, backlog->bytes.p + backlog->from, backlog->bytes.n - backlog->from);
+        if (backlog->from < backlog->bytes.n)
                 return false;
         drop_backlog(gate, fd);
         return true;
@@ -96,30 +102,65 @@ static int on_writable(sd_event_source *source, int fd, uint32_t events, void *u
         return 0;
 }
 
+/* A stream with a hole in it is of no use to anybody. */
+static void give_up(int fd, const char *why)
+{
+        static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
+        unsigned before;
+
+        if (log_gate_pass(&log_gate, &before))
+                log_warning("A stream session ends: what it should get can not be kept: %s (and %u before)",
+                            why, before);
+        shutdown(fd, SHUT_RDWR);
+}
+
 static void add_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
 {
-        struct backlog *backlog = malloc(sizeof *backlog + n);
+        struct backlog *backlog = calloc(1, sizeof *backlog);
         int r = -ENOMEM;
 
         if (backlog) {
-                *backlog = (struct backlog){ .gate = gate, .next = gate->backlogs, .fd = fd, .n = n };
-                memcpy(backlog->bytes, bytes, n);
-                r = sd_event_add_io(gate->event, &backlog->writable, fd, EPOLLOUT, on_writable, backlog);
+                *backlog = (struct backlog){ .gate = gate, .next = gate->backlogs, .fd = fd };
+                buf_append(&backlog->bytes, bytes, n);
         }
-        if (r < 0) {
-                /* A stream with a hole in it is of no use to anybody. */
-                static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
-                unsigned before;
-
-                if (log_gate_pass(&log_gate, &before))
-                        log_warning("A stream session ends: what it should get can not be kept: %s (and %u "
-                                    "before)",
-                                    strerror(-r), before);
-                shutdown(fd, SHUT_RDWR);
-                free(backlog);
+        if (backlog && buf_ok(&backlog->bytes))
+                r = sd_event_add_io(gate->event, &backlog->writable, fd, EPOLLOUT, on_writable, backlog);
+        if (r == 0) {
+                gate->backlogs = backlog;
                 return;
         }
-        gate->backlogs = backlog;
+        give_up(fd, strerror(-r));
+        if (backlog)
+                buf_deinit(&backlog->bytes);
+        free(backlog);
+}
+
+/* Behind what waits already. */
+static void grow_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
+{
+        struct backlog *backlog = *find_backlog(gate, fd);
+        size_t left = backlog->bytes.n - backlog->from;
+        const char *why = NULL;
+
+        if (left + n > BACKLOG_MOST)
+                why = "its peer does not read it";
+        if (!why && backlog->from > left) {
+                memcpy(backlog->bytes.p, backlog->bytes.p + backlog->from, left);
+                backlog->bytes.n = left;
+                backlog->from = 0;
+        }
+        if (!why)
+                buf_append(&backlog->bytes, bytes, n);
+        if (!why && !buf_ok(&backlog->bytes))
+                why = strerror(ENOMEM);
+        if (!why) {
+                if (!backlog->paused && left + n > BACKLOG_LONG)
+                        sockets_pause(fd, true);
+                backlog->paused |= left + n > BACKLOG_LONG;
+                return;
+        }
+        drop_backlog(gate, fd);
+        give_up(fd, why);
 }
 
 void stream_gate_set_clearance(struct stream_gate *gate, bool (*may_send)(void *owner), void *owner)
@@ -154,20 +195,35 @@ void stream_gate_flush(struct stream_gate *gate)
                 add_backlog(gate, gate->fd, gate->bytes + sent, n - sent);
 }
 
-static ssize_t gate_write(void *userdata, int fd, const void *bytes, size_t n)
+static void write_whole(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
+{
+        size_t sent = push(fd, bytes, n);
+
+        if (sent < n)
+                add_backlog(gate, fd, bytes + sent, n - sent);
+}
+
+static ssize_t gate_write(void *userdata, int fd, bool whole, const void *bytes, size_t n)
 {
         struct stream_gate *gate = userdata;
 
         if (!*gate->holding || gate->fd != fd || n > GATHERED_MOST - gate->n)
                 stream_gate_flush(gate);
         if (!push_backlog(gate, fd)) {
+                if (whole) {
+                        grow_backlog(gate, fd, bytes, n);
+                        return (ssize_t)n;
+                }
                 errno = EAGAIN;
                 return -1;
         }
         if (!*gate->holding || n > GATHERED_MOST) {
-                if (may_send(gate))
+                if (!may_send(gate))
+                        shutdown(fd, SHUT_RDWR);
+                else if (!whole)
                         return sockets_raw_send(fd, bytes, n, MSG_NOSIGNAL);
-                shutdown(fd, SHUT_RDWR);
+                else
+                        write_whole(gate, fd, bytes, n);
                 return (ssize_t)n;
         }
         gate->fd = fd;

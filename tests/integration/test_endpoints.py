@@ -335,3 +335,24 @@ def test_uri_host(coapd):
     with daemon.client() as client:
         response = client.get("time", extra=[(coap.URI_HOST, b"example.org"), (coap.URI_PORT, struct.pack("!H", 1))])
         assert response.text == "2.05"
+
+
+@pytest.mark.parametrize("scheme, client", [("coap+ws", WebSocketClient), ("coaps+ws", WebSocketClient),
+                                            ("coap+tcp", StreamClient), ("coaps+tcp", StreamClient)])
+def test_who_reads_late_gets_all_that_it_has_asked_for(coapd, certificates, scheme, client):
+    """More than the kernel takes, and more than the daemon keeps: of a WebSocket libcoap would lose what is cut short."""
+    body = "0123456789" * 2000
+    daemon = coapd(endpoints=[f"{scheme}://127.0.0.1:{{port}}", "coap://127.0.0.1:{port}"],
+                   resources=[{"path": "large", "kind": "static", "content": body}], security={"psk": certificates.psk()})
+    context = tls_psk_context(PSK_IDENTITY, PSK_KEY) if scheme.startswith("coaps") else None
+    with client(daemon.port, tls=context) as one, daemon.client() as other:
+        assert one.get("large").payload == body.encode()
+        tokens = [i.to_bytes(2, "big") for i in range(1250)]
+        for token in tokens:
+            one.send(coap.Message(coap.GET, token=token, options=coap.request_options("large")))
+        for _ in range(10):
+            assert other.get(".well-known/core").text == "2.05"
+        for token in tokens:
+            answer = one.receive(20)
+            assert (answer.token, answer.text, answer.payload == body.encode()) == (token, "2.05", True)
+        assert one.get("large").payload == body.encode()
