@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -46,6 +47,42 @@ int persist_file_kind(const char *path, enum persist_file_kind *ret_kind)
                 *ret_kind = PERSIST_FILE_SQLITE;
         else
                 *ret_kind = PERSIST_FILE_REGULAR;
+        return 0;
+}
+
+/* What the symbolic link at PATH says, from where PATH counts. -EINVAL: it is none. */
+static int read_link(const char *path, char **ret_target)
+{
+        char target[PATH_MAX];
+        ssize_t n = readlink(path, target, sizeof target);
+        const char *slash = strrchr(path, '/');
+        int folder = n > 0 && target[0] != '/' && slash ? (int)(slash + 1 - path) : 0;
+
+        if (n < 0)
+                return -errno;
+        if (n == sizeof target)
+                return -ENAMETOOLONG;
+        return asprintf(ret_target, "%.*s%.*s", folder, path, (int)n, target) < 0 ? -ENOMEM : 0;
+}
+
+int persist_file_follow(const char *path, char **ret_path)
+{
+        enum { LINKS_MOST = 40 }; /* as many as the kernel follows */
+        CLEANUP(freep) char *at = strdup(path);
+        int r = at ? 0 : -ENOMEM;
+
+        for (int i = 0; i < LINKS_MOST && r == 0; i++) {
+                char *target;
+
+                r = read_link(at, &target);
+                if (r == 0) {
+                        free(at);
+                        at = target;
+                }
+        }
+        if (r == -ENOMEM)
+                return r;
+        *ret_path = TAKE(at);
         return 0;
 }
 

@@ -21,6 +21,13 @@ enum persist_file_kind {
 int persist_file_kind(const char *path, enum persist_file_kind *ret_kind);
 
 /*
+ * The file that PATH leads to, which need not be there: what is made and renamed beside it has to be beside the file
+ * itself, where SQLite puts its log, and not beside a symbolic link to it. Where nothing can
+ * be followed, whoever opens it finds out. The caller's to free. 0 or -ENOMEM.
+ */
+int persist_file_follow(const char *path, char **ret_path);
+
+/*
  * Takes PATH.lock for as long as the descriptor is open, so that two daemons never share a store. The lock's
  * file stays behind: removing it would let a third daemon lock another file of the same name. -EBUSY when
  * another process holds it, which is logged here; or another -errno.

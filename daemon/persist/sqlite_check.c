@@ -220,7 +220,13 @@ int store_create(const char *name, const struct store_schema *schema)
         int r;
 
         store_remove_files(name);
-        r = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+        /* SQLite tries without writing as well, and then says that there is no such file. */
+        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return -errno;
+        closep(&fd);
+        fd = -1;
+        r = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL);
         sql = sqlite3_mprintf(
                 "PRAGMA page_size=%d; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN;"
                 "PRAGMA application_id=%d; PRAGMA user_version=%d;"

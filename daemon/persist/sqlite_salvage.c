@@ -94,14 +94,17 @@ static sqlite3_stmt *prepare_insert(sqlite3 *to, const struct store_table *table
         return insert;
 }
 
-/* Copies rows from `*id` on, which it moves along. SQLITE_DONE at the end, else what stopped it. */
-static int copy_from(sqlite3_stmt *read, sqlite3_stmt *insert, int64_t *id, int64_t *copied)
+/*
+ * Copies rows from `*id` on, which it moves along. SQLITE_DONE at the end, else what stopped it: the damage, or, with
+ * `*written` not SQLITE_OK, a row that could not be written.
+ */
+static int copy_from(sqlite3_stmt *read, sqlite3_stmt *insert, int64_t *id, int64_t *copied, int *written)
 {
         struct row row;
-        int code;
+        int code = SQLITE_OK;
 
         sqlite3_bind_int64(read, 1, *id);
-        while ((code = sqlite3_step(read)) == SQLITE_ROW) {
+        while (*written == SQLITE_OK && (code = sqlite3_step(read)) == SQLITE_ROW) {
                 int64_t found = sqlite3_column_int64(read, 0);
 
                 if (found < *id)
@@ -111,12 +114,13 @@ static int copy_from(sqlite3_stmt *read, sqlite3_stmt *insert, int64_t *id, int6
                     sqlite3_bind_int64(insert, (int)row.n + 2, found) != SQLITE_OK)
                         continue;
                 *copied += sqlite3_step(insert) == SQLITE_DONE;
-                sqlite3_reset(insert);
+                *written = sqlite3_reset(insert);
         }
         sqlite3_reset(read);
         return code;
 }
 
+/* How many, or -errno when one could not be written. */
 static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const struct store_table *table)
 {
         enum { TRIES = 10000, A_PAGE = 64 };
@@ -125,14 +129,15 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const struct store_table *t
                                     table->name);
         sqlite3_stmt *read = NULL, *insert = NULL;
         int64_t copied = 0, id = 1, step = 1, before;
+        int written = SQLITE_OK;
 
         if (sql && sqlite3_prepare_v2(from, sql, -1, &read, NULL) == SQLITE_OK)
                 insert = prepare_insert(to, table, sqlite3_column_count(read));
         /* Which ids lie behind a bad page is not known: one by one for as many as a page may hold, then
          * faster. */
-        for (int try = 0, vain = 0; insert && try < TRIES && id < too_far; try++) {
+        for (int try = 0, vain = 0; insert && written == SQLITE_OK && try < TRIES && id < too_far; try++) {
                 before = id;
-                if (copy_from(read, insert, &id, &copied) == SQLITE_DONE)
+                if (copy_from(read, insert, &id, &copied, &written) == SQLITE_DONE)
                         break;
                 vain = id > before ? 0 : vain + 1;
                 step = vain < A_PAGE ? 1 : step * 2;
@@ -141,14 +146,14 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const struct store_table *t
         sqlite3_free(sql);
         sqlite3_finalize(read);
         sqlite3_finalize(insert);
-        return copied;
+        return written == SQLITE_OK ? copied : store_errno(to, written);
 }
 
 int64_t store_salvage(const char *from, const char *to, const struct store_schema *schema)
 {
         CLEANUP(freep) char *copy = NULL;
         sqlite3 *a = NULL, *b = NULL;
-        int64_t copied = 0;
+        int64_t copied = 0, rows;
         int r;
 
         if (asprintf(&copy, "%s.salvage", to) < 0)
@@ -159,9 +164,12 @@ int64_t store_salvage(const char *from, const char *to, const struct store_schem
         if (r == 0 && (sqlite3_open_v2(copy, &a, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
                        sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
                        sqlite3_exec(b, "PRAGMA synchronous=FULL; BEGIN", NULL, NULL, NULL) != SQLITE_OK))
-                r = -EIO;
-        for (size_t i = 0; i < STORE_TABLES && schema->tables[i].name && r == 0; i++)
-                copied += copy_rows(a, b, &schema->tables[i]);
+                r = MIN(store_errno(b, sqlite3_extended_errcode(b)), -1);
+        for (size_t i = 0; i < STORE_TABLES && schema->tables[i].name && r == 0; i++) {
+                rows = copy_rows(a, b, &schema->tables[i]);
+                r = rows < 0 ? (int)rows : 0;
+                copied += MAX(rows, 0);
+        }
         if (r == 0 && sqlite3_exec(b, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
                 r = store_errno(b, sqlite3_extended_errcode(b));
         sqlite3_close(a);

@@ -128,8 +128,7 @@ static int on_commit(void *user, sqlite3 *db, const char *name, int pages)
         return SQLITE_OK;
 }
 
-/* Opens `name` with the settings that the config asks for. */
-static int open_database(struct store *store, const char *name, sqlite3 **ret_db)
+int store_open_database(struct store *store, const char *name, sqlite3 **ret_db)
 {
         bool always = store->conf->sync == CONF_SYNC_ALWAYS;
         sqlite3 *db = NULL;
@@ -166,67 +165,15 @@ static int open_database(struct store *store, const char *name, sqlite3 **ret_db
         return 0;
 }
 
-/* Puts a new database in the place of what is there, which must be set aside or missing. */
-static int create_at(const struct store *store, const char *salvage_from, int64_t *ret_salvaged)
-{
-        CLEANUP(freep) char *name = NULL;
-        int r;
-
-        *ret_salvaged = 0;
-        if (asprintf(&name, "%s.new", store->path) < 0)
-                return -ENOMEM;
-        r = store_create(name, store->schema);
-        if (r < 0)
-                return r;
-        if (salvage_from)
-                *ret_salvaged = store_salvage(salvage_from, name, store->schema);
-        if (rename(name, store->path) < 0)
-                return -errno;
-        return persist_folder_sync(store->path);
-}
-
-static int replace_bad(struct store *store, int verdict, const char *reason)
-{
-        CLEANUP(freep) char *aside = NULL;
-        int64_t salvaged = 0;
-        int r;
-
-        if (store->conf->bad_file == CONF_BAD_FILE_REFUSE) {
-                log_message(LOG_ERR,
-                            &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
-                            "%s: %s; not starting, as persist.bad_file asks", store->path, reason);
-                return -EUCLEAN;
-        }
-        r = persist_file_set_aside(store->path, "bad", &aside);
-        if (r < 0) {
-                log_error("%s: %s, and cannot be set aside: %s", store->path, reason, strerror(-r));
-                return r;
-        }
-        store->lost = true;
-        r = create_at(store, verdict == STORE_DAMAGED ? aside : NULL, &salvaged);
-        if (r < 0)
-                return r;
-        if (salvaged > 0)
-                log_message(LOG_ERR,
-                            &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
-                            "%s: %s; set aside as %s, %lld rows of it are saved", store->path, reason, aside,
-                            (long long)salvaged);
-        else
-                log_message(LOG_ERR,
-                            &(struct log_fields){ .message_id = MESSAGE_STORE_BAD, .file = store->path },
-                            "%s: %s; set aside as %s, starting without %s", store->path, reason, aside,
-                            store->schema->what);
-        return 0;
-}
-
-static int open_real(struct store *store)
+int store_open_file(struct store *store)
 {
         char reason[256] = "";
-        int64_t none;
         int verdict, r = 0;
 
         if (store->lock_fd < 0)
                 r = persist_file_lock(store->path, &store->lock_fd);
+        if (r == 0)
+                r = store_finish_replacing(store);
         if (r < 0)
                 return r;
         store_check_log(store->path);
@@ -235,55 +182,25 @@ static int open_real(struct store *store)
         case STORE_GOOD:
                 break;
         case STORE_MISSING:
-                r = create_at(store, NULL, &none);
+                r = store_make_missing(store);
                 break;
         case STORE_FOREIGN:
                 r = import_libcoap(store->path, store->schema);
                 break;
         case STORE_BAD:
         case STORE_DAMAGED:
-                r = replace_bad(store, verdict, reason);
+                r = store_replace(store, verdict, reason);
                 break;
         default:
                 r = verdict;
         }
         if (r == 0)
-                r = open_database(store, store->path, &store->db);
+                r = store_open_database(store, store->path, &store->db);
         if (r != -EUCLEAN || verdict == STORE_BAD || verdict == STORE_DAMAGED)
                 return r;
         /* A reader found nothing wrong with it; the first use as a writer does. */
-        r = replace_bad(store, STORE_DAMAGED, "this is a damaged database");
-        return r < 0 ? r : open_database(store, store->path, &store->db);
-}
-
-/* What can be read of the file, in memory: nothing of it is left when the process ends. */
-static int open_copy(struct store *store)
-{
-        char folder[] = "/dev/shm/coapd-XXXXXX", elsewhere[] = "/tmp/coapd-XXXXXX", reason[256];
-        CLEANUP(freep) char *name = NULL;
-        const char *made = mkdtemp(folder);
-        int r, verdict;
-
-        if (!made)
-                made = mkdtemp(elsewhere);
-        if (!made || asprintf(&name, "%s/store", made) < 0)
-                return -ENOMEM;
-        r = store_copy_files(store->path, name);
-        store->complete = r == 0 || r == -ENOENT;
-        verdict = r == 0 ? store_judge(name, store->schema, reason, sizeof reason) : STORE_MISSING;
-        if (verdict != STORE_GOOD) {
-                store->complete = store->complete && verdict == STORE_MISSING;
-                r = store_create(name, store->schema);
-        }
-        if (r == 0)
-                r = open_database(store, name, &store->db);
-        /* Its log is then kept in memory, or in files without a name. */
-        if (r == 0)
-                sqlite3_exec(store->db, "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM damaged", NULL,
-                             NULL, NULL);
-        store_remove_files(name);
-        rmdir(made);
-        return r;
+        r = store_replace(store, STORE_DAMAGED, "this is a damaged database");
+        return r < 0 ? r : store_open_database(store, store->path, &store->db);
 }
 
 int store_open(const char *path, const struct store_schema *schema, const struct conf_persist *conf,
@@ -298,14 +215,13 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                 .schema = schema,
                 .conf = conf,
                 .metrics = metrics,
-                .path = strdup(path),
                 .gate = { .burst = 5, .interval_s = 60 },
                 .lock_fd = -1,
                 .wal_fd = -1,
         };
-        if (!store->path)
-                return -ENOMEM;
-        r = open_real(store);
+        r = persist_file_follow(path, &store->path);
+        if (r == 0)
+                r = store_open_file(store);
         if (r == -EUCLEAN || r == -EBUSY)
                 return r;
         /* A missing folder is a mistake in the config and not an accident: nothing was ever kept there. */
@@ -318,7 +234,7 @@ int store_open(const char *path, const struct store_schema *schema, const struct
         if (r < 0) {
                 store->refusing = r;
                 store->failing = store->told = true;
-                r = open_copy(store);
+                r = store_open_copy(store);
                 log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
                             "%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",
                             path, strerror(-store->refusing), schema->what,
@@ -341,29 +257,12 @@ void store_configure(struct store *store, const struct conf_persist *conf)
                      NULL, NULL, NULL);
 }
 
-/* The file may be good again: it then takes the place of the copy. */
-bool store_refuses(struct store *store)
+void store_change_database(struct store *store, sqlite3 *db)
 {
-        enum { RETRY_US = 5000000 };
-        sqlite3 *copy = store->db;
-        int64_t now;
-
-        if (!store->refusing)
-                return false;
-        now = store_now_us();
-        if (!store->complete || (now >= store->retry_us && now < store->retry_us + RETRY_US))
-                return true;
-        store->retry_us = now;
-        store->db = NULL;
-        if (open_real(store) < 0) {
-                store->db = copy;
-                return true;
-        }
         finalize_all(store);
-        sqlite3_close(copy);
+        sqlite3_close(store->db);
+        store->db = db;
         for (size_t i = 0; i < store->n_prepared; i++)
                 if (prepare(store, i) != SQLITE_OK)
                         log_error("%s: %s", store->path, sqlite3_errmsg(store->db));
-        store->refusing = 0;
-        return false;
 }

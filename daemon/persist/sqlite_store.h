@@ -54,7 +54,6 @@ struct store {
         /* -errno: `db` is a copy in memory, all writes are refused with it. */
         int refusing;
         bool complete;    /* the copy holds all that the file holds, so that the file may take over later */
-        bool lost;        /* what was there at open was bad and is set aside: rows may be missing */
         bool dirty;       /* written since the last sync */
         bool failing;     /* the last write was refused, */
         bool told;        /* and logged */
@@ -88,6 +87,17 @@ int store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement
 /* The config changed; borrowed until the next call. The path stays. */
 void store_configure(struct store *store, const struct conf_persist *conf);
 
+/* --- sqlite_store.c, for the files below --- */
+
+/* Opens the file at store->path, made or mended where that is due, as store->db. 0 or -errno. */
+int store_open_file(struct store *store);
+
+/* Opens `name` with the settings that the config asks for. 0 or -errno. */
+int store_open_database(struct store *store, const char *name, sqlite3 **ret_db);
+
+/* Closes store->db, and goes on with `db` and with statements that are prepared anew. */
+void store_change_database(struct store *store, sqlite3 *db);
+
 /* The microsecond since 1970. */
 int64_t store_now_us(void);
 
@@ -111,14 +121,33 @@ void store_rollback(struct store *store);
 /* After it returned 0, everything written so far survives a power cut. */
 int store_sync(struct store *store);
 
-/* Whether writes are refused just now; tries the real file again where there is one to try. */
-bool store_refuses(struct store *store);
-
 /* Moves a damaged row to the table `damaged`, as text, and logs it. */
 void store_quarantine(struct store *store, const struct store_table *table, int64_t id);
 
 /* What SQLite says, as -errno. */
 int store_errno(sqlite3 *db, int code);
+
+/* --- sqlite_copy.c --- */
+
+/* What can be read of the file, in memory, as store->db. 0 or -errno. */
+int store_open_copy(struct store *store);
+
+/* Whether writes are refused just now; tries the real file again where there is one to try. */
+bool store_refuses(struct store *store);
+
+/* --- sqlite_replace.c --- */
+
+/* Makes the database at store->path, where nothing is. 0 or -errno. */
+int store_make_missing(struct store *store);
+
+/*
+ * Sets aside what is bad, and puts a new database with what can be read of it in its place; or refuses to, as
+ * conf->bad_file says. At no moment are the rows that can be read in files of another name alone. 0 or -errno, logged.
+ */
+int store_replace(struct store *store, int verdict, const char *reason);
+
+/* Ends what an earlier run began with store_replace(). 0 or -errno. */
+int store_finish_replacing(struct store *store);
 
 /* --- sqlite_check.c --- */
 
