@@ -325,6 +325,10 @@ static void check_state_file(struct check *check, char *const *path)
 
         if (!file && is_in_state_folder(*path))
                 return;
+        if (file && file[strlen(file) - 1] == '/') {
+                check_failed(check, path, "", "\"%s\" names a folder, expected a file", shown);
+                return;
+        }
         if (!file)
                 check_failed(check, path, "",
                              "the folder of \"%s\" does not exist, expected one that coapd can write to",

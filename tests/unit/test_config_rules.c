@@ -151,6 +151,9 @@ static const struct fixture_case state_cases[] = {
           "@/c:2: persist.dynamic_resources: \"@/folder\" is a folder, and another file of the state is in "
           "it, "
           "expected a file\n" },
+        { ENDPOINT "persist: { observers = \"/\"; dynamic_resources = \"@/folder/\"; };\n",
+          "@/c:2: persist.dynamic_resources: \"@/folder/\" names a folder, expected a file\n"
+          "@/c:2: persist.observers: \"/\" names a folder, expected a file\n" },
         { ENDPOINT "persist: { engine = \"libcoap\"; observers = \"@/o\"; dynamic_resources = \"@/d\"; };\n",
           "@/c:2: persist.dynamic_resources: engine = \"libcoap\" can not keep this alone, expected both "
           "dynamic_resources and observe_counters, or neither\n" },
