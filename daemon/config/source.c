@@ -17,7 +17,8 @@ struct reading {
         struct source *source;
         struct report *report;
         unsigned depth;
-        int error; /* the first */
+        bool ended; /* nothing more is included: files that include each other would do so for ever */
+        int error;  /* the first */
 };
 
 static void wipe_buf(struct buf *b)
@@ -216,11 +217,18 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
 {
         CLEANUP(wipe_buf) struct buf text = { 0 };
         CLEANUP(freep) char *message = NULL;
-        const char *name = keep_name(reading->source, file);
-        int r = name ? read_file(file, &text) : -ENOMEM;
+        const char *name;
+        int r;
 
+        if (reading->ended)
+                return 0;
+        name = keep_name(reading->source, file);
+        r = name ? read_file(file, &text) : -ENOMEM;
         if (r == -ENOMEM)
                 return r;
+        if (r == 0 && reading->source->text.n + text.n > MAX_TEXT)
+                r = -EFBIG;
+        reading->ended = r == -EFBIG || reading->depth >= MAX_DEPTH;
         if (reading->depth >= MAX_DEPTH) {
                 fail(reading, from, "@include",
                      "nested too deep, expected at most 10 files within each other", -ELOOP);

@@ -63,6 +63,10 @@ static const struct fixture_case syntax_cases[] = {
           "@/c:3: @/folder: can not be read (Is a directory), expected a file of text\n" },
         { ENDPOINT "@include \"c\"\n",
           "@/c:2: @include: nested too deep, expected at most 10 files within each other\n" },
+        /* Said once: it would be read 8^10 times else. */
+        { ENDPOINT "@include \"c\"\n@include \"c\"\n@include \"c\"\n@include \"c\"\n"
+                   "@include \"c\"\n@include \"c\"\n@include \"c\"\n@include \"c\"\n",
+          "@/c:2: @include: nested too deep, expected at most 10 files within each other\n" },
 };
 
 static const struct fixture_case key_cases[] = {
