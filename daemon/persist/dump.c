@@ -79,19 +79,31 @@ static void statement_finalizep(sqlite3_stmt **statement)
         sqlite3_finalize(*statement);
 }
 
-static int application_id(sqlite3 *db)
+static int tell_failure(sqlite3 *db, const char *path, FILE *errors)
+{
+        fprintf(errors, "%s: %s\n", path, sqlite3_errmsg(db));
+        return -EIO;
+}
+
+/* SQLITE_OK, or why it cannot be read. */
+static int read_application_id(sqlite3 *db, int *ret_id)
 {
         CLEANUP(statement_finalizep) sqlite3_stmt *statement = NULL;
+        int code = sqlite3_prepare_v2(db, "PRAGMA application_id", -1, &statement, NULL);
 
-        if (sqlite3_prepare_v2(db, "PRAGMA application_id", -1, &statement, NULL) != SQLITE_OK ||
-            sqlite3_step(statement) != SQLITE_ROW)
-                return -1;
-        return sqlite3_column_int(statement, 0);
+        if (code == SQLITE_OK)
+                code = sqlite3_step(statement);
+        if (code != SQLITE_ROW)
+                return code;
+        *ret_id = sqlite3_column_int(statement, 0);
+        return SQLITE_OK;
 }
 
 static int open_section(const struct section *section, const char *path, FILE *errors, sqlite3 **ret_db)
 {
+        enum { BUSY_MS = 5000 };
         CLEANUP(db_closep) sqlite3 *db = NULL;
+        int id = 0, code;
 
         if (access(path, R_OK) < 0) {
                 int r = -errno;
@@ -99,12 +111,17 @@ static int open_section(const struct section *section, const char *path, FILE *e
                 fprintf(errors, "%s: %s\n", path, strerror(-r));
                 return r;
         }
-        if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
-            application_id(db) != section->schema->application_id) {
+        code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_busy_timeout(db, BUSY_MS);
+        if (code == SQLITE_OK)
+                code = read_application_id(db, &id);
+        if (code != SQLITE_OK && code != SQLITE_NOTADB)
+                return tell_failure(db, path, errors);
+        if (id != section->schema->application_id) {
                 fprintf(errors, "%s: this is no store of %s\n", path, section->schema->what);
                 return -EINVAL;
         }
-        sqlite3_busy_timeout(db, 5000);
         *ret_db = TAKE(db);
         return 0;
 }
@@ -117,11 +134,13 @@ static const char *cell(sqlite3_stmt *statement, int column, char out[MAX_CELL])
         return log_escape(span_of(text, (size_t)sqlite3_column_bytes(statement, column)), out, MAX_CELL);
 }
 
-static void print_table(sqlite3_stmt *statement, FILE *out)
+/* SQLITE_DONE, or what kept it from the end of the rows. */
+static int print_table(sqlite3_stmt *statement, FILE *out)
 {
         int n = MIN(sqlite3_column_count(statement), (int)MAX_COLUMNS);
         int widths[MAX_COLUMNS];
         char text[MAX_CELL];
+        int code;
 
         for (int i = 0; i < n; i++)
                 widths[i] = (int)strlen(sqlite3_column_name(statement, i));
@@ -132,11 +151,12 @@ static void print_table(sqlite3_stmt *statement, FILE *out)
         for (int i = 0; i < n; i++)
                 fprintf(out, "  %-*s", i < n - 1 ? widths[i] : 0, sqlite3_column_name(statement, i));
         fputc('\n', out);
-        while (sqlite3_step(statement) == SQLITE_ROW) {
+        while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
                 for (int i = 0; i < n; i++)
                         fprintf(out, "  %-*s", i < n - 1 ? widths[i] : 0, cell(statement, i, text));
                 fputc('\n', out);
         }
+        return code;
 }
 
 static int dump_section(const struct section *section, const char *path, bool json, FILE *out, FILE *errors)
@@ -156,12 +176,12 @@ static int dump_section(const struct section *section, const char *path, bool js
         }
         if (!json) {
                 fprintf(out, "%s, %s:\n", section->title, path);
-                print_table(statement, out);
+                if (print_table(statement, out) != SQLITE_DONE)
+                        return tell_failure(db, path, errors);
         } else if (sqlite3_step(statement) == SQLITE_ROW) {
                 fputs((const char *)sqlite3_column_text(statement, 0), out);
         } else {
-                fprintf(errors, "%s: %s\n", path, sqlite3_errmsg(db));
-                return -EIO;
+                return tell_failure(db, path, errors);
         }
         return 0;
 }

@@ -57,3 +57,21 @@ def test_says_what_it_can_not_read(coapd):
     assert done.returncode == 1
     assert f"{daemon.folder}/observers: this is no store of observers" in done.stderr
     assert json.loads(done.stdout)["observers"] is None
+
+
+def test_says_where_it_stopped(coapd):
+    """A part of the rows is not all of them."""
+    daemon = coapd(dynamic={"enable": True})
+    with coap.Client(daemon.port) as client:
+        for i in range(40):
+            client.request(coap.PUT, ["r", f"{i}"], payload=bytes(900))
+    daemon.stop()
+    store = daemon.folder / "dynamic-resources"
+    data = store.read_bytes()
+    middle = len(data) // 4096 // 2 * 4096
+    store.write_bytes(data[:middle] + bytes(4096) + data[middle + 4096 :])
+    for arguments in ((), ("--json",)):
+        done = dump(daemon, *arguments)
+        assert done.returncode == 1
+        assert f"{store}: database disk image is malformed" in done.stderr
+        assert "Observe counters" in done.stdout or "observe_counters" in done.stdout
