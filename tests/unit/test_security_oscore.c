@@ -739,6 +739,32 @@ static void files_of_libcoap_are_read(void **state)
         assert_int_equal(security_load(&f->config, stderr, &(struct security *){ NULL }), -EINVAL);
 }
 
+/* What libcoap has room for with an observer that is kept; it aborts beyond. */
+static void ids_of_a_file_fit_what_is_kept(void **state)
+{
+        static const char most[] = "sender_id,hex,01\nmaster_secret,hex,00\nid_context,hex,aa\n"
+                                   "recipient_id,hex,0102030405\n",
+                          more[] = "sender_id,hex,01\nmaster_secret,hex,00\nid_context,hex,aabb\n"
+                                   "recipient_id,hex,0102030405\n";
+        struct fixture *f = *state;
+        char *files[] = { f->client_conf }, *errors = NULL;
+        struct security *security = NULL;
+        size_t n;
+        FILE *out = open_memstream(&errors, &n);
+
+        f->config.security.oscore.n = 0;
+        f->config.security.oscore_files = (struct conf_strings){ files, 1 };
+        write_text(f->client_conf, more, 0600);
+        security_free(load(f));
+        f->config.persist.observers = (char *)"observers";
+        assert_int_equal(security_load(&f->config, out, &security), -EINVAL);
+        fclose(out);
+        assert_non_null(strstr(errors, "\"0102030405\" is too long to keep this client's observations"));
+        free(errors);
+        write_text(f->client_conf, most, 0600);
+        security_free(load(f));
+}
+
 static void a_file_of_libcoap_is_a_context(void **state)
 {
         struct fixture *f = *state;
@@ -792,6 +818,7 @@ int main(void)
                 TEST(one_sender_key_twice_is_refused),
                 TEST(one_peer_twice_is_refused),
                 TEST(files_of_libcoap_are_read),
+                TEST(ids_of_a_file_fit_what_is_kept),
                 TEST(a_file_of_libcoap_is_a_context),
         };
 
