@@ -55,7 +55,7 @@ def datagrams_received(daemon):
 # Steps a second, and how many honest GETs one may cost: about twice the most that was seen, with and without two
 # other programs that took all of the two cores. Where there are few steps a second, no such figure was steady.
 @pytest.mark.parametrize("kind, transport, steps, most", [
-    ("sources", "UDP", 4000, 8), ("blocks", "UDP", 2000, 12), ("observers", "UDP", 2000, 10),
+    ("sources", "UDP", 4000, 8), ("blocks", "UDP", 2000, 12), ("observers", "UDP", 2000, 12),
     ("readers", "UDP", 100, None), ("readers", "TCP", 100, None), ("hellos", "TCP", 500, None),
 ])
 def test_the_honest_are_served(coapd, kind, transport, steps, most):
