@@ -79,7 +79,7 @@ static int open_new_endpoints(void *closure)
         return endpoints_update(new->endpoints, new->config, &new->stale);
 }
 
-/* All or nothing: what can fail comes first, and fails before anything has changed. */
+/* All or nothing: what can fail, but for want of memory, comes first, and fails before anything has changed. */
 static int apply_settings(struct server *server, FILE *report)
 {
         struct settings new = { 0 };
@@ -191,7 +191,9 @@ static int start_registry(struct server *server)
 {
         int r = wire_registry(server);
 
-        return r < 0 ? r : registry_apply(server->registry, server->config, NULL, NULL);
+        if (r == 0)
+                r = registry_apply(server->registry, server->config, NULL, NULL);
+        return r == REGISTRY_INCOMPLETE ? -ENOMEM : r;
 }
 
 static int open_store(struct server *server)

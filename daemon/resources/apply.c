@@ -162,7 +162,7 @@ static void make_way(struct registry *registry, const struct planned *planned)
 
 static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 {
-        int r = 0;
+        int r = 0, published;
 
         remove_unplanned(registry, true);
         remove_unplanned(registry, false);
@@ -179,9 +179,10 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
                 if (resource->place)
                         continue;
                 resource->self = plan[i].self;
-                r = resource_publish(resource);
-                if (r < 0)
+                published = resource_publish(resource);
+                if (published < 0)
                         resource_free(resource);
+                r = MIN(r, published);
         }
         discovery_changed(registry->discovery);
         return r;
@@ -216,6 +217,7 @@ int registry_apply(struct registry *registry, const struct config *config, int (
         const struct conf_resource *confs = config->resources.v;
         size_t n = config->resources.n;
         struct planned *plan = calloc(n ? n : 1, sizeof *plan);
+        struct hosts hosts = { 0 };
         int r;
 
         if (!plan)
@@ -229,20 +231,25 @@ int registry_apply(struct registry *registry, const struct config *config, int (
                         return r;
                 }
         }
-        r = others ? others(closure) : 0;
-        if (r == 0)
-                r = hosts_set(&registry->hosts, config);
+        r = hosts_set(&hosts, config);
+        if (r == 0 && others)
+                r = others(closure);
         if (r < 0) {
+                hosts_deinit(&hosts);
                 unplan(plan, n);
                 return r;
         }
+        hosts_deinit(&registry->hosts);
+        registry->hosts = hosts;
         registry->config = config;
         set_bounds(registry, config);
         r = carry_out(registry, plan, n);
         free(plan);
         also_apply(registry);
-        if (r == 0)
-                r = proxied_apply(registry);
+        r = MIN(r, proxied_apply(registry));
         places_bury(registry);
-        return r < 0 ? r : notify_apply(registry);
+        r = MIN(r, notify_apply(registry));
+        if (r < 0)
+                log_error("resources: %s; what there is no memory for is missing until the next reload", strerror(-r));
+        return r < 0 ? REGISTRY_INCOMPLETE : 0;
 }

@@ -85,11 +85,14 @@ bool registry_takes_writes(const struct config *config);
 
 int registry_new(const struct registry_host *host, struct registry **ret_registry);
 
+/* There was no memory for some of it, and no way back either. */
+enum { REGISTRY_INCOMPLETE = 1 };
+
 /*
  * Makes the resources of the config live: adds the new ones, changes those that changed in place with their
  * observers kept, removes what is gone with 4.04 to its observers. `config` is borrowed until the next call or
  * registry_free(). Returns 0, or -errno when a resource could not be made (logged): at start that is fatal, at
- * reload the old one goes on.
+ * reload the old one goes on. REGISTRY_INCOMPLETE (logged): the config has taken over all the same, and is borrowed.
  *
  * `others` is called between the two: the registry can carry out the config, and has changed nothing. Its -errno is
  * returned, and nothing changes. NULL: nobody else has a part in it.
