@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "config/config.h"
@@ -74,16 +74,14 @@ static size_t count_wanted(const struct server *server, uint64_t observers)
 {
         const struct conf_server *conf = &server->config->server;
         const struct persist_engine *engine = persist_engine_find(server->config->persist.engine);
-        struct rlimit descriptors = { .rlim_cur = RLIM_INFINITY };
 
         if (engine && engine->one_context)
                 return 1;
-        getrlimit(RLIMIT_NOFILE, &descriptors);
         return shards_choose(&(struct shards_need){
                 .configured = (size_t)conf->shards,
                 .observers = observers,
                 .sessions = (uint64_t)conf->max_sessions,
-                .descriptors = descriptors.rlim_cur,
+                .descriptors = descriptors_most(),
         });
 }
 

@@ -91,7 +91,6 @@ static int prepare_all(struct store_observers *self)
                   " ORDER BY o.id",
                   &self->kept },
                 { "SELECT count(*) FROM observers", &self->count },
-                { "SELECT coalesce(max(id), 0) FROM observers", &self->last_id },
                 { "INSERT OR IGNORE INTO kept(since_us, checked, id) VALUES(?1, ?2, ?3)", &self->keep },
                 { "DELETE FROM kept WHERE id = ?1", &self->unkeep },
                 /* A clock that was set since may say that it waits for longer than it is here. */
@@ -114,11 +113,8 @@ int store_observers_init(struct store_observers *self, struct store *store)
         *self = (struct store_observers){ .store = store };
         self->postponed_end = &self->postponed;
         r = prepare_all(self);
-        if (r == 0 && sqlite3_step(self->last_id) == SQLITE_ROW)
-                self->next_id = sqlite3_column_int64(self->last_id, 0) + 1;
-        sqlite3_reset(self->last_id);
-        if (r == 0 && self->next_id <= 0)
-                r = -EUCLEAN;
+        if (r == 0)
+                r = store_next_id(store, &self->next_id);
         if (r < 0)
                 store_observers_deinit(self);
         return r;

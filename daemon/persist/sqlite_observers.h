@@ -22,7 +22,6 @@ struct store_observers {
         sqlite3_stmt *all;
         sqlite3_stmt *kept;
         sqlite3_stmt *count;
-        sqlite3_stmt *last_id;
         sqlite3_stmt *keep;
         sqlite3_stmt *unkeep;
         sqlite3_stmt *prune;

@@ -43,18 +43,14 @@ int store_resources_init(struct store_resources *self, struct store *store)
                 { "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE id = ?1", &self->one },
                 { "SELECT id, " STORE_RESOURCES_COLUMNS " FROM resources WHERE path = ?1", &self->by_path },
                 { "SELECT count(*) FROM resources", &self->count },
-                { "SELECT coalesce(max(id), 0) FROM resources", &self->last_id },
         };
         int r = 0;
 
         *self = (struct store_resources){ .store = store };
         for (size_t i = 0; i < ARRAY_LEN(all) && r == 0; i++)
                 r = store_prepare(store, all[i].sql, all[i].statement);
-        if (r == 0 && sqlite3_step(self->last_id) == SQLITE_ROW)
-                self->next_id = sqlite3_column_int64(self->last_id, 0) + 1;
-        sqlite3_reset(self->last_id);
-        if (r == 0 && self->next_id <= 0)
-                r = -EUCLEAN;
+        if (r == 0)
+                r = store_next_id(store, &self->next_id);
         if (r < 0)
                 store_resources_deinit(self);
         return r;

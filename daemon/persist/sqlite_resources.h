@@ -16,7 +16,6 @@ struct store_resources {
         sqlite3_stmt *one;
         sqlite3_stmt *by_path; /* a walk over the table, for when a group fails */
         sqlite3_stmt *count;
-        sqlite3_stmt *last_id;
         /*
          * Path to row. The table itself has no index of paths: one with a flipped bit would let a change go
          * to another row unnoticed, and each change would write a page more.

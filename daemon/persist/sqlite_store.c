@@ -80,6 +80,30 @@ int store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement
         return store_errno(store->db, r);
 }
 
+int store_next_id(struct store *store, int64_t *ret_id)
+{
+        char *sql = sqlite3_mprintf("SELECT coalesce(max(id), 0) FROM %s", store->schema->tables[0].name);
+        sqlite3_stmt *statement = NULL;
+        int64_t last = 0;
+        int code = sql ? sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+
+        if (code == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+                last = sqlite3_column_int64(statement, 0);
+        sqlite3_free(sql);
+        if (code == SQLITE_OK)
+                code = sqlite3_finalize(statement);
+        if (code != SQLITE_OK) {
+                log_error("%s: %s", store->path, sqlite3_errmsg(store->db));
+                return store_errno(store->db, code);
+        }
+        if (last < 0 || last == INT64_MAX) {
+                log_error("%s: no id is free behind %lld; not starting", store->path, (long long)last);
+                return -EUCLEAN;
+        }
+        *ret_id = last + 1;
+        return 0;
+}
+
 static void finalize_all(struct store *store)
 {
         for (size_t i = 0; i < store->n_prepared; i++) {

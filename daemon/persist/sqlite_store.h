@@ -84,6 +84,9 @@ void store_close(struct store *store);
 /* Keeps `sql` and `statement`: both must outlive the store, which prepares anew when it changes its file. */
 int store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement);
 
+/* The first id that is free behind those of the first table. 0 or -errno, logged. */
+int store_next_id(struct store *store, int64_t *ret_id);
+
 /* The config changed; borrowed until the next call. The path stays. */
 void store_configure(struct store *store, const struct conf_persist *conf);
 

@@ -4,8 +4,8 @@
  * failed do they take the places of the old ones, under the same handles, so that observations stay.
  */
 #include <errno.h>
-#include <sys/resource.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "resources/internal.h"
 #include "resources/uri_path.h"
@@ -191,13 +191,9 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 /* Each stream session is a descriptor; each shard has two, and some are needed for all else. */
 static size_t most_streams(const struct registry *registry, const struct config *config)
 {
-        rlim_t others = 64 + 2 * (rlim_t)registry->host.shards.n;
-        struct rlimit descriptors = { .rlim_cur = RLIM_INFINITY };
-        size_t most = (size_t)config->server.max_sessions;
+        uint64_t others = 64 + 2 * (uint64_t)registry->host.shards.n, all = descriptors_most();
 
-        getrlimit(RLIMIT_NOFILE, &descriptors);
-        return MIN(most,
-                   (size_t)(descriptors.rlim_cur > 2 * others ? descriptors.rlim_cur - others : others));
+        return (size_t)MIN((uint64_t)config->server.max_sessions, all > 2 * others ? all - others : others);
 }
 
 static void set_bounds(struct registry *registry, const struct config *config)
@@ -250,6 +246,7 @@ int registry_apply(struct registry *registry, const struct config *config, int (
         places_bury(registry);
         r = MIN(r, notify_apply(registry));
         if (r < 0)
-                log_error("resources: %s; what there is no memory for is missing until the next reload", strerror(-r));
+                log_error("resources: %s; what there is no memory for is missing until the next reload",
+                          strerror(-r));
         return r < 0 ? REGISTRY_INCOMPLETE : 0;
 }
