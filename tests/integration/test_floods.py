@@ -87,6 +87,6 @@ def test_the_honest_are_served(coapd, kind, transport, steps, most):
     daemon.alive()
     # Who waits for a processor for so long in all can not be blamed for an answer that is late.
     assert again == 0 or end.waited - calm.waited > honest.ACK_TIMEOUT
-    assert most is None or cost < most
-    if not SANITIZED:  # whose quarantine keeps what was freed
+    if not SANITIZED:  # with which there are few steps, and whose quarantine keeps what was freed
+        assert most is None or cost < most
         assert grown < 40e6
