@@ -21,8 +21,9 @@ int store_open_copy(struct store *store)
         r = store_copy_files(store->path, name);
         store->complete = r == 0 || r == -ENOENT;
         verdict = r == 0 ? store_judge(name, store->schema, reason, sizeof reason) : STORE_MISSING;
+        /* Of what is bad through and through there is nothing that a copy could hold. */
         if (verdict != STORE_GOOD) {
-                store->complete = store->complete && verdict == STORE_MISSING;
+                store->complete = store->complete && (verdict == STORE_MISSING || verdict == STORE_BAD);
                 r = store_create(name, store->schema);
         }
         if (r == 0)

@@ -76,10 +76,11 @@ int store_replace(struct store *store, int verdict, const char *reason)
                 r = make_replacement(store, verdict == STORE_DAMAGED, saved, &salvaged);
         if (r == 0)
                 r = persist_file_set_aside(store->path, "bad", &aside);
-        if (r < 0) {
+        /* Once: it is tried again and again. */
+        if (r < 0 && !store->refusing)
                 log_error("%s: %s, and cannot be set aside: %s", store->path, reason, strerror(-r));
+        if (r < 0)
                 return r;
-        }
         r = move(saved, store->path);
         if (r < 0)
                 return r;

@@ -11,7 +11,7 @@ import pytest
 
 from coap import OCTETS, TEXT
 from daemon import SLOW
-from test_disk import disk, refused, start_on  # noqa: F401 (a fixture)
+from test_disk import disk, put_until_taken, refused, start_on  # noqa: F401 (a fixture)
 from test_store_trouble import UNPRIVILEGED
 
 ROWS = 40
@@ -63,6 +63,28 @@ def test_a_damaged_store_on_a_full_disk_waits_for_room(coapd, disk):  # noqa: F8
         daemon.start()
         assert left(client) >= ROWS / 2, daemon.stderr
         assert client.put("new", b"x").text == "2.01"
+    assert len(set_aside(disk.folder)) == 1
+
+
+def test_garbage_on_a_full_disk_makes_way_when_there_is_room(coapd, disk):  # noqa: F811
+    """Nothing of it is to be saved, so no restart is needed."""
+    daemon = coapd(start=False)
+    store = disk.folder / "dynamic_resources"
+    store.write_bytes(b"no store at all " * 100)
+    disk.fill()
+    start_on(lambda **_: daemon, disk)
+    with daemon.client() as client:
+        assert refused(client.put("a", b"x"))
+        assert store.read_bytes().startswith(b"no store")
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            assert refused(client.put("a", b"x"))
+            assert client.nothing(0.2)
+        assert daemon.stderr.count("cannot be set aside") == 1
+        disk.free()
+        put_until_taken(client, "a", b"after")
+        daemon.restart("kill")
+        assert client.get("a").payload == b"after"
     assert len(set_aside(disk.folder)) == 1
 
 
