@@ -84,28 +84,30 @@ def test_no_other_answer_passes_for_a_notification(coapd, restarts):
 def test_what_waits_is_answered_whatever_comes_meanwhile(coapd, tmp_path):
     resource, pipe = slow(tmp_path)
     daemon = coapd(server=ONE_SHARD, security=context(), access=[PUBLIC, MINE], resources=[resource])
-    ended = threading.Event()
 
-    def ask_all_the_time():
+    def ask_until(answered):
         with coap.Client(daemon.port) as other:
-            while not ended.is_set():
+            while not answered.is_set():
                 other.send(Message(GET, type=NON, mid=other.next_mid(), options=request_options("pub/x")))
 
-    with oscore.Client(keys(), daemon.port) as mine:
+    with oscore.Client(keys(), daemon.port) as mine, daemon.client() as other:
         assert mine.ask(PUT, "x", payload=b"").text == "2.01"
-        thread = threading.Thread(target=ask_all_the_time)
-        thread.start()
-        try:
-            for i in range(5):
-                request = Message(GET, mid=i, token=bytes([i]), options=request_options("slow"))
-                protected, piv = mine.context.protect(request)
-                mine.send(protected)
-                pipe.write_text(f"done {i}")
+        for i in range(5):
+            request = Message(GET, mid=i, token=bytes([i]), options=request_options("slow"))
+            protected, piv = mine.context.protect(request)
+            mine.send(protected)
+            answered = threading.Event()
+            thread = threading.Thread(target=ask_until, args=(answered,))
+            with open(pipe, "w", encoding="ascii") as program:  # as soon as it reads there
+                thread.start()
+                program.write(f"done {i}")
+            try:
                 answer = mine.receive(20, lambda m, token=request.token: m.token == token)
-                assert mine.context.open(answer, piv).payload == f"done {i}".encode()
-        finally:
-            ended.set()
-            thread.join()
+            finally:
+                answered.set()
+                thread.join()
+            assert mine.context.open(answer, piv).payload == f"done {i}".encode()
+            assert other.get("pub/x", timeout=60).text == "4.04"  # all that was asked is read
 
 
 # --- and what nobody forges: clients behind one proxy have one address, and keys of their own ---
