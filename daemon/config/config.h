@@ -78,7 +78,7 @@ struct conf_limits {
 
 struct conf_dynamic {
         bool enable;
-        struct conf_strings prefix; /* paths under which clients may create; "" allows any */
+        struct conf_strings prefix;      /* paths under which clients may create; "" allows any */
         struct conf_strings confirmable; /* and under which every notification is */
         long long max_resources;
         long long max_size;       /* bytes of one body */
