@@ -20,7 +20,6 @@ struct place *places_find(const struct places *places, struct span path)
         return spanmap_get(&places->by_path, path, &found) ? (struct place *)(intptr_t)found : NULL;
 }
 
-
 /* ---------------------------------------------------------------- handles */
 
 static void for_each_handle(struct place *place, void (*act)(struct place *place, coap_resource_t *handle))

@@ -67,7 +67,8 @@ static void given_values(void **state)
                 "\"T\"; rt = \"x\";\n"
                 "    if = [ \"y\", \"z\" ]; observable = false; hidden = TRUE; max_age = 4294967295; },\n"
                 "  { path = \"f\"; kind = \"files\"; root = \"folder\"; }\n);\n"
-                "dynamic: { enable = true; prefix = ( \"a/b\", \"c\" ); confirmable = \"\"; max_total_size = 1099511627776; };\n"
+                "dynamic: { enable = true; prefix = ( \"a/b\", \"c\" ); confirmable = \"\"; max_total_size = "
+                "1099511627776; };\n"
                 "persist: { engine = \"libcoap\"; sync = \"always\"; bad_file = \"refuse\";\n"
                 "  dynamic_resources = \"@/d\"; observe_counters = \"n\"; };\n");
         const struct static_fields *fields = resource(config, 0)->fields;
