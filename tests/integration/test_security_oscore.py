@@ -238,3 +238,23 @@ def test_replayed_messages_change_nothing(coapd, client_files):
             assert door() == b"shut"
         put("open", daemon.port)
         assert door() == b"open"
+
+
+def test_a_replay_after_one_that_came_late(coapd):
+    """libcoap goes back to the number of the late one, and all above it would be new to it."""
+    daemon = coapd(security=context("02"))
+    keys = oscore.Context(b"\2", b"\1", bytes.fromhex(SECRET), bytes.fromhex(SALT))
+    with oscore.Client(keys, daemon.port) as client, daemon.client() as other:
+        client.ask(GET, "time")
+        posts = [keys.protect(Message(coap.POST, mid=i, token=b"%d" % i, payload=b"%d" % i, options=request_options(["c", ""])))[0]
+                 for i in range(4)]
+        for post in (posts[0], posts[3], posts[1]):
+            client.send(post)
+            assert client.receive(10 * SLOW, lambda m, token=post.token: m.token == token).option(coap.OSCORE) is not None
+        for i, post in enumerate((posts[3], posts[0], posts[1])):
+            post.mid = 100 + i
+            client.send(post)
+            answer = client.receive(10 * SLOW, lambda m, mid=post.mid: m.mid == mid)
+            assert (answer.text, answer.option(coap.OSCORE)) in (("4.00", None), ("4.01", None)), answer
+        assert other.get_blocks(".well-known/core", 1024).payload.count(b"</c/") == 3
+        assert client.ask(GET, "time").text == "2.05"
