@@ -208,18 +208,17 @@ void oscore_begin(struct oscore *oscore, const coap_session_t *session, const co
         if (oscore->n == 0)
                 return;
         observe = observe_of(request);
-        if (observe == COAP_OBSERVE_ESTABLISH && !read_asked(request, &asked))
-                observe = -1;
         endpoint = endpoint_of(session);
         oscore->session = session;
         oscore->sender = NULL;
         if (by && is_what_was_decrypted(plaintext, request)) {
                 oscore->sender = by;
-                if (observe == COAP_OBSERVE_ESTABLISH)
+                if (observe == COAP_OBSERVE_ESTABLISH && read_asked(request, &asked))
                         oscore_observers_add(oscore->observers, &endpoint, token, &asked, by);
                 else if (observe == COAP_OBSERVE_CANCEL)
                         oscore_observers_remove(oscore->observers, &endpoint, token);
-        } else if (observe == COAP_OBSERVE_ESTABLISH) {
+        } else if (observe == COAP_OBSERVE_ESTABLISH &&
+                   oscore_observers_have(oscore->observers, &endpoint, token) && read_asked(request, &asked)) {
                 oscore->sender = oscore_observers_find(oscore->observers, &endpoint, token, &asked);
         }
         forget_plaintext(oscore);
