@@ -11,7 +11,8 @@ enum {
         TYPE_CON = 0,
         TYPE_ACK = 2,
         CODE_EMPTY = 0,
-        CODE_REQUEST_LAST = 31,
+        CODE_POST = 2, /* RFC 8613, 4.2: all that is protected is one of these two on its outside */
+        CODE_FETCH = 5,
         OPTION_OSCORE = 9,
         /* RFC 8613, 6.1 */
         PARTIAL_IV_LENGTH = 7,
@@ -58,8 +59,8 @@ static bool find_oscore(struct span datagram, struct span *ret_value)
 
 static bool is_ours(struct span datagram, struct span *ret_oscore)
 {
-        return is_plain(datagram, TYPE_CON) && datagram.p[1] != CODE_EMPTY &&
-               datagram.p[1] <= CODE_REQUEST_LAST && find_oscore(datagram, ret_oscore);
+        return is_plain(datagram, TYPE_CON) && (datagram.p[1] == CODE_POST || datagram.p[1] == CODE_FETCH) &&
+               find_oscore(datagram, ret_oscore);
 }
 
 /* One without a Partial IV is none. */
