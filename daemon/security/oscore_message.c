@@ -218,7 +218,8 @@ void oscore_begin(struct oscore *oscore, const coap_session_t *session, const co
                 else if (observe == COAP_OBSERVE_CANCEL)
                         oscore_observers_remove(oscore->observers, &endpoint, token);
         } else if (observe == COAP_OBSERVE_ESTABLISH &&
-                   oscore_observers_have(oscore->observers, &endpoint, token) && read_asked(request, &asked)) {
+                   oscore_observers_have(oscore->observers, &endpoint, token) &&
+                   read_asked(request, &asked)) {
                 oscore->sender = oscore_observers_find(oscore->observers, &endpoint, token, &asked);
         }
         forget_plaintext(oscore);
