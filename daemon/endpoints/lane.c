@@ -30,12 +30,10 @@ static void lane_on_refused(void *userdata, const struct msghdr *message, int er
 {
         struct lane *lane = userdata;
         char peer[INET6_ADDRSTRLEN];
-        unsigned before;
 
         lane->metrics->datagrams_refused++;
-        if (log_gate_pass(&lane->refused, &before))
-                log_warning("A datagram to %s could not be sent: %s (and %u before)",
-                            peer_name(message, peer, sizeof peer), strerror(error), before);
+        log_gated(&lane->refused, LOG_WARNING, NULL, "A datagram to %s could not be sent: %s",
+                  peer_name(message, peer, sizeof peer), strerror(error));
 }
 
 static int lane_on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -130,11 +128,9 @@ static ssize_t lane_send(void *userdata, const struct msghdr *message)
 unsigned lane_fill(struct lane *lane, unsigned most)
 {
         int n = inbox_fill(lane->inbox, lane->watch.fd, most);
-        unsigned before;
 
         if (n < 0) {
-                if (log_gate_pass(&lane->dropped, &before))
-                        log_warning("A socket can not be read: %s (and %u before)", strerror(-n), before);
+                log_gated(&lane->dropped, LOG_WARNING, NULL, "A socket can not be read: %s", strerror(-n));
                 return 0;
         }
         lane->metrics->datagrams_received += (unsigned)n;
@@ -161,16 +157,15 @@ ssize_t lane_take(struct lane *lane, struct msghdr *into)
 {
         size_t n = inbox_take(lane->inbox, into);
         char peer[INET6_ADDRSTRLEN];
-        unsigned before;
 
         lane_count_overflows(lane);
         if (!(into->msg_flags & MSG_TRUNC))
                 return (ssize_t)n;
         /* libcoap does not look at the flag and would take the rest of it for all. */
         lane->metrics->datagrams_cut++;
-        if (log_gate_pass(&lane->cut, &before))
-                log_notice("A datagram from %s is longer than any message and was ignored (and %u before)",
-                           peer_name(into, peer, sizeof peer), before);
+        log_gated(&lane->cut, LOG_NOTICE, NULL,
+                  "A datagram from %s is longer than any message and was ignored",
+                  peer_name(into, peer, sizeof peer));
         return lane_take_nothing(into);
 }
 
@@ -194,11 +189,9 @@ ssize_t lane_take_nothing(struct msghdr *into)
 void lane_clear_error(struct lane *lane)
 {
         int error = 0;
-        unsigned before;
 
         getsockopt(lane->watch.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error });
-        if (log_gate_pass(&lane->dropped, &before))
-                log_warning("A socket reports: %s (and %u before)", strerror(error), before);
+        log_gated(&lane->dropped, LOG_WARNING, NULL, "A socket reports: %s", strerror(error));
 }
 
 /* A socket that outlived a restart has been counting all along. */

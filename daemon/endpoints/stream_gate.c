@@ -106,11 +106,9 @@ static int on_writable(sd_event_source *source, int fd, uint32_t events, void *u
 static void give_up(int fd, const char *why)
 {
         static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
-        unsigned before;
 
-        if (log_gate_pass(&log_gate, &before))
-                log_warning("A stream session ends: what it should get can not be kept: %s (and %u before)",
-                            why, before);
+        log_gated(&log_gate, LOG_WARNING, NULL,
+                  "A stream session ends: what it should get can not be kept: %s", why);
         shutdown(fd, SHUT_RDWR);
 }
 
@@ -135,32 +133,34 @@ static void add_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, 
         free(backlog);
 }
 
-/* Behind what waits already. */
-static void grow_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
+/* Behind what waits already. NULL, or why it can not be. */
+static const char *append(struct backlog *backlog, const uint8_t *bytes, size_t n)
 {
-        struct backlog *backlog = *find_backlog(gate, fd);
         size_t left = backlog->bytes.n - backlog->from;
-        const char *why = NULL;
 
         if (left + n > BACKLOG_MOST)
-                why = "its peer does not read it";
-        if (!why && backlog->from > left) {
+                return "its peer does not read it";
+        if (backlog->from > left) {
                 memcpy(backlog->bytes.p, backlog->bytes.p + backlog->from, left);
                 backlog->bytes.n = left;
                 backlog->from = 0;
         }
-        if (!why)
-                buf_append(&backlog->bytes, bytes, n);
-        if (!why && !buf_ok(&backlog->bytes))
-                why = strerror(ENOMEM);
-        if (!why) {
-                if (!backlog->paused && left + n > BACKLOG_LONG)
-                        sockets_pause(fd, true);
-                backlog->paused |= left + n > BACKLOG_LONG;
-                return;
+        buf_append(&backlog->bytes, bytes, n);
+        return buf_ok(&backlog->bytes) ? NULL : strerror(ENOMEM);
+}
+
+static void grow_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
+{
+        struct backlog *backlog = *find_backlog(gate, fd);
+        const char *why = append(backlog, bytes, n);
+
+        if (why) {
+                drop_backlog(gate, fd);
+                give_up(fd, why);
+        } else if (!backlog->paused && backlog->bytes.n - backlog->from > BACKLOG_LONG) {
+                sockets_pause(fd, true);
+                backlog->paused = true;
         }
-        drop_backlog(gate, fd);
-        give_up(fd, why);
 }
 
 void stream_gate_set_clearance(struct stream_gate *gate, bool (*may_send)(void *owner), void *owner)
@@ -182,25 +182,22 @@ static bool may_send(const struct stream_gate *gate)
         return !gate->may_send || gate->may_send(gate->owner);
 }
 
-void stream_gate_flush(struct stream_gate *gate)
-{
-        size_t n = gate->n;
-        size_t sent;
-
-        if (n == 0 || !may_send(gate))
-                return;
-        gate->n = 0;
-        sent = push(gate->fd, gate->bytes, n);
-        if (sent < n)
-                add_backlog(gate, gate->fd, gate->bytes + sent, n - sent);
-}
-
 static void write_whole(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
 {
         size_t sent = push(fd, bytes, n);
 
         if (sent < n)
                 add_backlog(gate, fd, bytes + sent, n - sent);
+}
+
+void stream_gate_flush(struct stream_gate *gate)
+{
+        size_t n = gate->n;
+
+        if (n == 0 || !may_send(gate))
+                return;
+        gate->n = 0;
+        write_whole(gate, gate->fd, gate->bytes, n);
 }
 
 static ssize_t gate_write(void *userdata, int fd, bool whole, const void *bytes, size_t n)

@@ -123,12 +123,10 @@ void turn_on_more(void *userdata, int fd, void *tag)
                 return;
         if (ahead_put(&pump->ahead, fd, tag) < 0) {
                 static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
-                unsigned before;
 
                 /* The kernel tells of the end again and again, until all of what was read is taken. */
-                if (log_gate_pass(&log_gate, &before))
-                        log_warning("A stream session ends: no memory to come back to it (and %u before)",
-                                    before);
+                log_gated(&log_gate, LOG_WARNING, NULL,
+                          "A stream session ends: no memory to come back to it");
                 shutdown(fd, SHUT_RDWR);
         }
 }
