@@ -171,6 +171,15 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
         return false;
 }
 
+bool gate_read(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+               struct span path, struct message *message, struct response *response)
+{
+        if (message_parse(session, request, path, message, response) != 0)
+                return false;
+        message->sender = registry->sender;
+        return true;
+}
+
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu)
 {

@@ -158,6 +158,9 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
                 const coap_pdu_t *request, coap_pdu_t *response_pdu);
 void gate_leave(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                 const coap_pdu_t *response_pdu);
+/* In between: message_parse(), and whose message it is. False: `response` says what is wrong with it. */
+bool gate_read(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+               struct span path, struct message *message, struct response *response);
 /* The answer to one that came with `mid`, should it come again. */
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu);

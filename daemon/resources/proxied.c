@@ -256,8 +256,7 @@ static void serve_rewritten(struct resource *forward, coap_session_t *session, c
                 coap_pdu_set_code(response_pdu, COAP_RESPONSE_CODE_INTERNAL_ERROR);
                 return;
         }
-        if (message_parse(session, request, buf_span(&path), &m, &response) == 0) {
-                m.sender = forward->registry->sender;
+        if (gate_read(forward->registry, session, request, buf_span(&path), &m, &response)) {
                 m.request.rest = below_rest_of(forward, m.request.path);
                 rules_serve(forward, &m, &response);
                 comes_again(forward, &m, &response);

@@ -147,8 +147,7 @@ static void serve_answer(struct registry *registry, struct place *place, struct 
                 representation_unref(pending->response.content);
                 return;
         }
-        if (message_parse(session, request, buf_span(&path), &message, &pending->response) == 0) {
-                message.sender = registry->sender;
+        if (gate_read(registry, session, request, buf_span(&path), &message, &pending->response)) {
                 message.observers = place ? &place->observers : NULL;
                 if (resource) {
                         message.request.rest = below_rest_of(resource, message.request.path);
@@ -184,8 +183,7 @@ static void serve_found(struct place *place, coap_session_t *session, const coap
         struct response response = { .max_age = -1 };
         struct message message;
 
-        if (message_parse(session, request, path, &message, &response) == 0) {
-                message.sender = registry->sender;
+        if (gate_read(registry, session, request, path, &message, &response)) {
                 message.host = host_of(registry, session, request);
                 message.observers = &place->observers;
                 serve_one_of(place->first, &message, &response);
@@ -224,8 +222,7 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
         struct resource *resource;
         struct message message;
 
-        if (message_parse(session, request, path, &message, &response) == 0) {
-                message.sender = registry->sender;
+        if (gate_read(registry, session, request, path, &message, &response)) {
                 message.host = host_of(registry, session, request);
                 resource = registry_find_all(registry, path);
                 if (resource) {
@@ -280,11 +277,10 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
         (void)query;
         if (!gate_enter(registry, session, NULL, request, response_pdu))
                 return;
-        if (message_parse(session, request, span_of(path->s, path->length), &message, &response) == 0 &&
+        if (gate_read(registry, session, request, span_of(path->s, path->length), &message, &response) &&
             rules_allow(registry, &message, rules_operations_of(&message), &response)) {
                 struct resource none = { .registry = registry };
 
-                message.sender = registry->sender;
                 message.host = host_of(registry, session, request);
                 discovery_get(registry->discovery, &message, &response);
                 rules_settle_content(&none, &message, &response);
