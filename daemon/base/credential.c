@@ -10,6 +10,7 @@
 #include "base/util.h"
 
 #define CREDENTIALS "/run/credentials/"
+#define PREFIX "credential:"
 #define OF_SERVICE CREDENTIALS "coapd.service"
 
 /* Where ImportCredential= of the unit looks, in this order. */
@@ -19,6 +20,11 @@ static const char *const stores[] = { "/etc/credstore", "/run/credstore", "/usr/
 static bool begins_with(const char *text, const char *prefix)
 {
         return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool credential_is_named(const char *name)
+{
+        return begins_with(name, PREFIX) || begins_with(name, CREDENTIALS);
 }
 
 bool credential_is_stored(const char *path)
@@ -54,16 +60,15 @@ static int find_stored(const char *name, char **ret_path)
 
 int credential_find(const char *name, char **ret_path)
 {
-        static const char prefix[] = "credential:";
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
         const char *slash = strrchr(name, '/');
         bool by_path = begins_with(name, CREDENTIALS);
-        bool asked = begins_with(name, prefix) || by_path;
+        bool asked = credential_is_named(name);
         CLEANUP(freep) char *path = NULL;
         int r;
 
-        if (begins_with(name, prefix))
-                name += strlen(prefix);
+        if (begins_with(name, PREFIX))
+                name += strlen(PREFIX);
         if (slash && !by_path)
                 return 0;
         if ((by_path ? asprintf(&path, "%s", name)

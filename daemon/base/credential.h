@@ -14,6 +14,9 @@
  */
 int credential_find(const char *name, char **ret_path);
 
+/* Whether a name says itself that it is one. */
+bool credential_is_named(const char *name);
+
 /* Whether that is where a path leads. Root reads these on behalf of the service, whose user may not. */
 bool credential_is(const char *path);
 

@@ -157,9 +157,7 @@ static int include(struct reading *reading, struct span pattern, struct conf_ori
         CLEANUP(freep) char *name = strndup((const char *)pattern.p, pattern.n);
         CLEANUP(freep) char *path = NULL;
         glob_t found = { 0 };
-        bool credential =
-                name && (strncmp(name, "credential:", strlen("credential:")) == 0 || credential_is(name));
-        int r = !name ? -ENOMEM : credential ? credential_find(name, &path) : 0;
+        int r = !name ? -ENOMEM : credential_is_named(name) ? credential_find(name, &path) : 0;
 
         if (r == 0)
                 path = pattern_from(at.file, pattern);
