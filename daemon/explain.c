@@ -10,27 +10,15 @@
 
 static int parse_subject(const char *text, struct identity *who)
 {
-        static const struct {
-                const char *prefix;
-                enum identity_kind kind;
-        } kinds[] = {
-                { "psk:", IDENTITY_PSK },
-                { "cert:", IDENTITY_CERT },
-                { "rpk:", IDENTITY_RPK },
-                { "oscore:", IDENTITY_OSCORE },
-        };
         struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
         struct sockaddr_in four = { .sin_family = AF_INET };
 
-        *who = (struct identity){ .kind = IDENTITY_NONE };
-        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-                size_t n = strlen(kinds[i].prefix);
+        const char *name;
 
-                if (strncmp(text, kinds[i].prefix, n) == 0) {
-                        who->kind = kinds[i].kind;
-                        who->name = span_of_string(text + n);
-                        return 0;
-                }
+        *who = (struct identity){ .kind = identity_kind_of(text, &name) };
+        if (who->kind != IDENTITY_NONE) {
+                who->name = span_of_string(name);
+                return 0;
         }
         if (strcmp(text, "anyone") == 0)
                 return 0;

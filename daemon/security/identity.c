@@ -30,12 +30,26 @@ void identity_set_address(struct identity *who, const struct sockaddr *address)
         }
 }
 
+static const char *const prefixes[] = {
+        [IDENTITY_NONE] = "anyone", [IDENTITY_PSK] = "psk:",       [IDENTITY_CERT] = "cert:",
+        [IDENTITY_RPK] = "rpk:",    [IDENTITY_OSCORE] = "oscore:",
+};
+
+enum identity_kind identity_kind_of(const char *text, const char **ret_name)
+{
+        for (int kind = IDENTITY_PSK; kind <= IDENTITY_OSCORE; kind++) {
+                size_t n = strlen(prefixes[kind]);
+
+                if (strncmp(text, prefixes[kind], n) == 0) {
+                        *ret_name = text + n;
+                        return (enum identity_kind)kind;
+                }
+        }
+        return IDENTITY_NONE;
+}
+
 const char *identity_describe(const struct identity *who, char *out, size_t size)
 {
-        static const char *const prefixes[] = {
-                [IDENTITY_NONE] = "anyone", [IDENTITY_PSK] = "psk:",       [IDENTITY_CERT] = "cert:",
-                [IDENTITY_RPK] = "rpk:",    [IDENTITY_OSCORE] = "oscore:",
-        };
         int n = snprintf(out, size, "%s", prefixes[who->kind]);
 
         if (who->kind != IDENTITY_NONE && n >= 0 && (size_t)n + 1 < size)

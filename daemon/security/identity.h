@@ -41,6 +41,9 @@ void identity_set_address(struct identity *who, const struct sockaddr *address);
 /* "psk:sensor-1", "cert:CN=ops,O=Example", "anyone": escaped for the log, cut where it does not fit. */
 const char *identity_describe(const struct identity *who, char *out, size_t size);
 
+/* "psk:sensor-1" and the like: the kind, and in *ret_name what stands behind the colon. IDENTITY_NONE: it is none. */
+enum identity_kind identity_kind_of(const char *text, const char **ret_name);
+
 /* Lower-case digits, without a NUL: `out` takes 2 * n bytes. */
 void identity_hex(const uint8_t *p, size_t n, char *out);
 

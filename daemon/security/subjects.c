@@ -168,16 +168,9 @@ static int add_cert(struct subjects *subjects, uint32_t rule, const char *text, 
 
 int subjects_add(struct subjects *subjects, uint32_t rule, const char *text, const char **ret_expected)
 {
-        static const struct {
-                const char *prefix;
-                enum identity_kind kind;
-        } prefixes[] = {
-                { "psk:", IDENTITY_PSK },
-                { "cert:", IDENTITY_CERT },
-                { "rpk:", IDENTITY_RPK },
-                { "oscore:", IDENTITY_OSCORE },
-        };
         struct rule *r = &subjects->rules[rule];
+        enum identity_kind kind;
+        const char *name;
 
         *ret_expected = "anyone, authenticated, psk:, cert:, rpk:, oscore: or net: and a name";
         if (strcmp(text, "anyone") == 0) {
@@ -190,26 +183,20 @@ int subjects_add(struct subjects *subjects, uint32_t rule, const char *text, con
         }
         if (strncmp(text, "net:", 4) == 0)
                 return add_net(subjects, rule, text + 4, ret_expected);
-        for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
-                const char *name = text + strlen(prefixes[i].prefix);
-
-                if (strncmp(text, prefixes[i].prefix, strlen(prefixes[i].prefix)) != 0)
-                        continue;
-                if (strcmp(name, "*") == 0) {
-                        r->kinds[prefixes[i].kind] = true;
-                        return 0;
-                }
-                if (prefixes[i].kind == IDENTITY_PSK)
-                        return *name ? subject_keys_add(&subjects->keys, rule, SUBJECT_PSK, 0,
-                                                        span_of_string(name))
-                                     : -EINVAL;
-                if (prefixes[i].kind == IDENTITY_CERT)
-                        return add_cert(subjects, rule, name, ret_expected);
-                return add_hex(subjects, rule,
-                               prefixes[i].kind == IDENTITY_RPK ? SUBJECT_RPK : SUBJECT_OSCORE, name,
-                               ret_expected);
+        kind = identity_kind_of(text, &name);
+        if (kind == IDENTITY_NONE)
+                return -EINVAL;
+        if (strcmp(name, "*") == 0) {
+                r->kinds[kind] = true;
+                return 0;
         }
-        return -EINVAL;
+        if (kind == IDENTITY_PSK)
+                return *name ? subject_keys_add(&subjects->keys, rule, SUBJECT_PSK, 0, span_of_string(name))
+                             : -EINVAL;
+        if (kind == IDENTITY_CERT)
+                return add_cert(subjects, rule, name, ret_expected);
+        return add_hex(subjects, rule, kind == IDENTITY_RPK ? SUBJECT_RPK : SUBJECT_OSCORE, name,
+                       ret_expected);
 }
 
 static bool has_name(const struct identity *who, struct span name)
