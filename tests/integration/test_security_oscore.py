@@ -3,9 +3,7 @@
 
 import re
 import select
-import socket
 import sqlite3
-import threading
 
 import coap
 import pytest
@@ -15,6 +13,7 @@ from coap import GET, Message, request_options
 from test_store_trouble import Fault, files_of, wait_for_line
 from coap_stream import CSM, StreamClient
 from daemon import SLOW
+from relay import Relay
 
 SECRET, SALT = "0102030405060708090a0b0c0d0e0f10", "9e7ca92223786340"
 CLOCK = re.compile(r"\w{3} \d\d \d\d:\d\d:\d\d")
@@ -144,44 +143,6 @@ def test_a_recipient_that_is_taken_out_is_a_stranger_at_once(coapd, client_files
     assert result.stderr.startswith("4.01"), result
 
 
-class Relay(threading.Thread):
-    """Stands between a client and the daemon, and keeps what the client sends."""
-
-    def __init__(self, port):
-        super().__init__(daemon=True)
-        self.near, self.far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-        self.near.bind(("127.0.0.1", 0))
-        self.far.connect(("127.0.0.1", port))
-        self.sent, self.over = [], False
-
-    def run(self):
-        client = None
-        while not self.over:
-            for ready in select.select([self.near, self.far], [], [], 0.1)[0]:
-                if ready is self.near:
-                    data, client = self.near.recvfrom(2048)
-                    self.sent.append(data)
-                    self.far.send(data)
-                elif client:
-                    self.near.sendto(self.far.recv(2048), client)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        self.join()
-        self.near.close()
-        self.far.close()
-
-    def replay(self):
-        """Everything once more: as it was, and as another message."""
-        for data in list(self.sent):
-            self.far.send(data)
-            self.far.send(data[:2] + bytes([data[2] ^ 0x55]) + data[3:])
-
-
 def test_what_came_over_udp_is_a_replay_over_tcp(coapd, client_files):
     rules = [{"path": "/door", "methods": ["GET", "PUT", "CREATE"], "allow": ["oscore:02"]}]
     daemon = coapd(endpoints=["coap://127.0.0.1:{port}", "coap+tcp://127.0.0.1:{port}"], security=context("02"),
@@ -192,7 +153,7 @@ def test_what_came_over_udp_is_a_replay_over_tcp(coapd, client_files):
 
     door = daemon.uri("door")
     with Relay(daemon.port) as relay:
-        do("put", daemon.uri("door", port=relay.near.getsockname()[1]), "-e", "open")
+        do("put", daemon.uri("door", port=relay.port), "-e", "open")
         assert do("get", door) == "open"
         do("put", door, "-e", "shut")
         # From here on the other context of libcoap's that has these keys knows that the client is fresh.
@@ -220,7 +181,7 @@ def test_replayed_messages_change_nothing(coapd, client_files):
             return client.get("door").payload
 
     with Relay(daemon.port) as relay:
-        put("open", relay.near.getsockname()[1])
+        put("open", relay.port)
         assert door() == b"open" and relay.sent
         put("shut", daemon.port)
         assert door() == b"shut"

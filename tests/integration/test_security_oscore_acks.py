@@ -3,11 +3,8 @@
 
 import json
 import os
-import select
 import signal
-import socket
 import sys
-import threading
 from unittest.mock import MagicMock
 
 import coap
@@ -17,6 +14,7 @@ from clients import CoapClient, aiocoap_run, coap_client
 from coap import ACK, CON, GET, NON, POST, PUT, Message, request_options
 from coap_target import Target
 from daemon import SLOW
+from relay import Relay
 from test_kind_exec import until
 from test_store_trouble import Fault, files_of
 
@@ -374,46 +372,24 @@ def test_no_room(coapd):
 # --- other people's clients ---
 
 
-class Relay(threading.Thread):
-    """Stands between a client and the daemon: what it says goes through, or does not the first time it is wanted so."""
+class LosingRelay(Relay):
+    """What the daemon says goes through, or does not the first time it is wanted so."""
 
     def __init__(self, port, lose=lambda message: False):
-        super().__init__(daemon=True)
-        self.near, self.far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-        self.near.bind(("127.0.0.1", 0))
-        self.far.connect(("127.0.0.1", port))
-        self.lose, self.asked, self.answered, self.lost, self.over = lose, [], [], set(), False
+        super().__init__(port)
+        self.lose, self.answered, self.lost = lose, [], set()
 
     @property
-    def port(self):
-        return self.near.getsockname()[1]
+    def asked(self):
+        return [Message.decode(data) for data in self.sent]
 
-    def run(self):
-        client = None
-        while not self.over:
-            for ready in select.select([self.near, self.far], [], [], 0.1)[0]:
-                if ready is self.near:
-                    data, client = self.near.recvfrom(2048)
-                    self.asked.append(Message.decode(data))
-                    self.far.send(data)
-                    continue
-                data = self.far.recv(2048)
-                message = Message.decode(data)
-                self.answered.append(message)
-                if self.lose(message) and data not in self.lost:
-                    self.lost.add(data)
-                else:
-                    self.near.sendto(data, client)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        self.join()
-        self.near.close()
-        self.far.close()
+    def passes(self, data):
+        message = Message.decode(data)
+        self.answered.append(message)
+        if not self.lose(message) or data in self.lost:
+            return True
+        self.lost.add(data)
+        return False
 
     def check(self, answers):
         """As many answers of their own, each in an acknowledgement, and nothing else either way."""
@@ -461,10 +437,10 @@ BOTH = pytest.mark.parametrize("ask", [by_coap_client, by_aiocoap])
 def test_real_clients(coapd, tmp_path, ask):
     """The first is challenged, so that it asks twice."""
     daemon = coapd(security=SECURITY, resources=[{"path": "motd", "kind": "static", "content": "hello"}])
-    with Relay(daemon.port) as relay:
+    with LosingRelay(daemon.port) as relay:
         assert ask(tmp_path, daemon.uri("motd", port=relay.port)) == "hello"
         relay.check(2)
-    with Relay(daemon.port) as relay:
+    with LosingRelay(daemon.port) as relay:
         assert ask(tmp_path, daemon.uri("motd", port=relay.port)) == "hello"
         relay.check(1)
 
@@ -472,7 +448,7 @@ def test_real_clients(coapd, tmp_path, ask):
 @BOTH
 def test_real_clients_that_lose_acknowledgements(coapd, tmp_path, ask):
     daemon = coapd(security=SECURITY, resources=[{"path": "motd", "kind": "static", "content": "hello"}])
-    with Relay(daemon.port, lambda message: message.type == ACK) as relay:
+    with LosingRelay(daemon.port, lambda message: message.type == ACK) as relay:
         assert ask(tmp_path, daemon.uri("motd", port=relay.port)) == "hello"
         relay.check(2)
         assert len(relay.asked) == len(relay.answered) == 4
@@ -483,7 +459,7 @@ def test_coap_client_observes(coapd, tmp_path):
     with fresh(daemon) as client:
         client.ask(GET, "time", observe=1, token=client.ask(GET, "time", observe=0).token)
     (tmp_path / "sequence").write_text("10")
-    with Relay(daemon.port, lambda message: message.type == ACK) as relay:
+    with LosingRelay(daemon.port, lambda message: message.type == ACK) as relay:
         with CoapClient(*coap_client_arguments(tmp_path, daemon.uri("time", port=relay.port))) as client:
             for _ in range(4):
                 assert client.line()
