@@ -33,8 +33,8 @@ void settings_deinit(struct settings *settings);
 
 /*
  * Says which access rule decides when `subject` ("anyone", "psk:sensor-1", "cert:CN=ops", "oscore:02",
- * "net:10.0.0.1") uses `method`, or several with commas between them, on `path`. Returns 0 when it is allowed, 1 when not, -EINVAL for a method or a
- * subject that is none (said on `out`).
+ * "net:10.0.0.1") uses `method`, or several with commas between them, on `path`. Returns 0 when it is allowed, 1 when
+ * not, -EINVAL for a method, a path or a subject that is none (said on `out`).
  */
 int settings_explain(const struct settings *settings, const char *method, const char *path,
                      const char *subject, FILE *out);

@@ -31,9 +31,9 @@ struct socket_io {
         ssize_t (*receive)(void *userdata, struct msghdr *into);
         ssize_t (*send)(void *userdata, const struct msghdr *message);
         /*
-         * A stream that was accepted: the moment before recv(), send(), the moment before close(), and that there is more to be read of it, of
-         * which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of its events; `whole`: it is to
-         * be written to its end, or the session is over.
+         * A stream that was accepted: the moment before recv(), send(), the moment before close(), and that there is
+         * more to be read of it, of which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of
+         * its events; `whole`: it is to be written to its end, or the session is over.
          */
         void (*on_read)(void *userdata);
         ssize_t (*write)(void *userdata, int fd, bool whole, const void *bytes, size_t n);

@@ -32,8 +32,8 @@ struct persist_host {
         /* The shard that an observation under OSCORE belongs to. NULL: the first. */
         size_t (*oscore_shard)(void *user, struct span recipient_id, struct span id_context);
         /*
-         * Such a one is about to be restored, that `request` has begun, as it came in. False when its recipient is not configured: it
-         * is then kept back, because libcoap would go on in the clear. NULL: OSCORE is not spoken.
+         * Such a one is about to be restored, that `request` has begun, as it came in. False when its recipient is
+         * not configured: it is then kept back, because libcoap would go on in the clear. NULL: OSCORE is not spoken.
          */
         bool (*restore_oscore)(void *user, const coap_address_t *remote, struct span request,
                                struct span recipient_id, struct span id_context);

@@ -120,9 +120,9 @@ uint64_t security_protected_by(const struct security *security);
 void security_answers(struct security *security, bool protected);
 
 /*
- * An observation under OSCORE over UDP is about to be restored, that `request` has begun, header included: its notifications will be the recipient's, as
- * they were before. False when there is no such recipient: then libcoap would go on in the clear. It belongs to
- * the context of security_observer_home().
+ * An observation under OSCORE over UDP is about to be restored, that `request` has begun, header included: its
+ * notifications will be the recipient's, as they were before. False when there is no such recipient: then libcoap
+ * would go on in the clear. It belongs to the context of security_observer_home().
  */
 bool security_restore_observer(struct security *security, const coap_address_t *remote, struct span request,
                                struct span recipient_id, struct span id_context);
