@@ -21,6 +21,9 @@ int command_sessions(const struct call *call);
 int command_observers(const struct call *call);
 int command_resources(const struct call *call);
 
+/* metrics.c */
+int command_metrics(const struct call *call);
+
 /* state.c: bodies in and out */
 int command_dump(const struct call *call);
 int command_import(const struct call *call);

@@ -22,6 +22,8 @@ static const struct command {
         const char *help;
 } commands[] = {
         { "status", NONE, command_status, "status", "what there is and what has happened since the start" },
+        { "metrics", NONE, command_metrics, "metrics",
+          "the numbers of status in the text format of Prometheus" },
         { "endpoints", NONE, command_endpoints, "endpoints",
           "where the daemon listens, and what is lost there" },
         { "sessions", NONE, command_sessions, "sessions",

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -296,6 +297,27 @@ def test_whoever_does_not_read_is_not_waited_for(controlled):
 
 
 # --- coapctl itself ---
+
+
+def test_metrics(controlled):
+    """In the form that Prometheus reads: a HELP and a TYPE for each, counters named so, and all of them there."""
+    daemon, control = controlled()
+    with daemon.client() as client:
+        client.put("door", b"open")
+        client.get("nothing")
+        lines = control.run("metrics").stdout.splitlines()
+        status = control.json("status")
+    assert len(lines) % 3 == 0
+    values = {}
+    for about, kind, value in zip(*[iter(lines)] * 3):
+        name = re.fullmatch(r"# HELP (coapd_[a-z_]+) [^\n]+", about).group(1)
+        assert kind == f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"
+        values[name] = re.fullmatch(name + r'(?:{version="[^"]+"})? (\d+)', value).group(1)
+    for name, value in status["counters"].items():
+        if not name.startswith("datagrams"):
+            assert int(values.get(f"coapd_{name}_total", values.get(f"coapd_{name}"))) == value, name
+    assert (values["coapd_store_writable"], values["coapd_dynamic_bytes"]) == ("1", "4")
+    assert "coapd_observations_now" in values and "coapd_requests_total" in values
 
 
 @pytest.mark.parametrize("arguments", [[], ["nosuch"], ["--nosuch", "status"], ["notify"], ["status", "more"]])
