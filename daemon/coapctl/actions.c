@@ -39,6 +39,8 @@ int command_reload(const struct call *call)
         changes = sd_json_variant_by_key(reply, "changes");
         for (size_t i = 0; changes && i < sd_json_variant_elements(changes); i++)
                 printf("changed: %s\n", sd_json_variant_string(sd_json_variant_by_index(changes, i)));
+        if (!changes || sd_json_variant_elements(changes) == 0)
+                puts("no key has changed; the files that keys name were read again");
         return 0;
 }
 

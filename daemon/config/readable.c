@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "config/memory.h"
+#include "config/tables.h"
 
 static bool unreadable(const char *path)
 {
@@ -38,9 +39,29 @@ static size_t look(const struct place *place, const char *path, const char *who,
         return 1;
 }
 
+/* What a kind has to say of its folders and programs. */
+static size_t look_at_resource(const struct config *config, const struct conf_resource *resource,
+                               const char *who, FILE *errors)
+{
+        const struct conf_memory *memory = config->memory;
+        const struct conf_variant *variant = variant_find(&memory->vocabulary, resource->kind);
+        const void *member = resource->fields;
+        const char *wrong = variant && variant->check && resource->fields
+                                    ? variant->check(resource->fields, &member)
+                                    : NULL;
+        const struct place *place = wrong ? memory_find(memory, member) : NULL;
+
+        if (!place)
+                return 0;
+        fprintf(errors, "%s:%u: %s: %s (as the user %s)\n", place->at.file, place->at.line, place->key, wrong,
+                who);
+        return 1;
+}
+
 size_t config_find_unreadable(const struct config *config, const char *who, FILE *errors)
 {
         const struct conf_memory *memory = config->memory;
+        const struct conf_resource *resources = config->resources.v;
         size_t found = 0;
 
         for (size_t i = 0; i < memory->n_places; i++) {
@@ -57,6 +78,8 @@ size_t config_find_unreadable(const struct config *config, const char *who, FILE
                         for (size_t j = 0; j < strings->n; j++)
                                 found += look(place, strings->v[j], who, errors);
         }
+        for (size_t i = 0; i < config->resources.n; i++)
+                found += look_at_resource(config, &resources[i], who, errors);
         return found;
 }
 

@@ -47,14 +47,27 @@ bool endpoint_is_wildcard(const struct sockaddr_storage *address)
         return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr);
 }
 
+/* What to do about it, where that is not plain. */
+static const char *advice(const struct conf_endpoint *conf, int r)
+{
+        if (r == -EACCES && conf->port < IPPORT_RESERVED)
+                return "; a port below 1024 takes CAP_NET_BIND_SERVICE, the comments of coapd.service tell "
+                       "how";
+        if (r == -EADDRINUSE)
+                return "; ss -lnup and ss -lntp tell which program has it";
+        if (r == -EADDRNOTAVAIL)
+                return "; this machine has no such address now";
+        return "";
+}
+
 int endpoint_fail(const struct conf_endpoint *conf, int r, const char *reason)
 {
         log_message(LOG_ERR,
                     &(struct log_fields){ .message_id = MESSAGE_ADDRESS_NOT_TAKEN,
                                           .endpoint = conf->uri,
                                           .file = conf->at.file },
-                    "%s:%u: endpoints: %s can not be opened: %s", conf->at.file, conf->at.line, conf->uri,
-                    reason);
+                    "%s:%u: endpoints: %s can not be opened: %s%s", conf->at.file, conf->at.line, conf->uri,
+                    reason, advice(conf, r));
         return r;
 }
 

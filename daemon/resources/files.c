@@ -86,11 +86,14 @@ static const char *files_check(const void *fields, const void **ret_member)
                                        : "can not be reached, expected a folder";
         if (!S_ISDIR(status.st_mode))
                 return "is not a folder, expected one";
-        if (access(own->root, R_OK | X_OK) < 0)
+        if (faccessat(AT_FDCWD, own->root, R_OK | X_OK, AT_EACCESS) < 0)
                 return "may not be read by this user, expected a folder that coapd can read";
-        return own->writable && access(own->root, W_OK) < 0
-                       ? "may not be written by this user, expected a folder that coapd can write"
-                       : NULL;
+        if (!own->writable || faccessat(AT_FDCWD, own->root, W_OK, AT_EACCESS) == 0)
+                return NULL;
+        return errno == EROFS
+                       ? "is read-only for this process, expected ReadWritePaths= of the unit to name it "
+                         "(systemctl edit coapd)"
+                       : "may not be written by this user, expected a folder that coapd can write";
 }
 
 static void files_destroy(void *self)

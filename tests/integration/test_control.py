@@ -299,6 +299,13 @@ def test_whoever_does_not_read_is_not_waited_for(controlled):
 # --- coapctl itself ---
 
 
+def test_a_reload_that_changes_nothing_says_so(controlled):
+    daemon, control = controlled()
+    assert control.run("reload").stdout.startswith("no key has changed")
+    daemon.write_config(server={"log_level": "debug", "control": daemon.folder / "control"})
+    assert control.run("reload").stdout == "changed: server.log_level\n"
+
+
 def test_metrics(controlled):
     """In the form that Prometheus reads: a HELP and a TYPE for each, counters named so, and all of them there."""
     daemon, control = controlled()

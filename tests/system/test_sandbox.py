@@ -47,6 +47,14 @@ def test_a_check_by_root_finds_what_the_service_may_not_read(coapd):
     # A group that a drop-in may add is not known to a check; that the file is for root's group says enough.
     coapd.run("chmod 640 /etc/coapd.key && ! coapd --check && chgrp adm /etc/coapd.key && coapd --check")
     coapd.run("chgrp coapd /etc/coapd.key && coapd --check && systemctl restart coapd; rm /etc/coapd.key")
+    # The sandbox it does not know; the daemon says what to do then.
+    coapd.write("/etc/coapd.conf", CONFIG.replace(
+        "resources = (", 'resources = ( { path = "up"; kind = "files"; root = "/srv/coap"; writable = true; },'))
+    coapd.run("mkdir -p /srv/coap")
+    told = coapd.run("coapd --check", check=False)
+    assert told.returncode == 1 and "root: may not be written by this user" in told.stdout, told.stdout
+    coapd.run("chown coapd /srv/coap && coapd --check && ! systemctl reload coapd; rm -r /srv/coap")
+    assert "expected ReadWritePaths= of the unit to name it" in coapd.journal()
 
 
 def test_a_key_from_elsewhere_by_load_credential(coapd):
@@ -98,7 +106,7 @@ def test_a_folder_is_written_to_where_the_unit_lets_it(folder):
         "resources = (", 'resources = ( { path = "fw"; kind = "files"; root = "/srv/coap"; writable = true; },'))
     put = f"{CLIENT} -m put -e x coap://127.0.0.1/fw/b.txt; test -f /srv/coap/b.txt"
     assert folder.run("systemctl restart coapd", check=False).returncode != 0
-    assert "resources[0].root: may not be written" in folder.journal()
+    assert "resources[0].root: is read-only for this process, expected ReadWritePaths=" in folder.journal()
     folder.write("/etc/systemd/system/coapd.service.d/test.conf", "[Service]\nReadWritePaths=/srv/coap\n")
     folder.run("systemctl daemon-reload && systemctl restart coapd")
     folder.run(put)
