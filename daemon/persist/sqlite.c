@@ -29,9 +29,9 @@ struct sqlite_engine {
 
 static void arm(struct sqlite_engine *engine, uint64_t delay_ms);
 
-static int sync_if_asked(struct sqlite_engine *engine, struct store *store)
+static int sync_one(struct store *store)
 {
-        return store && engine->conf->sync == CONF_SYNC_INTERVAL && !store->refusing ? store_sync(store) : 0;
+        return store && !store->refusing ? store_sync(store) : 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *user)
@@ -47,9 +47,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
                 again |= !store_observers_flush(&engine->observers);
         if (engine->counters.store)
                 again |= !store_counters_flush(&engine->counters);
-        again |= sync_if_asked(engine, engine->resources.store) < 0;
-        again |= sync_if_asked(engine, engine->observers.store) < 0;
-        again |= sync_if_asked(engine, engine->counters.store) < 0;
+        again |= sync_one(engine->resources.store) < 0;
+        again |= sync_one(engine->observers.store) < 0;
+        again |= sync_one(engine->counters.store) < 0;
         engine->timer_armed = false;
         if (again)
                 arm(engine, MAX(RETRY_MS, (uint64_t)engine->conf->sync_interval));
@@ -222,7 +222,7 @@ static void watch(struct sqlite_engine *engine, struct store *store)
                 return;
         store->on_change = on_change;
         store->user = engine;
-        if (store->dirty)
+        if (store->dirty || store->refusing)
                 on_change(engine);
 }
 

@@ -144,10 +144,38 @@ static int write_counter(struct store_counters *self, struct counter *c)
         return r;
 }
 
+/* "BOOT N": the boot in which it runs, "" after an orderly end, and how many power cuts there were. */
+static int write_running(struct store_counters *self, const char *boot)
+{
+        char text[96];
+
+        snprintf(text, sizeof text, "%s %u", boot, self->power_cuts);
+        sqlite3_bind_text(self->boot_put, 1, text, -1, SQLITE_STATIC);
+        return store_write(self->store, self->boot_put);
+}
+
+/* Notes that it has not ended yet this time, so that a power cut from now on is found out. */
+static bool note_running(struct store_counters *self)
+{
+        char boot[64];
+
+        persist_boot_id(boot, sizeof boot);
+        self->unnoted = self->store->refusing || write_running(self, boot) < 0;
+        if (!self->unnoted)
+                store_sync(self->store);
+        return !self->unnoted;
+}
+
 bool store_counters_flush(struct store_counters *self)
 {
         bool done = true;
 
+        if (!self->unnoted && !self->unsaved)
+                return true;
+        if (store_refuses(self->store))
+                return false;
+        if (self->unnoted)
+                done = note_running(self);
         for (size_t i = 0; i < self->n_counters && self->unsaved && done; i++)
                 if (self->counters[i].unsaved)
                         done = write_counter(self, &self->counters[i]) == 0;
@@ -179,17 +207,7 @@ static void read_row(struct store_counters *self, uint32_t jump)
         c->deleted_us = deleted;
 }
 
-/* "BOOT N": the boot in which it runs, "" after an orderly end, and how many power cuts there were. */
-static int write_running(struct store_counters *self, const char *boot)
-{
-        char text[96];
-
-        snprintf(text, sizeof text, "%s %u", boot, self->power_cuts);
-        sqlite3_bind_text(self->boot_put, 1, text, -1, SQLITE_STATIC);
-        return store_write(self->store, self->boot_put);
-}
-
-/* Whether the machine went down since the last orderly end, and notes that it has not ended yet this time. */
+/* Whether the machine went down since the last orderly end. */
 static void look_for_power_cut(struct store_counters *self)
 {
         char boot[64], last[96] = "", *count;
@@ -208,8 +226,7 @@ static void look_for_power_cut(struct store_counters *self)
         if (self->power_cut)
                 log_notice("%s: the machine went down without stopping coapd; Observe numbers skip ahead",
                            self->store->path);
-        if (self->store->refusing == 0 && write_running(self, boot) == 0)
-                store_sync(self->store);
+        note_running(self);
 }
 
 static int prepare_all(struct store_counters *self)

@@ -32,6 +32,7 @@ struct store_counters {
         int64_t next_id, next_sequence_id;
         struct sequence *sequences;
         bool unsaved; /* some number in memory is ahead of its row */
+        bool unnoted; /* the store does not say yet in which boot coapd runs */
         /* The power failed while the last writes were not on the disk yet; and how often it did. */
         bool power_cut;
         uint32_t power_cuts;

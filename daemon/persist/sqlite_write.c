@@ -76,62 +76,6 @@ int store_step(struct store *store, sqlite3_stmt *statement)
         return note_result(store, r);
 }
 
-int store_write(struct store *store, sqlite3_stmt *statement)
-{
-        int r;
-
-        if (store->refusing) {
-                r = store->refusing;
-                sqlite3_clear_bindings(statement);
-                note_result(store, r);
-                /* Comes last: opening the file again replaces every statement, this one too, and what was
-                 * bound to it. The next write is the first that can succeed. */
-                store_refuses(store);
-                return r;
-        }
-        r = store_step(store, statement);
-        /* What was bound belongs to the caller, and lives no longer than this call. */
-        sqlite3_clear_bindings(statement);
-        return r;
-}
-
-static int run(struct store *store, const char *sql)
-{
-        int r = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
-
-        return store_errno(store->db, r);
-}
-
-int store_begin(struct store *store)
-{
-        int r = store->refusing ? store->refusing : run(store, "BEGIN IMMEDIATE");
-
-        store->changes_at_begin = sqlite3_total_changes(store->db);
-        return r < 0 && !store->refusing ? note_result(store, r) : r;
-}
-
-int store_commit(struct store *store)
-{
-        int r;
-
-        if (sqlite3_get_autocommit(store->db))
-                return store->refusing ? store->refusing : -EIO;
-        r = run(store, "COMMIT");
-        if (r < 0)
-                run(store, "ROLLBACK");
-        else if (sqlite3_total_changes(store->db) == store->changes_at_begin)
-                return 0;
-        else
-                note_change(store);
-        return note_result(store, r);
-}
-
-void store_rollback(struct store *store)
-{
-        if (!sqlite3_get_autocommit(store->db))
-                run(store, "ROLLBACK");
-}
-
 static int sync_log(struct store *store)
 {
         CLEANUP(freep) char *wal = NULL;
@@ -184,6 +128,70 @@ int store_sync(struct store *store)
         store->sync_failed = r < 0;
         store->dirty = r < 0;
         return r;
+}
+
+/*
+ * 0, or why nothing may be written now. What is written with sync = "always" stands in the log behind all the rest: where
+ * some of that did not get to the disk, a power cut takes it as well.
+ */
+static int admit(struct store *store)
+{
+        if (store->refusing)
+                return store->refusing;
+        return store->sync_failed && store->conf->sync == CONF_SYNC_ALWAYS ? store_sync(store) : 0;
+}
+
+int store_write(struct store *store, sqlite3_stmt *statement)
+{
+        int r = admit(store);
+
+        r = r < 0 ? note_result(store, r) : store_step(store, statement);
+        /* What was bound belongs to the caller, and lives no longer than this call. */
+        sqlite3_clear_bindings(statement);
+        /* Comes last: opening the file again replaces every statement, this one too. The next write is the first that
+         * can succeed. */
+        if (store->refusing)
+                store_refuses(store);
+        return r;
+}
+
+static int run(struct store *store, const char *sql)
+{
+        int r = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+
+        return store_errno(store->db, r);
+}
+
+int store_begin(struct store *store)
+{
+        int r = admit(store);
+
+        if (r == 0)
+                r = run(store, "BEGIN IMMEDIATE");
+        store->changes_at_begin = sqlite3_total_changes(store->db);
+        return r < 0 && !store->refusing ? note_result(store, r) : r;
+}
+
+int store_commit(struct store *store)
+{
+        int r;
+
+        if (sqlite3_get_autocommit(store->db))
+                return store->refusing ? store->refusing : -EIO;
+        r = run(store, "COMMIT");
+        if (r < 0)
+                run(store, "ROLLBACK");
+        else if (sqlite3_total_changes(store->db) == store->changes_at_begin)
+                return 0;
+        else
+                note_change(store);
+        return note_result(store, r);
+}
+
+void store_rollback(struct store *store)
+{
+        if (!sqlite3_get_autocommit(store->db))
+                run(store, "ROLLBACK");
 }
 
 void store_quarantine(struct store *store, const struct store_table *table, int64_t id)

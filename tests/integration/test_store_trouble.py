@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,32 @@ def test_a_sync_that_fails_is_made_good(coapd):
         db.close()
 
 
+def test_a_sync_that_failed_is_made_good_before_always_begins(coapd):
+    """What was not forced to the disk stands in the log before all that comes: there is no success behind it."""
+    daemon = coapd(start=False)
+    daemon.write_config(persist=daemon.persist(sync_interval=3000))
+    daemon.start()
+    database, log = files_of(daemon)
+    with daemon.client() as client:
+        # The first change of a log is synced by SQLite itself.
+        assert client.put("a", b"before", content_format=TEXT).text == "2.01"
+        with Fault(daemon, "fdatasync,fsync", "EIO", [database, log]):
+            assert client.put("a", b"here", content_format=TEXT).text == "2.04"
+            wait_for_line(daemon, "dynamic-resources: cannot be forced to the disk")
+            daemon.write_config(persist=daemon.persist(sync="always", sync_interval=3000))
+            daemon.reload()
+        # The log can be synced again, but what it lost is not in the database yet.
+        with Fault(daemon, "fdatasync,fsync,pwrite64", "EIO", [database]):
+            assert refused(client.put("a", b"there", content_format=TEXT))
+            assert client.get("a").payload == b"here"
+        # It tries by itself, without a change that asks for it.
+        wait_for_line(daemon, "dynamic-resources: is on the disk again")
+        assert client.put("a", b"after", content_format=TEXT).text == "2.04"
+        db = sqlite3.connect(shutil.copy(daemon.folder / "dynamic-resources", daemon.folder / "copy"))
+        assert db.execute("SELECT body FROM resources").fetchall() == [(b"here",)]
+        db.close()
+
+
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
@@ -131,6 +158,23 @@ def test_a_file_without_the_rights_to_write_it(coapd, mode, readable):
         daemon.restart("kill")
         assert client.get("a").payload == (b"after" if readable else b"old")
         assert not list(daemon.folder.glob("*.bad-*"))
+
+
+def test_counters_that_can_be_written_later_say_that_coapd_runs(coapd):
+    """Without it a power cut from then on would not be found out, and Observe numbers not skip ahead."""
+    daemon = coapd()
+    counters = daemon.folder / "observe-counters"
+    daemon.stop()
+    counters.chmod(0o400)
+    daemon.prefix = UNPRIVILEGED
+    daemon.start()
+    counters.chmod(0o600)
+    # Nobody observes, nobody asks: it tries by itself.
+    wait_for_line(daemon, "observe-counters: is written again")
+    db = sqlite3.connect(f"file:{counters}?mode=ro", uri=True)
+    ((running,),) = db.execute("SELECT boot FROM running").fetchall()
+    db.close()
+    assert running.split()[0] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def test_a_folder_without_the_rights_to_set_aside(coapd):
