@@ -17,7 +17,7 @@ enum { TRANSFER_LIFETIME_S = 247, HASH_SIZE = 256 };
 struct transfer {
         struct transfer *next_in_bucket;
         struct transfer *newer, *older; /* by last use */
-        uint32_t hash;
+        uint64_t hash;
         time_t last_used;
         const coap_session_t *session;
         uint64_t sender;
@@ -66,13 +66,13 @@ void blockwise_set_bounds(struct blockwise *b, size_t max_transfers, size_t max_
         b->max_bytes = max_bytes;
 }
 
-static uint32_t hash_of(const struct message *m)
+static uint64_t hash_of(const struct message *m)
 {
-        uint64_t hash = 0xcbf29ce484222325U ^ (uintptr_t)m->session ^ (uint64_t)m->request.method << 56;
+        uint64_t hash = m->operation ^ (uintptr_t)m->session ^ (uint64_t)m->request.method << 56;
 
         for (size_t i = 0; i < m->request.path.n; i++)
                 hash = (hash ^ m->request.path.p[i]) * 0x100000001b3U;
-        return (uint32_t)(hash ^ hash >> 32);
+        return hash ^ hash >> 32;
 }
 
 static void unlink_age(struct blockwise *b, struct transfer *t)
@@ -131,7 +131,7 @@ static bool has_tag(const struct message *m)
         return m->request_tag.p != NULL;
 }
 
-static bool same_transfer(const struct transfer *t, const struct message *m, uint32_t hash)
+static bool same_transfer(const struct transfer *t, const struct message *m, uint64_t hash)
 {
         uint8_t tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
 
@@ -141,7 +141,7 @@ static bool same_transfer(const struct transfer *t, const struct message *m, uin
                (tag_length == TAG_ABSENT || memcmp(t->tag, m->request_tag.p, tag_length) == 0);
 }
 
-static struct transfer *find(struct blockwise *b, const struct message *m, uint32_t hash)
+static struct transfer *find(struct blockwise *b, const struct message *m, uint64_t hash)
 {
         for (struct transfer *t = b->buckets[hash % HASH_SIZE]; t; t = t->next_in_bucket)
                 if (same_transfer(t, m, hash))
@@ -184,7 +184,7 @@ static struct transfer *find_victim(const struct blockwise *b, const struct tran
         return NULL;
 }
 
-static struct transfer *begin(struct blockwise *b, const struct message *m, uint32_t hash)
+static struct transfer *begin(struct blockwise *b, const struct message *m, uint64_t hash)
 {
         struct transfer *t;
 
@@ -271,7 +271,7 @@ uint8_t blockwise_take(struct blockwise *b, struct message *m, size_t max_body, 
         const coap_block_b_t *block = &m->block1;
         uint64_t offset = (uint64_t)block->num << (block->szx + 4);
         struct span data = m->request.body;
-        uint32_t hash = hash_of(m);
+        uint64_t hash = hash_of(m);
         struct transfer *t;
 
         if (!length_fits(block, data.n)) {
@@ -285,9 +285,9 @@ uint8_t blockwise_take(struct blockwise *b, struct message *m, size_t max_body, 
 
         expire(b);
         t = find(b, m, hash);
-        if (t && came_before(t, m, offset))
+        if (t && block->num > 0 && came_before(t, m, offset))
                 return CODE_CONTINUE; /* the 2.31 to it was lost */
-        if (t && block->num == 0) {
+        if (t && block->num == 0) { /* the client starts anew, or the 2.31 was lost: that is the same */
                 drop(b, t);
                 t = NULL;
         }

@@ -139,6 +139,39 @@ static bool parse_blocks(struct message *m)
         return !m->has_block2 || coap_get_block_b(m->session, m->pdu, COAP_OPTION_BLOCK2, &m->block2);
 }
 
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
+{
+        const uint8_t *p = bytes;
+
+        for (size_t i = 0; i < n; i++)
+                hash = (hash ^ p[i]) * 0x100000001b3U;
+        return hash ^ hash >> 32;
+}
+
+/*
+ * RFC 9175, 3.3: blocks are of one operation when their options are the same. What is to be done stands in critical
+ * ones, of which those of the blocks themselves differ. It need not be hard to forge: who can, can repeat the options.
+ */
+static uint64_t operation_of(const coap_pdu_t *pdu)
+{
+        uint64_t hash = 0xcbf29ce484222325U;
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option;
+
+        coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
+        while ((option = coap_option_next(&iterator))) {
+                coap_option_num_t number = iterator.number;
+                uint16_t head[] = { number, (uint16_t)coap_opt_length(option) };
+
+                if (!(number & 1) || number == COAP_OPTION_BLOCK1 || number == COAP_OPTION_BLOCK2 ||
+                    number == COAP_OPTION_Q_BLOCK1 || number == COAP_OPTION_Q_BLOCK2)
+                        continue;
+                hash = hash_bytes(hash, head, sizeof head);
+                hash = hash_bytes(hash, coap_opt_value(option), head[1]);
+        }
+        return hash;
+}
+
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
                       struct message *message, struct response *response)
 {
@@ -175,6 +208,8 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                 response_error(response, CODE_BAD_REQUEST, "there is no such block size");
                 return response->code;
         }
+        if (message->has_block1)
+                message->operation = operation_of(pdu);
         if (coap_get_data(pdu, &length, &data))
                 message->request.body = span_of(data, length);
         message->datagram_body = message->request.body.n;

@@ -40,6 +40,7 @@ struct message {
         bool if_none_match;
         bool has_block1, has_block2, wants_size2;
         coap_block_b_t block1, block2;
+        uint64_t operation; /* of a block: equal in all that are of one operation (RFC 9175, 3.3) */
         uint64_t size1;
         struct span request_tag;
         size_t datagram_body; /* bytes of the body that came with this very message */

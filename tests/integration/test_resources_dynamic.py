@@ -326,6 +326,32 @@ def test_blockwise_interleaved(coapd):
         assert one.get_blocks("a").payload == b"3" * 300
 
 
+@pytest.mark.parametrize("other", [
+    {"query": "rt=b"}, {"extra": [(coap.IF_NONE_MATCH, b"")]}, {"extra": [(coap.URI_HOST, b"b.example")]},
+])
+def test_blocks_of_two_operations_make_no_body(coapd, other):
+    """RFC 9175, 3.3: what differs in more than its block is no part of the same body."""
+    with coapd().client() as client:
+        blocks = [coap.Block(0, True, 0), coap.Block(1, False, 0)]
+        assert client.put("body", b"a" * 16, block1=blocks[0]).text == "2.31"
+        assert client.put("body", b"b" * 16, block1=blocks[0], **other).text == "2.31"
+        assert client.put("body", b"a", block1=blocks[1]).text == "2.01"
+        assert client.get("body").payload == b"a" * 17
+        client.delete("body")
+        assert client.put("body", b"b", block1=blocks[1], **other).text == "2.01"
+        assert client.get("body").payload == b"b" * 17
+
+
+def test_blockwise_starts_anew(coapd):
+    """RFC 7959, 2.5: the first block begins a body, also where it is that of one which was left off."""
+    with coapd().client() as client:
+        for num in range(3):
+            assert client.put("body", b"x" * 16, block1=coap.Block(num, True, 0)).text == "2.31"
+        body = b"x" * 16 + b"y" * 16 + b"z"
+        assert client.put_blocks("body", body, 16).text == "2.01"
+        assert client.get("body").payload == body
+
+
 def test_blockwise_out_of_order(coapd):
     daemon = coapd()
     with daemon.client() as client:
