@@ -250,6 +250,13 @@ static void kick_soon(void *user, size_t shard)
                 pump_kick_soon(server->pump, shard);
 }
 
+static bool is_reading(void *user)
+{
+        const struct server *server = user;
+
+        return server->pump && pump_is_reading(server->pump);
+}
+
 static void yield(void *user)
 {
         struct server *server = user;
@@ -360,6 +367,7 @@ int wire_registry(struct server *server)
                 .end_session = end_session,
                 .kick_soon = kick_soon,
                 .describe = describe,
+                .is_reading = is_reading,
                 .yield = yield,
         };
 

@@ -273,9 +273,22 @@ bool pump_more_waiting(const struct pump *pump)
         return pump->in_turn && !pump->yield && pump->mailroom.n > 0;
 }
 
+bool pump_is_reading(const struct pump *pump)
+{
+        return pump->reading;
+}
+
 void pump_yield(struct pump *pump)
 {
         pump->yield = true;
+}
+
+static void pump_on_timer_read(void *owner)
+{
+        const struct shard *shard = owner;
+
+        if (shard->pump->current == shard)
+                turn_on_timer_read(shard->pump);
 }
 
 static int pump_add_shard(struct pump *pump, size_t i)
@@ -293,7 +306,8 @@ static int pump_add_shard(struct pump *pump, size_t i)
         if (epoll_fd < 0)
                 return -ENOTSUP;
         fcntl(epoll_fd, F_SETFD, FD_CLOEXEC);
-        wake_timer_attach(&shard->timer, epoll_fd, &pump->in_turn, &pump->n_touched, pump_on_at_once, shard);
+        wake_timer_attach(&shard->timer, epoll_fd, &pump->in_turn, &pump->n_touched, pump_on_at_once,
+                          pump_on_timer_read, shard);
         if (i == 0)
                 r = sd_event_add_io(pump->event, &shard->source, epoll_fd, EPOLLIN, pump_on_ready, pump);
         else /* There is nothing else in its epoll set, until pump_use_streams(). */

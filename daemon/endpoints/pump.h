@@ -82,6 +82,12 @@ size_t pump_shard(const struct pump *pump);
 bool pump_more_waiting(const struct pump *pump);
 
 /*
+ * From inside of libcoap's callbacks: whether it is at something that it has read. Else it makes notifications, or comes
+ * back to a request that was put off.
+ */
+bool pump_is_reading(const struct pump *pump);
+
+/*
  * From inside of libcoap's callbacks: something waits for its turn in the event loop, so that no more
  * datagrams are read before.
  */

@@ -4,8 +4,8 @@
  *
  * libcoap opens, reads and writes its sockets itself, one datagram a call, and has no way to be handed an
  * open one. But functions of the executable take precedence over those of libc when the shared libcoap calls
- * them: socket(), bind(), listen(), accept(), recv(), recvmsg(), sendmsg(), send(), close(), epoll_ctl() and
- * timerfd_settime() of this module do as those of libc for every descriptor, except for those that belong to
+ * them: socket(), bind(), listen(), accept(), recv(), recvmsg(), sendmsg(), send(), read(), close(), epoll_ctl()
+ * and timerfd_settime() of this module do as those of libc for every descriptor, except for those that belong to
  * an endpoint. select() is never ready.
  */
 #ifndef COAPD_ENDPOINTS_SOCKETS_H
@@ -39,7 +39,7 @@ struct socket_io {
         ssize_t (*write)(void *userdata, int fd, bool whole, const void *bytes, size_t n);
         void (*on_close)(void *userdata, int fd, void *tag);
         void (*on_more)(void *userdata, int fd, void *tag);
-        /* libcoap's timer. */
+        /* libcoap's timer, and the moment before read() by on_read(). */
         int (*set_time)(void *userdata, const struct itimerspec *value);
         void *userdata;
 };

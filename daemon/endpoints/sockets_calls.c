@@ -172,6 +172,15 @@ INTERPOSED ssize_t recv(int fd, void *to, size_t n, int flags)
         return r;
 }
 
+INTERPOSED ssize_t read(int fd, void *to, size_t n)
+{
+        const struct known *known = known_find(fd);
+
+        if (known && known->kind == KNOWN_TIMER && known->io && known->io->on_read)
+                known->io->on_read(known->io->userdata);
+        return syscall(SYS_read, fd, to, n);
+}
+
 INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
         const struct socket_io *io = io_of(fd);

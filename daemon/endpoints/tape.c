@@ -81,6 +81,11 @@ void tape_pass(struct tape *tape, const void *tag)
                 tape->at++;
 }
 
+bool tape_is_over(const struct tape *tape)
+{
+        return tape->at == tape->end;
+}
+
 void tape_rewrite(struct tape *tape)
 {
         blank(tape, tape->at, tape->end);

@@ -50,6 +50,9 @@ void tape_end(struct tape *tape);
 /* libcoap has come to an event of `tag`. */
 void tape_pass(struct tape *tape, const void *tag);
 
+/* Whether that was the last one: libcoap reads nothing more in this call, unless more is written. */
+bool tape_is_over(const struct tape *tape);
+
 /* Blanks all that is ahead, to be written again. */
 void tape_rewrite(struct tape *tape);
 

@@ -207,7 +207,10 @@ static void *blank_of(const struct pump *pump, const struct shard *shard)
         return NULL;
 }
 
-/* Everything that the context has onto its tape, and at the end one more read, to look for more then. */
+/*
+ * Everything that the context has onto its tape, and at the end one more read, to look for more then, and to know that
+ * libcoap has come there: without an endpoint, of its timer.
+ */
 static void write_tape(struct pump *pump, struct shard *shard, void *blank)
 {
         size_t i = (size_t)(shard - pump->shard);
@@ -216,8 +219,7 @@ static void write_tape(struct pump *pump, struct shard *shard, void *blank)
         for (const struct parcel *p = shard->mail.first; p && tape_room(&pump->tape) > 1; p = p->next)
                 tape_write(&pump->tape,
                            (struct epoll_event){ .events = EPOLLIN, .data.ptr = p->lane->tags[i] });
-        if (blank)
-                tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = blank });
+        tape_write(&pump->tape, (struct epoll_event){ .events = EPOLLIN, .data.ptr = blank });
 }
 
 static bool has_unready(const struct shard *shard)
@@ -275,6 +277,18 @@ static ssize_t receive_outside(struct pump *pump, struct lane *lane, struct msgh
         return n > 0 ? give(pump, lane, into, (size_t)n) : n;
 }
 
+/* The last read is there to see the end, and finds nothing. */
+static bool may_give(const struct pump *pump)
+{
+        return !pump->yield && !tape_is_over(&pump->tape);
+}
+
+static void note_end(struct pump *pump)
+{
+        if (tape_is_over(&pump->tape))
+                pump->reading = false;
+}
+
 ssize_t turn_receive(void *userdata, struct msghdr *into)
 {
         struct lane *lane = userdata;
@@ -286,15 +300,22 @@ ssize_t turn_receive(void *userdata, struct msghdr *into)
                 return receive_outside(pump, lane, into);
         piggyback_settle(&pump->piggyback);
         tape_pass(&pump->tape, lane->tags[shard - pump->shard]);
-        if (!pump->yield && mail_take(&shard->mail, &pump->mailroom, lane, into, &n))
+        if (may_give(pump) && mail_take(&shard->mail, &pump->mailroom, lane, into, &n))
                 return give(pump, lane, into, n);
         if (pump->over || pump->yield)
                 pump->ended = clock_now_ns();
         else
                 go_on(pump);
-        if (!pump->yield && mail_take(&shard->mail, &pump->mailroom, lane, into, &n))
+        if (may_give(pump) && mail_take(&shard->mail, &pump->mailroom, lane, into, &n))
                 return give(pump, lane, into, n);
+        note_end(pump);
         return lane_take_nothing(into);
+}
+
+void turn_on_timer_read(struct pump *pump)
+{
+        tape_pass(&pump->tape, NULL);
+        note_end(pump);
 }
 
 /* A walk that also sent notifications, or was interrupted, is no measure: the figure rises slowly. */
@@ -312,6 +333,7 @@ static void leave(struct pump *pump, struct shard *shard)
 {
         piggyback_settle(&pump->piggyback);
         pump->current = NULL;
+        pump->reading = false;
         if (shard->urgent)
                 pump->n_urgent--;
         shard->urgent = false;
@@ -326,6 +348,7 @@ static void call(struct pump *pump, struct shard *shard, bool timer)
         bool streams = shard->n_others > 0;
 
         pump->current = shard;
+        pump->reading = true;
         pump->over = !alone;
         pump->ended = 0;
         pump->handled = pump->blind = 0;

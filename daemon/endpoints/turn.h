@@ -73,6 +73,7 @@ struct pump {
         bool yield;            /* somebody else waits for the end of this turn */
         struct shard *current; /* libcoap is in it; NULL: in none */
         bool over;             /* nothing more is read before libcoap's call ends */
+        bool reading;          /* libcoap is at what was read, and not yet at its walk */
         unsigned handled;      /* datagrams in this call */
         unsigned blind;        /* batches since the last question what is ready */
         uint64_t deadline;     /* until then this call may go on */
@@ -124,5 +125,8 @@ void turn_on_gone(void *pump, int fd, void *tag);
 
 /* libcoap's recvmsg(), for a lane. */
 ssize_t turn_receive(void *lane, struct msghdr *into);
+
+/* And the moment before it reads its timer. */
+void turn_on_timer_read(struct pump *pump);
 
 #endif

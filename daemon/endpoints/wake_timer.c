@@ -29,6 +29,13 @@ static int on_set_time(void *userdata, const struct itimerspec *value)
         return 0;
 }
 
+static void on_read(void *userdata)
+{
+        const struct wake_timer *timer = userdata;
+
+        timer->reads(timer->owner);
+}
+
 void wake_timer_settle(struct wake_timer *timer)
 {
         uint64_t delay = clock_ns_of(&timer->wanted.it_value);
@@ -50,14 +57,15 @@ bool wake_timer_is_due(const struct wake_timer *timer, uint64_t now)
 }
 
 void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding, size_t *n_touched,
-                       void (*at_once)(void *owner), void *owner)
+                       void (*at_once)(void *owner), void (*reads)(void *owner), void *owner)
 {
         *timer = (struct wake_timer){
                 .fd = sockets_timer_of(epoll_fd),
-                .io = { .set_time = on_set_time, .userdata = timer },
+                .io = { .set_time = on_set_time, .on_read = on_read, .userdata = timer },
                 .holding = holding,
                 .n_touched = n_touched,
                 .at_once = at_once,
+                .reads = reads,
                 .owner = owner,
         };
         sockets_set_io(timer->fd, &timer->io);

@@ -16,6 +16,7 @@ struct wake_timer {
         struct socket_io io;
         const bool *holding;          /* while it is, the last setting counts, at wake_timer_settle() */
         void (*at_once)(void *owner); /* instead of a timer that would fire at once */
+        void (*reads)(void *owner);   /* the moment before libcoap reads it */
         void *owner;
         struct itimerspec wanted; /* since then */
         bool touched;
@@ -25,7 +26,7 @@ struct wake_timer {
 
 /* Of the libcoap context with this epoll set; one without a timer is none. `timer` must stay where it is. */
 void wake_timer_attach(struct wake_timer *timer, int epoll_fd, const bool *holding, size_t *n_touched,
-                       void (*at_once)(void *owner), void *owner);
+                       void (*at_once)(void *owner), void (*reads)(void *owner), void *owner);
 void wake_timer_detach(struct wake_timer *timer);
 
 /* It may fire up to a quarter of a second too early: libcoap then finds nothing to do and sets it again. */

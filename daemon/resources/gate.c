@@ -60,51 +60,24 @@ static void turn_if_none_match(uint8_t *bytes, size_t n)
 
 void registry_datagram(struct registry *registry, const struct msghdr *message, size_t n)
 {
+        enum { HEAD = 4 };
         uint8_t *bytes = message->msg_iov[0].iov_base;
 
-        if (n < sizeof registry->datagram)
-                return;
-        memcpy(registry->datagram, bytes, sizeof registry->datagram);
-        if (duplicates_know(registry->duplicates, message, span_of(bytes, n)))
+        if (n >= HEAD && duplicates_know(registry->duplicates, message, span_of(bytes, n)))
                 turn_if_none_match(bytes, n);
 }
 
 /*
- * Over a stream libcoap 4.3.5 makes answers and notifications alike: there is no message id, and all is CON. So it is
- * one of these when the observation is there already; a registration that is repeated is taken for one, too.
- */
-static bool is_known(const struct registry *registry, const coap_session_t *session,
-                     const struct observed *observed, const coap_pdu_t *request, const coap_opt_t *observe)
-{
-        return coap_decode_var_bytes(coap_opt_value(observe), coap_opt_length(observe)) ==
-                       COAP_OBSERVE_ESTABLISH &&
-               observations_have(registry->observations, client_of(session), observed, request);
-}
-
-/*
  * libcoap calls for requests and for notifications alike, with the request that began the observation. A piggybacked
- * answer is to a request. To a NON message that registers it looks like a notification, but for its message id, which
- * is the client's: that of the datagram that was read last. Under DTLS that can not be told.
+ * answer is to a request; what else registers looks like a notification, but that libcoap has read it just now.
  */
-static bool is_request(struct registry *registry, const coap_session_t *session,
-                       const struct observed *observed, const coap_pdu_t *request,
+static bool is_request(struct registry *registry, const struct observed *observed, const coap_pdu_t *request,
                        const coap_pdu_t *response_pdu)
 {
-        const uint8_t *head = registry->datagram;
-        coap_mid_t mid = coap_pdu_get_mid(response_pdu);
-        const coap_opt_t *observe;
-
-        if (!observed || coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK)
+        if (!observed || registry->comes_again || coap_pdu_get_type(response_pdu) == COAP_MESSAGE_ACK)
                 return true;
-        observe = message_option(request, COAP_OPTION_OBSERVE);
-        if (!observe)
-                return true;
-        if (COAP_PROTO_RELIABLE(coap_session_get_proto(session)))
-                return !is_known(registry, session, observed, request, observe);
-        if ((head[0] >> 4 & 3) != COAP_MESSAGE_NON || (head[2] << 8 | head[3]) != mid)
-                return false;
-        memset(registry->datagram, 0, sizeof registry->datagram);
-        return true;
+        return !message_option(request, COAP_OPTION_OBSERVE) ||
+               registry->host.is_reading(registry->host.user);
 }
 
 static bool is_unsafe(const coap_pdu_t *request)
@@ -125,7 +98,7 @@ static bool too_many(struct registry *registry, const coap_session_t *session, c
 {
         long long limit = registry->config->limits.requests_per_second;
 
-        if (limit == 0 || !registry->is_request ||
+        if (limit == 0 || !registry->is_request || registry->comes_again ||
             ratelimit_pass(registry->ratelimit, coap_session_get_addr_remote(session), limit))
                 return false;
         registry->host.metrics->requests_too_many++;
@@ -158,7 +131,7 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
 {
         const struct registry_host *host = &registry->host;
 
-        registry->is_request = is_request(registry, session, observed, request, response_pdu);
+        registry->is_request = is_request(registry, observed, request, response_pdu);
         registry->sender = 0;
         if (registry->replaying)
                 return true;

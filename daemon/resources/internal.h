@@ -76,10 +76,10 @@ struct registry {
         struct resource *refresh_next; /* whose observers from before the restart are told next */
         size_t n_below;                /* resources that have a parent */
         bool replaying;
-        uint8_t datagram[4]; /* the head of the one that was read last */
-        uint64_t sender;     /* of what is being served, as in struct message */
-        bool is_request;     /* what is being served; else it is a notification */
-        bool open;           /* to clients: sessions of before are those of the last run, restored */
+        uint64_t sender;  /* of what is being served, as in struct message */
+        bool is_request;  /* what is being served; else it is a notification */
+        bool comes_again; /* it is a request that was put off before anything was done for it */
+        bool open;        /* to clients: sessions of before are those of the last run, restored */
         struct registry_counts counts;
 };
 

@@ -127,12 +127,6 @@ static struct observation *find(const struct observations *o, const struct clien
         return one;
 }
 
-bool observations_have(const struct observations *o, const struct client *client,
-                       const struct observed *observed, const coap_pdu_t *request)
-{
-        return client && find(o, client, observed, hash_token(o, request));
-}
-
 static struct observation *find_replaced(const struct client *client, const struct observed *observed,
                                          uint64_t options)
 {

@@ -43,10 +43,6 @@ const char *observations_refuse(const struct observations *observations,
                                 const struct observations_bounds *bounds, const struct client *client,
                                 const struct observed *observed, const coap_pdu_t *request);
 
-/* Whether a request with this token began an observation that goes on. */
-bool observations_have(const struct observations *observations, const struct client *client,
-                       const struct observed *observed, const coap_pdu_t *request);
-
 /*
  * libcoap has called for a GET or FETCH with Observe, a registration or a notification, or the end of one, and is
  * answered with `response`.

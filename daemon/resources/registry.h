@@ -73,6 +73,8 @@ struct registry_host {
         void (*end_session)(void *user, coap_session_t *session);
         /* Fills in what the registry does not know of itself. */
         void (*describe)(void *user, struct daemon_state *state);
+        /* From a handler: whether libcoap calls for what it has read just now. */
+        bool (*is_reading)(void *user);
         /* From a handler: an event source of the registry's waits, serve no more requests before. */
         void (*yield)(void *user);
 };

@@ -54,8 +54,12 @@ class StreamClient:
     def close(self):
         self.socket.close()
 
+    @staticmethod
+    def encoded(message):
+        return message.encode_stream()
+
     def send(self, message):
-        self.send_raw(message.encode_stream())
+        self.send_raw(self.encoded(message))
 
     def send_raw(self, data):
         self.socket.sendall(data)
@@ -156,8 +160,9 @@ class WebSocketClient(StreamClient):
             head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, len(data))
         return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data))
 
-    def send(self, message):
-        self.send_raw(self.frame(message.encode_websocket()))
+    @classmethod
+    def encoded(cls, message):
+        return cls.frame(message.encode_websocket())
 
     def take(self):
         data = self.buffer

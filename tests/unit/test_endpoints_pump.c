@@ -43,6 +43,7 @@ struct fixture {
         struct pump *pump;
         int client[N_ENDPOINTS]; /* connected to the endpoint of the same number */
         unsigned handled;
+        unsigned read;   /* of these: because something was read */
         unsigned number; /* what the resource answers */
 };
 
@@ -65,6 +66,7 @@ static void on_get(coap_resource_t *resource, coap_session_t *session, const coa
 
         (void)session, (void)request, (void)query;
         f->handled++;
+        f->read += f->pump && pump_is_reading(f->pump);
         coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
         coap_add_data(response, (size_t)snprintf(text, sizeof text, "%u", f->number), (uint8_t *)text);
 }
@@ -279,6 +281,30 @@ static void kick_sends_notifications(void **state)
         assert_true(recv(f->client[0], message, sizeof message, 0) > 0);
         /* All of it is done: the timer that libcoap set for it is off again. */
         assert_int_equal(run(f, 50000), 0);
+}
+
+static void tells_what_was_read_from_notifications(void **state)
+{
+        enum { OBSERVERS = 2, ROUNDS = 3 };
+        struct fixture *f = *state;
+
+        for (uint8_t i = 0; i < OBSERVERS; i++)
+                observe(f->client[i], i);
+        run(f, 100000);
+        assert_int_equal(f->handled, OBSERVERS);
+        assert_int_equal(f->read, OBSERVERS);
+        for (unsigned i = 1; i <= ROUNDS; i++) {
+                coap_resource_notify_observers(f->resource, NULL);
+                for (unsigned k = 0; k < MANY; k++)
+                        ask(f->client[k % N_ENDPOINTS], k);
+                run(f, 100000);
+                assert_int_equal(f->read, OBSERVERS + i * MANY);
+                assert_int_equal(f->handled, f->read + i * OBSERVERS);
+        }
+        coap_resource_notify_observers(f->resource, NULL);
+        pump_kick(f->pump);
+        assert_int_equal(f->handled, f->read + (ROUNDS + 1) * OBSERVERS);
+        assert_false(pump_is_reading(f->pump));
 }
 
 static void ignores_what_is_no_message(void **state)
@@ -669,6 +695,7 @@ int main(void)
                 PUMP_TEST(serves_endpoints_by_turns),
                 PUMP_TEST(sleeps_when_idle),
                 PUMP_TEST(kick_sends_notifications),
+                PUMP_TEST(tells_what_was_read_from_notifications),
                 PUMP_TEST(ignores_what_is_no_message),
                 PUMP_TEST(counts_what_the_kernel_dropped),
                 PUMP_TEST(discards_all_that_the_store_has_undone),

@@ -135,6 +135,13 @@ static uint16_t listen_on_loopback(struct fixture *f)
         return port;
 }
 
+/* All requests of this client want to be acknowledged, by which they are known. */
+static bool reads(void *user)
+{
+        (void)user;
+        return false;
+}
+
 static int set_up(void **state)
 {
         struct fixture *f = calloc(1, sizeof *f);
@@ -155,6 +162,7 @@ static int set_up(void **state)
                                        .authorize = allow,
                                        .kick = kick,
                                        .kick_soon = kick_soon,
+                                       .is_reading = reads,
                                        .yield = nothing };
         f->config.limits = (struct conf_limits){ .waiting = 2,
                                                  .observations = 10,
