@@ -81,39 +81,48 @@ static bool body_complete(struct registry *registry, const struct resource *reso
         return false;
 }
 
-struct etag resource_etag(const struct resource *resource, struct span path, struct span rest)
+/* What a GET of our own would be answered. Returns the code; `ret_etag` is none when there is nothing to get. */
+static uint8_t look(const struct resource *resource, struct span path, struct span rest,
+                    struct etag *ret_etag)
 {
         struct request get = { .method = METHOD_GET, .path = path, .rest = rest };
-        struct response response = { .max_age = -1 };
-        struct etag etag = { 0 };
+        struct response response = { .max_age = -1, .code = CODE_METHOD_NOT_ALLOWED };
 
         get.content_format = get.accept = -1;
         if (resource->kind->handle[METHOD_GET])
                 resource->kind->handle[METHOD_GET](resource->self, &get, &response);
-        if (response.content)
-                etag = response.content->etag;
+        *ret_etag = response.content ? response.content->etag : (struct etag){ 0 };
         representation_unref(response.content);
+        return response.code;
+}
+
+struct etag resource_etag(const struct resource *resource, struct span path, struct span rest)
+{
+        struct etag etag;
+
+        look(resource, path, rest, &etag);
         return etag;
 }
 
-/* RFC 7252, 5.10.8: If-Match and If-None-Match. */
+/* RFC 7252, 5.10.8: If-Match and If-None-Match. What can not be read now is there all the same. */
 static bool preconditions_hold(struct resource *resource, const struct message *m, struct response *response)
 {
         struct etag etag;
+        bool exists;
 
         if ((!m->if_none_match && m->if_match.n == 0 && !m->if_match.any) ||
             resource->kind->flags & KIND_CONDITIONS)
                 return true;
-        etag = resource_etag(resource, m->request.path, m->request.rest);
-        if (m->if_none_match && etag.n) {
+        exists = look(resource, m->request.path, m->request.rest, &etag) != CODE_NOT_FOUND;
+        if (m->if_none_match && exists)
                 response_error(response, CODE_PRECONDITION_FAILED, "it exists");
-                return false;
-        }
-        if (m->if_match.n && !m->if_match.any && (!etag.n || !etag_list_has(&m->if_match, &etag))) {
+        else if (m->if_match.any && !exists)
+                response_error(response, CODE_PRECONDITION_FAILED, "it does not exist");
+        else if (m->if_match.n && !m->if_match.any && (!etag.n || !etag_list_has(&m->if_match, &etag)))
                 response_error(response, CODE_PRECONDITION_FAILED, "it has another ETag now");
-                return false;
-        }
-        return true;
+        else
+                return true;
+        return false;
 }
 
 void rules_settle_content(const struct resource *resource, const struct message *m, struct response *response)

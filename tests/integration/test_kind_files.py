@@ -147,7 +147,7 @@ def test_read_only(coapd, tree):
 
 def test_write(coapd, tree):
     daemon = coapd(resources=fw(tree, writable=True))
-    (tree / "a.txt").chmod(0o640)
+    (tree / "a.txt").chmod(0o666)  # more than the umask leaves
     with daemon.client() as client:
         made = client.put("fw/deep/er/new.bin", b"\0\1")
         assert made.text == "2.01"
@@ -155,7 +155,7 @@ def test_write(coapd, tree):
         assert client.get("fw/deep/er/new.bin").etag == made.etag
         changed = client.put("fw/a.txt", b"beta", content_format=coap.TEXT)
         assert changed.text == "2.04" and (tree / "a.txt").read_text() == "beta"
-        assert (tree / "a.txt").stat().st_mode & 0o777 == 0o640
+        assert (tree / "a.txt").stat().st_mode & 0o777 == 0o666
         assert client.put("fw/a.txt", b"", extra=[(coap.IF_MATCH, changed.etag)]).text == "2.04"
         assert client.put("fw/a.txt", b"x", extra=[(coap.IF_MATCH, changed.etag)]).text == "4.12"
         assert client.put("fw/a.txt", b"x", extra=[(coap.IF_NONE_MATCH, b"")]).text == "4.12"
@@ -165,6 +165,18 @@ def test_write(coapd, tree):
         assert client.put("fw/b.txt/x", b"x").text == "2.01"
         assert client.put("fw/a.txt/x", b"x").text == "4.04"
     assert not [name for _, _, names in os.walk(tree) for name in names if name.startswith(".coapd")]
+
+
+def test_conditions_where_nothing_is(coapd, tree):
+    """RFC 7252, 5.10.8.1: the empty If-Match asks for something to be there, whatever it is."""
+    daemon = coapd(resources=fw(tree, writable=True))
+    with daemon.client() as client:
+        for etag in (b"", b"other"):
+            assert client.put("fw/new.txt", b"x", extra=[(coap.IF_MATCH, etag)]).text == "4.12"
+            assert client.delete("fw/new.txt", extra=[(coap.IF_MATCH, etag)]).text == "4.12"
+        assert not (tree / "new.txt").exists()
+        assert client.put("fw/a.txt", b"x", extra=[(coap.IF_MATCH, b"")]).text == "2.04"
+        assert client.delete("fw/a.txt", extra=[(coap.IF_MATCH, b"")]).text == "2.02"
 
 
 def test_delete(coapd, tree):
