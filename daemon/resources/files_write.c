@@ -54,20 +54,24 @@ static int create_new(int folder, mode_t mode)
         return fd < 0 ? -errno : fd;
 }
 
-static int write_new(int folder, const char *name, mode_t mode, struct span body, int content_format)
+/* `old`: the file whose place it takes, and whose permissions; NULL: there is none. */
+static int write_new(int folder, const char *name, const struct stat *old, struct span body,
+                     int content_format)
 {
-        CLEANUP(closep) int fd = create_new(folder, mode);
+        enum { MODE = 0666, PERMISSIONS = 0777 };
+        CLEANUP(closep) int fd = create_new(folder, old ? old->st_mode & PERMISSIONS : MODE);
         int r = fd < 0 ? fd : keep_format(fd, name, content_format);
 
         if (r < 0)
                 return r;
+        if (old && fchmod(fd, old->st_mode & PERMISSIONS) < 0) /* whatever the umask is */
+                return -errno;
         r = write_all(fd, body);
         return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
 int files_write(struct files *files, const char *path, struct span body, int content_format)
 {
-        enum { MODE = 0666, PERMISSIONS = 0777 };
         const char *name = NULL;
         CLEANUP(closep) int folder = files_open_parent(files, path, true, &name);
         struct stat old;
@@ -79,7 +83,7 @@ int files_write(struct files *files, const char *path, struct span body, int con
         is_new = fstatat(folder, name, &old, AT_SYMLINK_NOFOLLOW) < 0;
         if (!is_new && !S_ISREG(old.st_mode))
                 return S_ISDIR(old.st_mode) ? -EISDIR : -EPERM;
-        r = write_new(folder, name, is_new ? MODE : old.st_mode & PERMISSIONS, body, content_format);
+        r = write_new(folder, name, is_new ? NULL : &old, body, content_format);
         if (r == 0 && renameat(folder, new_name, folder, name) < 0)
                 r = -errno;
         if (r < 0) {
