@@ -10,7 +10,13 @@
 #include "base/buf.h"
 #include "resources/clients.h"
 
-enum { EXCHANGE_LIFETIME_S = 247, MAX_ANSWER = 160, MAX_TOKEN = 8, NONE = -1 };
+enum {
+        EXCHANGE_LIFETIME_S = 247,
+        MAX_ANSWER = 160, /* that fits into a slot */
+        LARGE_EACH = 128, /* bytes for those that do not, as many times as there are slots */
+        TOKEN = 8,
+        NONE = -1,
+};
 
 /* Who sent which message. Compared byte for byte: keys are zeroed before they are filled. */
 struct key {
@@ -23,8 +29,8 @@ struct key {
         uint16_t mid;
         uint8_t type;
         uint8_t proto;
-        uint8_t token_length;
-        uint8_t token[MAX_TOKEN];
+        uint16_t token_length;
+        uint8_t token[TOKEN]; /* of a longer one (RFC 8974) a hash */
 };
 
 struct slot {
@@ -35,15 +41,18 @@ struct slot {
         bool used;
         uint8_t code;
         uint8_t n_options;
-        uint8_t answer_length;
+        uint16_t answer_length;
         /* The options as number (2 bytes), length (1 byte), value; then the payload. */
         uint8_t answer[MAX_ANSWER];
+        uint8_t *large; /* in place of it */
 };
 
 struct duplicates {
         uint64_t seed; /* so that nobody can choose addresses that share a bucket */
         size_t n;
-        size_t oldest;
+        uint64_t remembered; /* so far: the slot of the next one is at that number, modulo n */
+        uint64_t large_from; /* none of those before has a `large` */
+        size_t large_bytes;
         int32_t *buckets;
         struct slot *slots;
 };
@@ -70,13 +79,27 @@ void duplicates_free(struct duplicates *d)
 {
         if (!d)
                 return;
+        if (d->slots)
+                duplicates_clear(d);
         free(d->slots);
         free(d->buckets);
         free(d);
 }
 
+static void drop_large(struct duplicates *d, struct slot *slot)
+{
+        if (!slot->large)
+                return;
+        d->large_bytes -= slot->answer_length;
+        free(TAKE(slot->large));
+        slot->n_options = 0;
+        slot->answer_length = 0;
+}
+
 void duplicates_clear(struct duplicates *d)
 {
+        for (size_t i = 0; i < d->n; i++)
+                drop_large(d, &d->slots[i]);
         memset(d->slots, 0, d->n * sizeof *d->slots);
         for (size_t i = 0; i < d->n; i++)
                 d->buckets[i] = NONE;
@@ -105,6 +128,21 @@ static bool set_peer(struct key *key, const void *peer)
         return true;
 }
 
+static void set_token(struct key *key, struct span token)
+{
+        uint64_t hash = 0xcbf29ce484222325U;
+
+        key->token_length = (uint16_t)token.n;
+        if (token.n <= TOKEN) {
+                if (token.n)
+                        memcpy(key->token, token.p, token.n);
+                return;
+        }
+        for (size_t i = 0; i < token.n; i++)
+                hash = (hash ^ token.p[i]) * 0x100000001b3U;
+        memcpy(key->token, &hash, sizeof hash);
+}
+
 static bool make_key(const coap_session_t *session, uint64_t sender, const coap_pdu_t *request,
                      struct key *key)
 {
@@ -113,8 +151,7 @@ static bool make_key(const coap_session_t *session, uint64_t sender, const coap_
         coap_bin_const_t token = coap_pdu_get_token(request);
 
         memset(key, 0, sizeof *key);
-        if (!peer || token.length > MAX_TOKEN || COAP_PROTO_RELIABLE(coap_session_get_proto(session)) ||
-            !set_peer(key, &peer->addr))
+        if (!peer || COAP_PROTO_RELIABLE(coap_session_get_proto(session)) || !set_peer(key, &peer->addr))
                 return false;
         key->sender = sender;
         if (coap_session_get_proto(session) == COAP_PROTO_DTLS && client)
@@ -122,9 +159,7 @@ static bool make_key(const coap_session_t *session, uint64_t sender, const coap_
         key->mid = (uint16_t)coap_pdu_get_mid(request);
         key->type = (uint8_t)coap_pdu_get_type(request);
         key->proto = (uint8_t)coap_session_get_proto(session);
-        key->token_length = (uint8_t)token.length;
-        if (token.length)
-                memcpy(key->token, token.s, token.length);
+        set_token(key, span_of(token.s, token.length));
         return true;
 }
 
@@ -156,7 +191,7 @@ static struct slot *find(struct duplicates *d, const struct key *key, uint32_t h
 
 static void play_back(const struct slot *slot, coap_pdu_t *response)
 {
-        const uint8_t *p = slot->answer, *end = slot->answer + slot->answer_length;
+        const uint8_t *p = slot->large ? slot->large : slot->answer, *end = p + slot->answer_length;
 
         coap_pdu_set_code(response, (coap_pdu_code_t)slot->code);
         for (unsigned i = 0; i < slot->n_options; i++) {
@@ -184,15 +219,32 @@ bool duplicates_answer(struct duplicates *d, const coap_session_t *session, uint
         return true;
 }
 
+/* RFC 7252, 3 and RFC 8974, 2.1. False: it is not whole. */
+static bool read_token(struct span datagram, struct span *ret_token)
+{
+        enum { HEAD = 4, ONE_BYTE = 13, TWO_BYTES = 14, TWO_BYTES_FROM = 269 };
+        size_t n = datagram.p[0] & 15, at = HEAD + (n == ONE_BYTE ? 1U : n == TWO_BYTES ? 2U : 0U);
+
+        if (n > TWO_BYTES || datagram.n < at)
+                return false;
+        if (n == ONE_BYTE)
+                n += datagram.p[HEAD];
+        else if (n == TWO_BYTES)
+                n = TWO_BYTES_FROM + ((size_t)datagram.p[HEAD] << 8 | datagram.p[HEAD + 1]);
+        *ret_token = span_of(datagram.p + at, n);
+        return datagram.n - at >= n;
+}
+
 bool duplicates_know(struct duplicates *d, const struct msghdr *message, struct span datagram)
 {
-        enum { TOKEN_AT = 4 };
+        enum { HEAD = 4 };
         const uint8_t *p = datagram.p;
+        struct span token;
         struct key key;
 
         /* Version 1, and of the methods those that are remembered. */
-        if (datagram.n < TOKEN_AT || p[0] >> 6 != 1 || p[1] < METHOD_POST || p[1] > METHOD_IPATCH ||
-            p[1] == METHOD_FETCH)
+        if (datagram.n < HEAD || p[0] >> 6 != 1 || p[1] < METHOD_POST || p[1] > METHOD_IPATCH ||
+            p[1] == METHOD_FETCH || !read_token(datagram, &token))
                 return false;
         memset(&key, 0, sizeof key);
         if (!set_peer(&key, message->msg_name))
@@ -200,10 +252,7 @@ bool duplicates_know(struct duplicates *d, const struct msghdr *message, struct 
         key.mid = (uint16_t)(p[2] << 8 | p[3]);
         key.type = p[0] >> 4 & 3;
         key.proto = COAP_PROTO_UDP;
-        key.token_length = p[0] & 15;
-        if (key.token_length > MAX_TOKEN || datagram.n < TOKEN_AT + (size_t)key.token_length)
-                return false;
-        memcpy(key.token, p + TOKEN_AT, key.token_length);
+        set_token(&key, token);
         return find(d, &key, hash_of(d, &key)) != NULL;
 }
 
@@ -217,59 +266,92 @@ static void forget(struct duplicates *d, size_t index)
         while (*link != (int32_t)index)
                 link = &d->slots[*link].next;
         *link = slot->next;
+        drop_large(d, slot);
         slot->used = false;
 }
 
-/* Writes options and payload into the slot. An answer that is too large keeps its code alone. */
-static void record(struct slot *slot, const coap_pdu_t *response)
+/* Options and payload as they stand in a slot; `to` NULL: they are but counted. Returns how many bytes, 0 for what no
+ * slot can have. */
+static size_t spell(const coap_pdu_t *response, uint8_t *to, uint8_t *ret_n_options)
 {
         coap_opt_iterator_t iterator;
         coap_opt_t *option;
         const uint8_t *data;
         size_t length, used = 0;
 
-        slot->code = (uint8_t)coap_pdu_get_code(response);
-        slot->n_options = slot->answer_length = 0;
+        *ret_n_options = 0;
         coap_option_iterator_init(response, &iterator, COAP_OPT_ALL);
         while ((option = coap_option_next(&iterator))) {
                 length = coap_opt_length(option);
-                if (length > UINT8_MAX || used + 3 + length > MAX_ANSWER)
-                        goto too_large;
-                slot->answer[used] = (uint8_t)(iterator.number >> 8);
-                slot->answer[used + 1] = (uint8_t)iterator.number;
-                slot->answer[used + 2] = (uint8_t)length;
-                memcpy(slot->answer + used + 3, coap_opt_value(option), length);
+                if (length > UINT8_MAX || *ret_n_options == UINT8_MAX)
+                        return 0;
+                if (to) {
+                        to[used] = (uint8_t)(iterator.number >> 8);
+                        to[used + 1] = (uint8_t)iterator.number;
+                        to[used + 2] = (uint8_t)length;
+                        memcpy(to + used + 3, coap_opt_value(option), length);
+                }
                 used += 3 + length;
-                slot->n_options++;
+                ++*ret_n_options;
         }
         if (coap_get_data(response, &length, &data)) {
-                if (used + length > MAX_ANSWER)
-                        goto too_large;
-                memcpy(slot->answer + used, data, length);
+                if (to)
+                        memcpy(to + used, data, length);
                 used += length;
         }
-        slot->answer_length = (uint8_t)used;
-        return;
-too_large:
-        slot->n_options = slot->answer_length = 0;
+        return used <= UINT16_MAX ? used : 0;
+}
+
+/* Room for a large answer, for which the oldest make way. NULL: there is none. */
+static uint8_t *make_large(struct duplicates *d, size_t n)
+{
+        size_t most = d->n * LARGE_EACH;
+
+        if (n > most)
+                return NULL;
+        while (d->large_bytes + n > most && d->large_from < d->remembered)
+                drop_large(d, &d->slots[d->large_from++ % d->n]);
+        return malloc(n);
+}
+
+static void record(struct duplicates *d, struct slot *slot, const coap_pdu_t *response)
+{
+        uint8_t n_options;
+        size_t n = spell(response, NULL, &n_options);
+
+        slot->code = (uint8_t)coap_pdu_get_code(response);
+        slot->n_options = 0;
+        slot->answer_length = 0;
+        if (n > MAX_ANSWER) {
+                slot->large = make_large(d, n);
+                if (!slot->large)
+                        return;
+                d->large_bytes += n;
+        }
+        if (n == 0)
+                return;
+        spell(response, slot->large ? slot->large : slot->answer, &slot->n_options);
+        slot->answer_length = (uint16_t)n;
 }
 
 void duplicates_remember(struct duplicates *d, const coap_session_t *session, uint64_t sender,
                          const coap_pdu_t *request, coap_mid_t mid, const coap_pdu_t *response)
 {
-        struct slot *slot = &d->slots[d->oldest];
+        size_t index = d->remembered % d->n;
+        struct slot *slot = &d->slots[index];
         struct key key;
 
         if (!make_key(session, sender, request, &key))
                 return;
         key.mid = (uint16_t)mid;
-        forget(d, d->oldest);
+        forget(d, index);
         slot->key = key;
         slot->hash = hash_of(d, &key);
         slot->next = d->buckets[slot->hash % d->n];
         slot->answered = now_s();
         slot->used = true;
-        d->buckets[slot->hash % d->n] = (int32_t)d->oldest;
-        d->oldest = (d->oldest + 1) % d->n;
-        record(slot, response);
+        d->buckets[slot->hash % d->n] = (int32_t)index;
+        record(d, slot, response);
+        d->remembered++;
+        d->large_from = MAX(d->large_from, d->remembered - MIN(d->remembered, (uint64_t)d->n));
 }

@@ -97,10 +97,11 @@ def test_collection(coapd):
         assert client.get(place).text == "4.04"
 
 
-def test_collection_repeated_request_makes_one(coapd):
+@pytest.mark.parametrize("token", [b"dup", b"long" * 4])
+def test_collection_repeated_request_makes_one(coapd, token):
     daemon = coapd()
     with daemon.client() as client:
-        message = coap.Message(coap.POST, mid=99, token=b"dup", options=coap.request_options(["c", ""]), payload=b"x")
+        message = coap.Message(coap.POST, mid=99, token=token, options=coap.request_options(["c", ""]), payload=b"x")
         for _ in range(3):
             client.send(message)
         answers = [client.receive() for _ in range(3)]

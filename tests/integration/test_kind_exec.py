@@ -477,6 +477,17 @@ def test_a_write_that_comes_twice(coapd, relay):
         assert relay[0].runs == 1
 
 
+def test_a_post_that_comes_twice_gets_all_of_the_output_again(coapd, relay):
+    relay[0].write("head -c 600 /dev/zero | tr '\\0' x")
+    with coapd(resources=[switch(relay)]).client() as client:
+        message = coap.Message(coap.POST, mid=client.next_mid(), token=b"once", payload=b"on",
+                               options=coap.request_options("relay"))
+        for _ in range(2):
+            answer = client.exchange(message)
+            assert (answer.text, answer.payload) == ("2.04", b"x" * 600)
+        assert relay[0].runs == 1
+
+
 def test_write_only(coapd, relay):
     daemon = coapd(resources=[{"path": "relay", "kind": "exec", "write_command": [relay[0].path]}])
     with daemon.client() as client:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Answers that are given again: to whom, to what, for how long, and what is left of a long one.
+ * Answers that are given again: to whom, to what, for how long, and what is left of large ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -249,16 +249,19 @@ static void a_stream_brings_nothing_twice(void **state)
         assert_false(is_known(f, session, 0, &PUT));
 }
 
-static void a_long_token_is_not_remembered(void **state)
+/* RFC 8974 */
+static void a_long_token_is_looked_at_to_its_end(void **state)
 {
-        static const struct head longest = { COAP_MESSAGE_CON, 3, 1, "12345678" },
-                                 longer = { COAP_MESSAGE_CON, 3, 1, "123456789" };
+        static const char *const tokens[] = { "12345678", "123456789", "123456780", "1234567890" };
         struct fixture *f = *state;
 
-        remember(f, f->session, 0, &longer, created(0, 0));
-        assert_false(is_known(f, f->session, 0, &longer));
-        remember(f, f->session, 0, &longest, created(0, 0));
-        assert_true(is_known(f, f->session, 0, &longest));
+        for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+                const struct head r = { COAP_MESSAGE_CON, 3, 1, tokens[i] };
+
+                assert_false(is_known(f, f->session, 0, &r));
+                remember(f, f->session, 0, &r, created(0, 0));
+                assert_true(is_known(f, f->session, 0, &r));
+        }
 }
 
 /* EXCHANGE_LIFETIME (RFC 7252, 4.8.2): then the message id may be another message's. */
@@ -273,54 +276,80 @@ static void an_answer_is_remembered_for_its_time(void **state)
         assert_false(is_known(f, f->session, 0, &PUT));
 }
 
-/* Beyond that it keeps its code alone; its neighbours keep what they have. */
-static void there_is_so_much_room_for_an_answer(void **state)
+static void expect_answer(struct fixture *f, uint16_t mid, size_t location, size_t payload)
+{
+        struct head r = PUT;
+        coap_pdu_t *answer;
+        const uint8_t *data;
+        size_t n = 0;
+
+        r.mid = mid;
+        answer = again(f, f->session, 0, &r);
+        assert_non_null(answer);
+        assert_int_equal(coap_pdu_get_code(answer), COAP_RESPONSE_CODE_CREATED);
+        coap_get_data(answer, &n, &data);
+        if (count_options(answer) != (location ? 1 : 0) || n != payload)
+                fail_msg("answer %u: %d options and %zu bytes", mid, (int)count_options(answer), n);
+        for (size_t i = 0; i < n; i++)
+                assert_int_equal(data[i], 'x');
+        coap_delete_pdu(answer);
+}
+
+/* Its neighbours keep what they have. */
+static void an_answer_of_any_size_is_whole(void **state)
 {
         enum { ROOM = 160, OPTION = 3 };
         static const struct {
                 size_t location, payload;
-                bool fits;
         } cases[] = {
-                { ROOM - OPTION, 0, true },
-                { ROOM - OPTION + 1, 0, false },
-                { 0, ROOM, true },
-                { 0, ROOM + 1, false },
-                { 7, ROOM - OPTION - 7, true },
-                { 7, ROOM - OPTION - 6, false },
-                { 255, 0, false },
-                { 0, 300, false },
+                { ROOM - OPTION, 0 },
+                { ROOM - OPTION + 1, 0 },
+                { 0, ROOM },
+                { 0, ROOM + 1 },
+                { 7, ROOM - OPTION - 7 },
+                { 7, ROOM - OPTION - 6 },
+                { 255, 0 },
+                { 0, 300 },
+                { 200, 300 },
         };
         struct fixture *f = *state;
+        struct head r = PUT;
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                struct head r = PUT;
-                coap_pdu_t *answer;
-                const uint8_t *data;
-                size_t n = 0;
-
-                for (uint16_t k = 0; k < SLOTS; k++) {
-                        r.mid = k;
+                for (r.mid = 0; r.mid < SLOTS; r.mid++)
                         remember(f, f->session, 0, &r,
-                                 k == 1 ? created(cases[i].location, cases[i].payload) : created(3, 5));
-                }
-                for (uint16_t k = 0; k < SLOTS; k++) {
-                        bool whole = k != 1 || cases[i].fits;
-                        size_t location = k == 1 ? cases[i].location : 3,
-                               payload = k == 1 ? cases[i].payload : 5;
-
-                        r.mid = k;
-                        answer = again(f, f->session, 0, &r);
-                        assert_non_null(answer);
-                        assert_int_equal(coap_pdu_get_code(answer), COAP_RESPONSE_CODE_CREATED);
-                        if (count_options(answer) != (whole && location ? 1 : 0))
-                                fail_msg("case %zu, answer %u: options", i, k);
-                        n = 0;
-                        coap_get_data(answer, &n, &data);
-                        if (n != (whole ? payload : 0))
-                                fail_msg("case %zu, answer %u: payload", i, k);
-                        coap_delete_pdu(answer);
-                }
+                                 r.mid == 1 ? created(cases[i].location, cases[i].payload) : created(3, 5));
+                for (uint16_t k = 0; k < SLOTS; k++)
+                        expect_answer(f, k, k == 1 ? cases[i].location : 3, k == 1 ? cases[i].payload : 5);
         }
+}
+
+/* Then the oldest keep their code alone. */
+static void there_is_so_much_room_for_large_answers(void **state)
+{
+        enum { ROOM = SLOTS * 128, LARGE = 170 };
+        struct fixture *f = *state;
+        struct head r = PUT;
+
+        for (r.mid = 0; r.mid < 20; r.mid++) {
+                remember(f, f->session, 0, &r, created(0, LARGE));
+                for (uint16_t k = 0; k < SLOTS && k <= r.mid; k++)
+                        expect_answer(f, (uint16_t)(r.mid - k), 0, k < ROOM / LARGE ? LARGE : 0);
+        }
+        /* Small ones are not touched, and what could never fit drives nothing out. */
+        remember(f, f->session, 0, &r, created(0, 5));
+        r.mid++;
+        remember(f, f->session, 0, &r, created(200, ROOM - 200 - 2));
+        expect_answer(f, r.mid, 0, 0);
+        expect_answer(f, (uint16_t)(r.mid - 1), 0, 5);
+        expect_answer(f, (uint16_t)(r.mid - 2), 0, LARGE);
+        r.mid++;
+        remember(f, f->session, 0, &r, created(0, ROOM));
+        expect_answer(f, r.mid, 0, ROOM);
+        expect_answer(f, (uint16_t)(r.mid - 2), 0, 5);
+        expect_answer(f, (uint16_t)(r.mid - 3), 0, 0);
+        duplicates_clear(f->duplicates);
+        assert_false(is_known(f, f->session, 0, &r));
 }
 
 static void the_oldest_makes_room(void **state)
@@ -400,11 +429,17 @@ static void a_token_of_any_length_is_looked_at(void **state)
         struct fixture *f = *state;
 
         memset(datagram + 4, 't', sizeof(datagram) - 4);
+        datagram[4] = 2;
         for (unsigned nibble = 0; nibble < 16; nibble++) {
                 datagram[0] = (char)(0x40 | nibble);
                 for (size_t n = 0; n <= sizeof(datagram); n++)
                         assert_false(knows(f, &from, sizeof(from), datagram, n));
         }
+        remember(f, f->session, 0, &(struct head){ PUT.type, PUT.code, PUT.mid, "ttttttttttttttt" },
+                 created(0, 0));
+        datagram[0] = 0x4d;
+        for (size_t n = 0; n <= sizeof(datagram); n++)
+                assert_int_equal(knows(f, &from, sizeof(from), datagram, n), n >= 4 + 1 + 15);
 }
 
 static void a_link_is_part_of_an_address(void **state)
@@ -429,9 +464,10 @@ int main(void)
                 TEST(only_to_the_same_message_of_the_same_sender),
                 TEST(an_answer_is_to_the_message_that_it_is_said_to_be_to),
                 TEST(a_stream_brings_nothing_twice),
-                TEST(a_long_token_is_not_remembered),
+                TEST(a_long_token_is_looked_at_to_its_end),
                 TEST(an_answer_is_remembered_for_its_time),
-                TEST(there_is_so_much_room_for_an_answer),
+                TEST(an_answer_of_any_size_is_whole),
+                TEST(there_is_so_much_room_for_large_answers),
                 TEST(the_oldest_makes_room),
                 TEST(a_datagram_is_known_before_it_is_read),
                 TEST(only_unsafe_methods_are_looked_for),
