@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/message_ids.h"
+#include "base/peer_name.h"
 #include "config/config.h"
 #include "endpoints/endpoints.h"
 #include "systemd/notify.h"
@@ -56,7 +57,7 @@ static void denied(void *user, const coap_session_t *session, struct span path, 
                    uint8_t code)
 {
         struct server *server = user;
-        char peer[80], name[80], resource[160], what[80];
+        char peer[PEER_NAME], name[80], resource[160], what[80];
         unsigned others;
         struct identity who;
 
@@ -64,8 +65,7 @@ static void denied(void *user, const coap_session_t *session, struct span path, 
                 return;
         security_identify(server->security, session, &who);
         identity_describe(&who, name, sizeof name);
-        peer[MIN(coap_print_addr(coap_session_get_addr_remote(session), (uint8_t *)peer, sizeof peer - 1),
-                 sizeof peer - 1)] = '\0';
+        peer_name(&coap_session_get_addr_remote(session)->addr.sa, peer);
         log_message(LOG_INFO,
                     &(struct log_fields){
                             .message_id = MESSAGE_DENIED,

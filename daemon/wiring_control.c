@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the control socket shows and does, in the words of the modules; see wiring.h. */
-#include <stdio.h>
 
 #include "base/log.h"
+#include "base/peer_name.h"
 #include "config/config.h"
 #include "endpoints/endpoints.h"
 #include "security/identity.h"
@@ -19,7 +19,7 @@ static int list_endpoints(void *user, visit_endpoint visit, void *closure)
 
 struct described {
         const char *transport;
-        char peer[80], local[80], identity[160];
+        char peer[PEER_NAME], local[PEER_NAME], identity[160];
 };
 
 static const char *transport_name(const coap_session_t *session)
@@ -42,11 +42,9 @@ static const char *transport_name(const coap_session_t *session)
         }
 }
 
-static void print_address(const coap_address_t *address, char *out, size_t size)
+static void print_address(const coap_address_t *address, char out[static PEER_NAME])
 {
-        size_t n = address ? coap_print_addr(address, (uint8_t *)out, size - 1) : 0;
-
-        out[MIN(n, size - 1)] = '\0';
+        peer_name(address ? &address->addr.sa : NULL, out);
 }
 
 static void describe_session(const struct server *server, const coap_session_t *session,
@@ -55,8 +53,8 @@ static void describe_session(const struct server *server, const coap_session_t *
         struct identity who;
 
         out->transport = transport_name(session);
-        print_address(coap_session_get_addr_remote(session), out->peer, sizeof out->peer);
-        print_address(coap_session_get_addr_local(session), out->local, sizeof out->local);
+        print_address(coap_session_get_addr_remote(session), out->peer);
+        print_address(coap_session_get_addr_local(session), out->local);
         security_identify(server->security, session, &who);
         identity_describe(&who, out->identity, sizeof out->identity);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the kernel knows of an endpoint's socket, as a row of a listing; see endpoint.h. */
 #include <linux/sock_diag.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/peer_name.h"
 #include "endpoints/endpoint.h"
 
 static void ask_datagrams(int fd, struct listed_endpoint *row)
@@ -31,12 +30,9 @@ int endpoint_visit(const struct endpoint *endpoint, visit_endpoint visit, void *
 {
         CLEANUP(buf_deinit) struct buf groups = { 0 };
         struct listed_endpoint row = { .transport = endpoint_transport_name(endpoint->transport) };
-        char host[80] = "", port[8] = "", address[96];
+        char address[PEER_NAME];
 
-        getnameinfo((const struct sockaddr *)&endpoint->address, sizeof(struct sockaddr_in6), host,
-                    sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
-        snprintf(address, sizeof address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
-        row.address = address;
+        row.address = peer_name((const struct sockaddr *)&endpoint->address, address);
         for (size_t i = 0; i < endpoint->groups.n; i++) {
                 buf_append_string(&groups, i ? " " : "");
                 buf_append_string(&groups, endpoint->groups.v[i]);

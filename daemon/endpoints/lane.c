@@ -2,7 +2,6 @@
 /* A datagram endpoint's two batches and its counters; see lane.h. */
 #include "endpoints/lane.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -13,27 +12,18 @@
 
 #include "base/clock.h"
 #include "base/message_ids.h"
+#include "base/peer_name.h"
 #include "base/util.h"
-
-static const char *peer_name(const struct msghdr *message, char *out, socklen_t size)
-{
-        const struct sockaddr_in *four = message->msg_name;
-        const struct sockaddr_in6 *six = message->msg_name;
-        bool is_six = four->sin_family == AF_INET6;
-
-        return inet_ntop(is_six ? AF_INET6 : AF_INET,
-                         is_six ? (const void *)&six->sin6_addr : (const void *)&four->sin_addr, out, size);
-}
 
 /* What the kernel refuses is lost, as it could be on its way; but the operator is to hear of it. */
 static void lane_on_refused(void *userdata, const struct msghdr *message, int error)
 {
         struct lane *lane = userdata;
-        char peer[INET6_ADDRSTRLEN];
+        char peer[PEER_NAME];
 
         lane->metrics->datagrams_refused++;
         log_gated(&lane->refused, LOG_WARNING, NULL, "A datagram to %s could not be sent: %s",
-                  peer_name(message, peer, sizeof peer), strerror(error));
+                  peer_name(message->msg_name, peer), strerror(error));
 }
 
 static int lane_on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -156,7 +146,7 @@ static void lane_count_overflows(struct lane *lane)
 ssize_t lane_take(struct lane *lane, struct msghdr *into)
 {
         size_t n = inbox_take(lane->inbox, into);
-        char peer[INET6_ADDRSTRLEN];
+        char peer[PEER_NAME];
 
         lane_count_overflows(lane);
         if (!(into->msg_flags & MSG_TRUNC))
@@ -165,7 +155,7 @@ ssize_t lane_take(struct lane *lane, struct msghdr *into)
         lane->metrics->datagrams_cut++;
         log_gated(&lane->cut, LOG_NOTICE, NULL,
                   "A datagram from %s is longer than any message and was ignored",
-                  peer_name(into, peer, sizeof peer));
+                  peer_name(into->msg_name, peer));
         return lane_take_nothing(into);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/peer_name.h"
 #include "base/util.h"
 
 enum { BUCKETS_LEAST = 64 };
@@ -278,15 +279,12 @@ coap_session_t *clients_next_to_end(struct clients *clients)
 
 static void tell(struct clients *clients, const struct client *client, const char *key, bool refused)
 {
-        char address[80];
+        char address[PEER_NAME];
         unsigned before;
-        size_t n;
 
         if (!log_gate_pass(&clients->gate, &before))
                 return;
-        n = coap_print_addr(coap_session_get_addr_remote(client->session), (uint8_t *)address,
-                            sizeof address - 1);
-        address[MIN(n, sizeof address - 1)] = '\0';
+        peer_name(&coap_session_get_addr_remote(client->session)->addr.sa, address);
         log_message(LOG_NOTICE, &(struct log_fields){ .peer = address }, "%s: %s is reached: %s%s", address,
                     key,
                     refused ? "its new session is refused, as all others observe"

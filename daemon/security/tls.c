@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/message_ids.h"
+#include "base/peer_name.h"
 #include "base/util.h"
 #include "security/interpose.h"
 #include "security/peers.h"
@@ -31,21 +32,13 @@ struct tls {
  */
 static struct tls *attached;
 
-/* The name of a peer without identity, for the log. */
-static void describe_address(const coap_session_t *session, char *out, size_t size)
-{
-        size_t n = coap_print_addr(coap_session_get_addr_remote(session), (uint8_t *)out, size - 1);
-
-        out[MIN(n, size - 1)] = '\0';
-}
-
 /* A device with a mistyped name, or one that was forgotten here, hears no more than that the handshake fails. */
 static void tell_unknown(const struct peer *peer, struct span name)
 {
         static struct log_gate gate = { .burst = 10, .interval_s = 60 };
-        char address[80], identity[168];
+        char address[PEER_NAME], identity[168];
 
-        describe_address(peer->session, address, sizeof(address));
+        peer_name(&coap_session_get_addr_remote(peer->session)->addr.sa, address);
         snprintf(identity, sizeof(identity), "psk:%s", LOG_ESCAPE(name));
         log_gated(&gate, LOG_NOTICE,
                   &(struct log_fields){
@@ -79,7 +72,7 @@ int tls_verify(gnutls_session_t gnutls)
         struct peer *peer = peer_of(gnutls);
         unsigned n = 0;
         const gnutls_datum_t *chain = gnutls_certificate_get_peers(gnutls, &n);
-        char address[80];
+        char address[PEER_NAME];
         const char *why;
 
         if (!peer || !peer->set->pki)
@@ -90,7 +83,7 @@ int tls_verify(gnutls_session_t gnutls)
                         &alert);
         if (!why)
                 return 0;
-        describe_address(peer->session, address, sizeof(address));
+        peer_name(&coap_session_get_addr_remote(peer->session)->addr.sa, address);
         log_gated(&gate, LOG_NOTICE,
                   &(struct log_fields){ .message_id = MESSAGE_CERTIFICATE_REFUSED, .peer = address },
                   "%s: its certificate is refused: %s", address, why);

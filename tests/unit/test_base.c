@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Buffers, spans and what becomes of a peer's bytes in the log. */
+/* Buffers, spans, names of peers, and what becomes of a peer's bytes in the log. */
+#include <arpa/inet.h>
+#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/peer_name.h"
 
 static void buffer_grows_and_is_a_string(void **state)
 {
@@ -24,6 +27,40 @@ static void buffer_grows_and_is_a_string(void **state)
         buf_append(&b, "a\0b", 3);
         buf_append(&b, NULL, 0);
         assert_true(span_equal(buf_span(&b), SPAN_LITERAL("a\0b")));
+}
+
+static const char *name_of(int family, const char *ip, uint16_t port, uint32_t scope, char out[static PEER_NAME])
+{
+        union {
+                struct sockaddr any;
+                struct sockaddr_in four;
+                struct sockaddr_in6 six;
+        } address = { .any.sa_family = (sa_family_t)family };
+
+        if (family == AF_INET6) {
+                address.six.sin6_port = htons(port);
+                address.six.sin6_scope_id = scope;
+        } else {
+                address.four.sin_port = htons(port);
+        }
+        assert_int_equal(inet_pton(family, ip,
+                                   family == AF_INET6 ? (void *)&address.six.sin6_addr
+                                                      : (void *)&address.four.sin_addr),
+                         1);
+        return peer_name(&address.any, out);
+}
+
+static void peers_have_one_name(void **state)
+{
+        char name[PEER_NAME];
+
+        (void)state;
+        assert_string_equal(name_of(AF_INET, "192.0.2.1", 5683, 0, name), "192.0.2.1:5683");
+        assert_string_equal(name_of(AF_INET6, "::ffff:192.0.2.1", 61616, 0, name), "192.0.2.1:61616");
+        assert_string_equal(name_of(AF_INET6, "2001:db8::1", 65535, 0, name), "[2001:db8::1]:65535");
+        assert_string_equal(name_of(AF_INET6, "fe80::1", 1, if_nametoindex("lo"), name), "[fe80::1%lo]:1");
+        assert_string_equal(peer_name(NULL, name), "?");
+        assert_string_equal(peer_name(&(struct sockaddr){ .sa_family = AF_UNIX }, name), "?");
 }
 
 static void buffer_remembers_that_it_failed(void **state)
@@ -108,6 +145,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(buffer_grows_and_is_a_string),
                 cmocka_unit_test(buffer_remembers_that_it_failed),
+                cmocka_unit_test(peers_have_one_name),
                 cmocka_unit_test(spans_compare),
                 cmocka_unit_test(log_escapes_what_a_peer_sent),
                 cmocka_unit_test(log_cuts_what_is_too_long),
