@@ -119,7 +119,8 @@ static bool wait_for_run(struct exec *exec, const struct request *request, struc
 {
         enum { GRACE_S = 3 };
         struct exec_visitor *visitor = calloc(1, sizeof *visitor);
-        uint64_t runs = 2 + exec_count_writers(exec);
+        /* That which goes on, one to read, those who wait to write, and its own. */
+        uint64_t runs = 3 + exec_count_writers(exec);
         const struct wait wait = {
                 .most_us = runs * (uint64_t)(exec->conf->timeout + GRACE_S) * US_PER_S,
                 .ended = visit_ended,

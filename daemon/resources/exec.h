@@ -50,11 +50,12 @@ struct exec {
         struct log_gate failures;
 
         sd_event_source *timer;
-        bool outdated;                /* written since it was read last: who asks waits */
-        bool due;                     /* to be read as soon as nothing runs */
-        bool watched;                 /* on_demand: somebody observes it, as far as is known */
-        unsigned unchanged;           /* on_demand: runs since the observers were told something */
-        struct run *run;              /* NULL: none goes on */
+        bool outdated;        /* written since it was read last: who asks waits */
+        bool due;             /* to be read, */
+        size_t writes_before; /* after so many more of those who wait to write: later ones do not overtake it */
+        bool watched;         /* on_demand: somebody observes it, as far as is known */
+        unsigned unchanged;   /* on_demand: runs since the observers were told something */
+        struct run *run;      /* NULL: none goes on */
         struct exec_visitor *writing; /* whose it is; NULL: it reads */
         struct exec_visitor *readers; /* for the next output */
         struct exec_visitor *writers; /* for their turn, the first one first */

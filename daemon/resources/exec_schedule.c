@@ -79,6 +79,13 @@ static void next_run(struct exec *exec);
 
 /* --- reading --- */
 
+static void read_next(struct exec *exec)
+{
+        if (!exec->due)
+                exec->writes_before = exec_count_writers(exec);
+        exec->due = true;
+}
+
 static bool tell_failure(struct exec *exec, const char *program, const char *trouble)
 {
         return log_gated(&exec->failures, LOG_WARNING,
@@ -209,7 +216,7 @@ static void on_written(void *user, const struct run_result *result)
                 tell_failure(exec, exec->conf->write_command.v[0], trouble);
         }
         answer(visitor, &response);
-        exec->due = true;
+        read_next(exec);
         exec->outdated = true;
         next_run(exec);
 }
@@ -240,11 +247,18 @@ static void write_now(struct exec *exec, struct exec_visitor *visitor)
 
 /* --- in turn --- */
 
+/* Whether it is the first writer's turn. */
+static bool writes_next(const struct exec *exec)
+{
+        return exec->writers && (!exec->due || exec->writes_before > 0 || exec->conf->command.n == 0);
+}
+
 static void next_run(struct exec *exec)
 {
-        while (!exec->run && exec->writers) {
+        while (!exec->run && writes_next(exec)) {
                 struct exec_visitor *visitor = pop(&exec->writers);
 
+                exec->writes_before -= exec->writes_before > 0;
                 if (!visitor->pending) /* gone before its turn came */
                         visitor_free(visitor);
                 else if (exec->conf->write_command.n == 0) /* since a reload */
@@ -266,7 +280,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 
         (void)source;
         (void)usec;
-        exec->due = true;
+        read_next(exec);
         next_run(exec);
         return 0;
 }
@@ -306,7 +320,8 @@ void exec_visit(struct exec *exec, struct exec_visitor *visitor)
         bool reads = visitor->method == METHOD_GET;
 
         append(reads ? &exec->readers : &exec->writers, visitor);
-        exec->due = exec->due || (reads && (!exec->run || exec->writing));
+        if (reads && (!exec->run || exec->writing))
+                read_next(exec);
         next_run(exec);
 }
 

@@ -451,6 +451,24 @@ def test_writes_take_their_turn(coapd, relay, tmp_path):
     assert not (tmp_path / "two").exists()
 
 
+def test_writes_without_end_keep_nobody_from_reading(coapd, relay):
+    daemon = coapd(resources=[switch(relay)])
+    with daemon.client() as client, daemon.client() as writer, daemon.client() as other:
+        read(client, path="relay")
+        watch = other.observe("relay")
+        for _ in range(3):
+            ask(writer, "relay", coap.PUT, payload=b"0")
+        asked = None
+        for i in range(40):
+            writer.receive(20, lambda m: m.code)
+            ask(writer, "relay", coap.PUT, payload=b"%d" % i)
+            asked = asked or ask(client, "relay")
+            if not client.nothing(0, lambda m: m.token == asked and m.code):
+                break
+        assert i < 12
+        assert watch.fresh().payload
+
+
 def test_too_many_writes(coapd, relay):
     relay[0].write("sleep 1000")
     daemon = coapd(resources=[switch(relay, timeout=600)])
