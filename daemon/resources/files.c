@@ -101,7 +101,7 @@ static void files_destroy(void *self)
         struct files *files = self;
 
         files_watch_free(files);
-        files_list_forget(files);
+        files_lists_forget(files);
         close(files->root);
         free(files);
 }
@@ -262,7 +262,7 @@ static void files_handle_put(void *self, const struct request *request, struct r
                 return;
         }
         response->code = r ? CODE_CREATED : CODE_CHANGED;
-        files_list_forget(files);
+        files_lists_forget(files);
         files_get(files, path, request->rest, &response->content); /* for its ETag */
 }
 
@@ -275,7 +275,7 @@ static void files_handle_delete(void *self, const struct request *request, struc
         if (!may_write(files, request, path, response))
                 return;
         r = files_delete(files, path);
-        files_list_forget(files);
+        files_lists_forget(files);
         if (r < 0 && r != -ENOENT)
                 refuse(files, path, r, response);
         else
@@ -321,7 +321,7 @@ const struct kind kind_files = {
         .rows = rows,
         .n_rows = ARRAY_LEN(rows),
         .conf_size = sizeof(struct files_conf),
-        .flags = KIND_SUBTREE,
+        .flags = KIND_SUBTREE | KIND_FLEETING, /* its listings */
         .check = files_check,
         .create = files_create,
         .destroy = files_destroy,

@@ -19,6 +19,18 @@
 struct files_watched;
 struct files_folder;
 
+enum { FILES_LISTS = 8 };
+
+/* A listing of a folder, for the blocks of its transfer. */
+struct files_listing {
+        struct representation *list; /* NULL: free */
+        struct files_list_key {
+                uint64_t folder[4];
+                struct etag rest;
+        } key;
+        uint64_t until_us;
+};
+
 struct files {
         struct resource *resource;
         int root;
@@ -27,13 +39,9 @@ struct files {
         bool follow_symlinks;
         size_t max_size;
 
-        /* files_list.c: the newest listing, for the blocks of its transfer. */
-        struct representation *list;
-        struct files_list_key {
-                uint64_t folder[4];
-                struct etag rest;
-                uint64_t until_us;
-        } list_key;
+        /* files_list.c */
+        struct files_listing lists[FILES_LISTS];
+        size_t next_list;
 
         /* files_watch.c */
         struct files_watched *watched;
@@ -62,7 +70,7 @@ int files_format(int fd, const char *path);
 
 /* A folder in link-format; does not take `fd`. */
 int files_list(struct files *files, int fd, struct span rest, struct representation **ret_rep);
-void files_list_forget(struct files *files);
+void files_lists_forget(struct files *files);
 
 /* Replaces the file's content. 0; 1: there was none before; or -errno. -ENOTSUP: not with this content format. */
 int files_write(struct files *files, const char *path, struct span body, int content_format);

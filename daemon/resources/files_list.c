@@ -9,8 +9,11 @@
 #include "resources/files.h"
 #include "resources/uri_path.h"
 
-/* The sizes in a listing may be this old; a name never is, for it changes the folder. */
-enum { LIST_FRESH_US = 2 * 1000 * 1000 };
+/*
+ * The sizes in a listing may be this old, or so many times what it took to make it; a name never is, for it changes
+ * the folder.
+ */
+enum { LIST_FRESH_US = 2 * 1000 * 1000, LIST_FRESH_TIMES = 20 };
 
 struct entry {
         char *name;
@@ -132,33 +135,66 @@ static int make_list(const struct files *files, int fd, struct span rest, struct
         return *ret_rep ? 0 : -ENOMEM;
 }
 
-int files_list(struct files *files, int fd, struct span rest, struct representation **ret_rep)
+static bool key_of(int fd, struct span rest, struct files_list_key *ret_key)
 {
-        struct files_list_key key = { .until_us = now_us(), .rest = etag_of(rest, 0) };
+        struct files_list_key key = { .rest = etag_of(rest, 0) };
         struct stat status;
-        int r;
 
         if (fstat(fd, &status) < 0)
-                return -errno;
+                return false;
         key.folder[0] = status.st_ino;
         key.folder[1] = status.st_dev;
         key.folder[2] = (uint64_t)status.st_mtim.tv_sec;
         key.folder[3] = (uint64_t)status.st_mtim.tv_nsec;
-        if (!files->list || key.until_us > files->list_key.until_us ||
-            !etag_equal(&key.rest, &files->list_key.rest) ||
-            memcmp(key.folder, files->list_key.folder, sizeof key.folder) != 0) {
-                files_list_forget(files);
-                r = make_list(files, fd, rest, &files->list);
+        *ret_key = key;
+        return true;
+}
+
+static struct files_listing *find_listing(struct files *files, const struct files_list_key *key, uint64_t now)
+{
+        for (size_t i = 0; i < FILES_LISTS; i++) {
+                struct files_listing *listing = &files->lists[i];
+
+                if (listing->list && now <= listing->until_us && etag_equal(&key->rest, &listing->key.rest) &&
+                    memcmp(key->folder, listing->key.folder, sizeof key->folder) == 0)
+                        return listing;
+        }
+        return NULL;
+}
+
+static void forget(struct files_listing *listing)
+{
+        representation_unref(TAKE(listing->list));
+}
+
+int files_list(struct files *files, int fd, struct span rest, struct representation **ret_rep)
+{
+        struct representation *list = NULL;
+        struct files_listing *listing;
+        struct files_list_key key;
+        uint64_t began = now_us();
+        int r;
+
+        if (!key_of(fd, rest, &key))
+                return -errno;
+        listing = find_listing(files, &key, began);
+        if (!listing) {
+                r = make_list(files, fd, rest, &list);
                 if (r < 0)
                         return r;
-                key.until_us += LIST_FRESH_US;
-                files->list_key = key;
+                listing = &files->lists[files->next_list++ % FILES_LISTS];
+                forget(listing);
+                *listing = (struct files_listing){ .list = list, .key = key };
+                listing->until_us = now_us();
+                listing->until_us +=
+                        MAX((uint64_t)LIST_FRESH_US, LIST_FRESH_TIMES * (listing->until_us - began));
         }
-        *ret_rep = representation_ref(files->list);
+        *ret_rep = representation_ref(listing->list);
         return 0;
 }
 
-void files_list_forget(struct files *files)
+void files_lists_forget(struct files *files)
 {
-        representation_unref(TAKE(files->list));
+        for (size_t i = 0; i < FILES_LISTS; i++)
+                forget(&files->lists[i]);
 }

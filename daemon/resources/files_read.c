@@ -120,10 +120,25 @@ int files_read(struct files *files, int fd, const char *path, struct span rest,
         return r;
 }
 
+/* Before it is opened: a device may start to move then, and who waits at a FIFO would go on. */
+static int look(const struct files *files, const char *path)
+{
+        CLEANUP(closep) int fd = files_open(files, path, O_PATH, 0);
+        struct stat status;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &status) < 0)
+                return -errno;
+        return S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) ? 0 : -ENOENT;
+}
+
 int files_get(struct files *files, const char *path, struct span rest, struct representation **ret_rep)
 {
-        /* Not to wait for the other end of a FIFO, nor to take a terminal. */
-        int fd = files_open(files, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+        int fd = look(files, path);
 
+        /* Should it be another one now: not to wait for the other end of a FIFO, nor to take a terminal. */
+        if (fd == 0)
+                fd = files_open(files, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
         return fd < 0 ? fd : files_read(files, fd, path, rest, ret_rep);
 }

@@ -277,7 +277,7 @@ void files_watch_wake(struct files *files)
         bool dropped = false;
 
         files->wake_us = 0;
-        files_list_forget(files);
+        files_lists_forget(files);
         if (files->rebuild)
                 rebuild(files);
         files->rebuild = false;

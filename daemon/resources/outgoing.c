@@ -117,7 +117,8 @@ void outgoing_keep(struct outgoing *outgoing, const struct resource *resource, c
         transfer = find(outgoing, resource, message, buf_span(&key));
         if (transfer)
                 end(outgoing, transfer);
-        if (size <= block || size > MOST_BYTES)
+        /* What is read piece by piece sees to its changes by itself. */
+        if (size <= block || size > MOST_BYTES || !response->content->data)
                 return;
         transfer = make_room(outgoing, size);
         *transfer = (struct transfer){

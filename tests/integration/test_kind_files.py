@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A folder served: what is read and written, what can not be reached, what observers are told."""
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -123,6 +124,53 @@ def test_listing_of_a_thousand(coapd, tmp_path):
         links = client.get_blocks("fw", 512).payload.decode().split(",")
         names = [link.split(">")[0] for link in links if ".txt" in link]
         assert names == [f"</fw/{i:04}.txt" for i in range(1000)]
+
+
+def test_listing_that_changes_in_mid_transfer(coapd, tmp_path):
+    """Who fetches it gets what it began with: sizes that change would let nobody come to the end."""
+    for i in range(40):
+        (tmp_path / f"{i}").write_text("")
+    daemon = coapd(resources=fw(tmp_path, writable=True))
+    with daemon.client() as client, daemon.client() as writer:
+        first = client.get("fw", block2=coap.Block.of_size(0, False, 64))
+        assert writer.put("fw/0", b"longer").text == "2.04"
+        listing = client.rest(first, coap.GET, "fw").payload
+        assert listing.count(b"</fw/") == 41 and b"</fw/0>;ct=42;sz=0," in listing
+        assert b"</fw/0>;ct=42;sz=6," in client.get_blocks("fw", 64).payload
+
+
+def test_folders_listed_for_two(coapd, tmp_path):
+    """One does not make the other's be read anew for each request: that would take all of the time there is."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(5000):
+            (tmp_path / name / f"file{i}").touch()
+    daemon = coapd(resources=fw(tmp_path))
+    with daemon.client() as client:
+        spent = [daemon.cpu_time().ran]
+        for times in (1, 50):
+            for _ in range(times):
+                assert client.get("fw/a").text == client.get("fw/b").text == "2.05"
+            spent.append(daemon.cpu_time().ran)
+        assert spent[2] - spent[1] < 10 * (spent[1] - spent[0])
+
+
+def test_a_fifo_is_not_opened(coapd, tree):
+    """Who waits at its other end would go on, and be ended by SIGPIPE when it writes."""
+    IN_OPEN = 0x20
+    libc = ctypes.CDLL(None)
+    opened = libc.inotify_init1(os.O_NONBLOCK)
+    libc.inotify_add_watch(opened, os.fsencode(tree / "fifo"), IN_OPEN)
+    libc.inotify_add_watch(opened, os.fsencode(tree / "a.txt"), IN_OPEN)
+    try:
+        with coapd(resources=fw(tree)).client() as client:
+            assert client.get("fw/fifo").text == "4.04"
+            with pytest.raises(BlockingIOError):
+                os.read(opened, 4096)
+            assert client.get("fw/a.txt").text == "2.05"
+            assert os.read(opened, 4096)
+    finally:
+        os.close(opened)
 
 
 def test_no_listing(coapd, tree):
