@@ -81,6 +81,13 @@ static void describe_configured(struct link *link)
         link->attributes[OBS].flag = conf->observable;
 }
 
+static void append_word(struct buf *out, struct span word)
+{
+        if (out->n > 0)
+                buf_append_byte(out, ' ');
+        buf_append_span(out, word);
+}
+
 /* The creating request's queries: "rt=light&title=Lamp". */
 static void describe_dynamic(struct link *link)
 {
@@ -94,7 +101,7 @@ static void describe_dynamic(struct link *link)
                         struct span name = span_of_string(link->attributes[i].name);
 
                         if (one.n > name.n && span_starts_with(one, name) && one.p[name.n] == '=')
-                                buf_append_span(&link->attributes[i].value, span_skip(one, name.n + 1));
+                                append_word(&link->attributes[i].value, span_skip(one, name.n + 1));
                 }
                 rest = span_skip(rest, one.n + 1);
         }

@@ -203,3 +203,10 @@ def test_aiocoap_reads_it(coapd):
     daemon = coapd(resources=RESOURCES)
     found = parse(aiocoap_request(daemon.uri(".well-known/core")).payload.decode())
     assert {link.href for link in found.links} == {"/time", "/sensors/temp", "/sensors/light", "/a%20b"}
+
+
+def test_attributes_given_twice_are_words(coapd):
+    """RFC 6690, 2: of rt and if there is one each, with words in it."""
+    with coapd().client() as client:
+        assert client.put("lamp", b"1", query=["rt=light", "if=sensor", "rt=lux b"]).text == "2.01"
+        assert links(client.get(".well-known/core", query="rt=lux").payload)["/lamp"]["rt"] == '"light lux b"'
