@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * JSON merge patches; see json_merge.h. json-c never parses deeper than MAX_DEPTH. It is strict but for names
- * in single quotes, which it writes with double ones, and for NaN and Infinity, which are refused here.
+ * in single quotes, which it writes with double ones, and for NaN, Infinity and "1.", which are refused here.
  */
 #include "resources/json_merge.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <json-c/json_visit.h>
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 enum { MAX_DEPTH = 64 };
 
@@ -27,11 +29,16 @@ static void tokener_freep(struct json_tokener **tokener)
 static int refuse_what_is_no_number(struct json_object *value, int flags, struct json_object *parent,
                                     const char *name, size_t *index, void *user)
 {
-        bool is_double = json_object_is_type(value, json_type_double);
+        const char *point;
 
         (void)flags, (void)parent, (void)name, (void)index, (void)user;
-        return is_double && !isfinite(json_object_get_double(value)) ? JSON_C_VISIT_RETURN_ERROR
-                                                                     : JSON_C_VISIT_RETURN_CONTINUE;
+        if (!json_object_is_type(value, json_type_double))
+                return JSON_C_VISIT_RETURN_CONTINUE;
+        /* It is written as it was read. */
+        point = strchr(json_object_to_json_string(value), '.');
+        if (!isfinite(json_object_get_double(value)) || (point && !isdigit((unsigned char)point[1])))
+                return JSON_C_VISIT_RETURN_ERROR;
+        return JSON_C_VISIT_RETURN_CONTINUE;
 }
 
 /* Takes a character off the front; 0 when it is no well-formed UTF-8 (RFC 3629, 4). */

@@ -86,6 +86,8 @@ static void test_not_json(void **state)
                 "nul",
                 "NaN",
                 "[-Infinity]",
+                "1.",
+                "[-1.e5]",
                 "{\"a\":[NaN]}",
                 "1e999",
                 "[1",
