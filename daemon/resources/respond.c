@@ -108,8 +108,8 @@ static int add_block(const struct message *message, const struct representation 
 
         if (!message->has_block2)
                 block = (coap_block_b_t){ .szx = MAX_BLOCK_SZX, .aszx = MAX_BLOCK_SZX, .defined = 1 };
-        if (rep->size > UINT32_MAX || (block.num && (uint64_t)block.num << (block.szx + 4) >= rep->size))
-                return -ERANGE;
+        if (rep->size > UINT32_MAX)
+                return -EFBIG;
         if (message->most)
                 fit_block(&block, rep->size, room_for_body(message, option_bytes(message)));
         if (block.num == 0)
@@ -165,10 +165,9 @@ static uint8_t add_content(const struct message *message, const struct response 
                 return response->code;
         if (r == -EAGAIN) /* it changed under our hands */
                 return CODE_UNAVAILABLE;
-        if (r != -ERANGE)
-                LOG_RARELY(LOG_WARNING, NULL, "response body of %llu bytes: %s",
-                           (unsigned long long)rep->size, strerror(-r));
-        return r == -ERANGE ? CODE_BAD_REQUEST : CODE_INTERNAL_ERROR;
+        LOG_RARELY(LOG_WARNING, NULL, "response body of %llu bytes: %s", (unsigned long long)rep->size,
+                   strerror(-r));
+        return CODE_INTERNAL_ERROR;
 }
 
 /* See struct response. */
@@ -195,12 +194,24 @@ static void add_block1(const struct message *message, const struct response *res
         add_uint(pdu, COAP_OPTION_BLOCK1, block.num << 4 | (uint32_t)more << 3 | block.aszx);
 }
 
+static bool ends_before_block(const struct representation *rep, const struct message *message)
+{
+        const coap_block_b_t *block = &message->block2;
+
+        return message->has_block2 && block->num && (uint64_t)block->num << (block->szx + 4) >= rep->size;
+}
+
 uint8_t message_respond(const struct message *message, const struct response *response, coap_pdu_t *pdu)
 {
+        struct response no_block = { .max_age = -1 };
         uint8_t code = response->code ? response->code : CODE_INTERNAL_ERROR;
         bool content =
                 response->content && (code == CODE_CONTENT || code == CODE_VALID || response->with_content);
 
+        if (content && code != CODE_VALID && ends_before_block(response->content, message)) {
+                response_error(&no_block, CODE_BAD_REQUEST, "it ends before this block");
+                return message_respond(message, &no_block, pdu);
+        }
         coap_pdu_set_code(pdu, (coap_pdu_code_t)code);
         if (response->content && response->content->etag.n && code >> 5 == 2)
                 coap_add_option(pdu, COAP_OPTION_ETAG, response->content->etag.n, response->content->etag.b);

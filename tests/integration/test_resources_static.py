@@ -114,7 +114,9 @@ def test_blockwise_without_being_asked(coapd):
 def test_block_out_of_range(coapd):
     daemon = coapd(resources=motd(LONG))
     with daemon.client() as client:
-        assert client.get("motd", block2=coap.Block.of_size(10, False, 1024)).text == "4.00"
+        beyond = client.get("motd", block2=coap.Block.of_size(10, False, 1024))
+        # Of the content that it does not have nothing is said.
+        assert (beyond.text, beyond.options, beyond.payload) == ("4.00", [], b"it ends before this block")
         assert client.get("motd", block2=coap.Block.of_size(1 << 19, False, 16)).text == "4.00"
         last = client.get("motd", block2=coap.Block.of_size(9, False, 1024))
         assert last.payload.decode() == LONG[9216:] and not last.block(coap.BLOCK2).more
