@@ -159,7 +159,7 @@ static int make_folders(const struct files *files, const char *folder)
                 above = files_open_parent(files, part, false, &name);
                 if (above < 0)
                         return above;
-                if (mkdirat(above, name, MODE) < 0 && errno != EEXIST)
+                if (mkdirat(above, name, MODE) == 0 ? fsync(above) < 0 : errno != EEXIST)
                         return -errno;
         }
         return 0;
