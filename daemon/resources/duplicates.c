@@ -1,42 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Answers to be given again; see duplicates.h. A ring of slots, found through a chained hash table. */
+/* Answers to be given again; see duplicates.h. Slots that are divided fairly, found through a chained hash table. */
 #include "resources/duplicates.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "base/buf.h"
 #include "resources/clients.h"
+#include "resources/duplicate_key.h"
+#include "resources/fair.h"
 
 enum {
         EXCHANGE_LIFETIME_S = 247,
-        MAX_ANSWER = 160, /* that fits into a slot */
-        LARGE_EACH = 128, /* bytes for those that do not, as many times as there are slots */
-        TOKEN = 8,
-        NONE = -1,
-};
-
-/* Who sent which message. Compared byte for byte: keys are zeroed before they are filled. */
-struct key {
-        uint64_t sender;
-        uint64_t session; /* of DTLS, in which another one may begin with the same numbers */
-        uint8_t address[16];
-        uint32_t scope;
-        uint16_t port;
-        uint16_t family;
-        uint16_t mid;
-        uint8_t type;
-        uint8_t proto;
-        uint16_t token_length;
-        uint8_t token[TOKEN]; /* of a longer one (RFC 8974) a hash */
+        MAX_ANSWER = 160,  /* that fits into a slot */
+        LARGE_MOST = 1280, /* that is kept otherwise, for one of LARGE_ONE_OF slots */
+        LARGE_ONE_OF = 8,
 };
 
 struct slot {
-        struct key key;
+        struct duplicate_key key;
         uint32_t hash;
-        int32_t next; /* in the bucket */
+        struct slot *next; /* in the bucket */
         time_t answered;
         bool used;
         uint8_t code;
@@ -45,128 +30,124 @@ struct slot {
         /* The options as number (2 bytes), length (1 byte), value; then the payload. */
         uint8_t answer[MAX_ANSWER];
         uint8_t *large; /* in place of it */
+        size_t large_place;
 };
 
-struct duplicates {
+struct pool {
         uint64_t seed; /* so that nobody can choose addresses that share a bucket */
         size_t n;
-        uint64_t remembered; /* so far: the slot of the next one is at that number, modulo n */
-        uint64_t large_from; /* none of those before has a `large` */
-        size_t large_bytes;
-        int32_t *buckets;
+        struct fair *places, *large_places;
+        struct slot **buckets;
         struct slot *slots;
+        struct slot **large; /* whose is in that place */
 };
+
+/* Addresses can be forged without keys, so many that each has one slot: those with keys have slots of their own. */
+enum { WITHOUT_KEYS, WITH_KEYS, N_POOLS };
+
+struct duplicates {
+        struct pool pools[N_POOLS];
+};
+
+static int pool_init(struct pool *pool, size_t n)
+{
+        size_t n_large = n / LARGE_ONE_OF + 1;
+        int r;
+
+        pool->n = n;
+        pool->large = calloc(n_large, sizeof(struct slot *));
+        pool->slots = calloc(n, sizeof *pool->slots);
+        pool->buckets = calloc(n, sizeof(struct slot *));
+        if (!pool->slots || !pool->buckets || !pool->large ||
+            getrandom(&pool->seed, sizeof pool->seed, 0) != sizeof pool->seed)
+                return -ENOMEM;
+        r = fair_new(n, &pool->places);
+        return r < 0 ? r : fair_new(n_large, &pool->large_places);
+}
 
 int duplicates_new(size_t max_answers, struct duplicates **ret_duplicates)
 {
         struct duplicates *d = calloc(1, sizeof *d);
+        int r = d ? 0 : -ENOMEM;
 
-        if (!d)
-                return -ENOMEM;
-        d->n = max_answers;
-        d->slots = calloc(max_answers, sizeof *d->slots);
-        d->buckets = malloc(max_answers * sizeof *d->buckets);
-        if (!d->slots || !d->buckets || getrandom(&d->seed, sizeof d->seed, 0) != sizeof d->seed) {
+        for (size_t i = 0; i < N_POOLS && r == 0; i++)
+                r = pool_init(&d->pools[i], max_answers);
+        if (r < 0) {
                 duplicates_free(d);
-                return -ENOMEM;
+                return r;
         }
-        duplicates_clear(d);
         *ret_duplicates = d;
         return 0;
+}
+
+/* It keeps its code alone. Its place is another's. */
+static void lose_large(struct slot *slot)
+{
+        free(TAKE(slot->large));
+        slot->n_options = 0;
+        slot->answer_length = 0;
+}
+
+static void forget(struct pool *pool, struct slot *slot)
+{
+        struct slot **link = &pool->buckets[slot->hash % pool->n];
+
+        while (*link != slot)
+                link = &(*link)->next;
+        *link = slot->next;
+        if (slot->large) {
+                fair_give_back(pool->large_places, slot->large_place);
+                pool->large[slot->large_place] = NULL;
+                lose_large(slot);
+        }
+        slot->used = false;
+}
+
+static void pool_clear(struct pool *pool)
+{
+        size_t place;
+
+        while ((place = fair_oldest(pool->places)) != FAIR_NONE) {
+                forget(pool, &pool->slots[place]);
+                fair_give_back(pool->places, place);
+        }
+}
+
+static void pool_deinit(struct pool *pool)
+{
+        if (pool->large_places)
+                pool_clear(pool);
+        fair_free(pool->places);
+        fair_free(pool->large_places);
+        free(pool->slots);
+        free(pool->buckets);
+        free(pool->large);
 }
 
 void duplicates_free(struct duplicates *d)
 {
         if (!d)
                 return;
-        if (d->slots)
-                duplicates_clear(d);
-        free(d->slots);
-        free(d->buckets);
+        for (size_t i = 0; i < N_POOLS; i++)
+                pool_deinit(&d->pools[i]);
         free(d);
-}
-
-static void drop_large(struct duplicates *d, struct slot *slot)
-{
-        if (!slot->large)
-                return;
-        d->large_bytes -= slot->answer_length;
-        free(TAKE(slot->large));
-        slot->n_options = 0;
-        slot->answer_length = 0;
 }
 
 void duplicates_clear(struct duplicates *d)
 {
-        for (size_t i = 0; i < d->n; i++)
-                drop_large(d, &d->slots[i]);
-        memset(d->slots, 0, d->n * sizeof *d->slots);
-        for (size_t i = 0; i < d->n; i++)
-                d->buckets[i] = NONE;
+        for (size_t i = 0; i < N_POOLS; i++)
+                pool_clear(&d->pools[i]);
 }
 
-/* `peer` need not be aligned. */
-static bool set_peer(struct key *key, const void *peer)
+static struct pool *pool_of(struct duplicates *d, const struct duplicate_key *key)
 {
-        struct sockaddr_in6 six;
-        struct sockaddr_in four;
-
-        memcpy(&key->family, (const uint8_t *)peer + offsetof(struct sockaddr, sa_family),
-               sizeof key->family);
-        if (key->family == AF_INET) {
-                memcpy(&four, peer, sizeof four);
-                memcpy(key->address, &four.sin_addr, sizeof four.sin_addr);
-                key->port = four.sin_port;
-        } else if (key->family == AF_INET6) {
-                memcpy(&six, peer, sizeof six);
-                memcpy(key->address, &six.sin6_addr, sizeof six.sin6_addr);
-                key->port = six.sin6_port;
-                key->scope = six.sin6_scope_id;
-        } else {
-                return false;
-        }
-        return true;
+        return &d->pools[key->sender || key->proto == COAP_PROTO_DTLS ? WITH_KEYS : WITHOUT_KEYS];
 }
 
-static void set_token(struct key *key, struct span token)
-{
-        uint64_t hash = 0xcbf29ce484222325U;
-
-        key->token_length = (uint16_t)token.n;
-        if (token.n <= TOKEN) {
-                if (token.n)
-                        memcpy(key->token, token.p, token.n);
-                return;
-        }
-        for (size_t i = 0; i < token.n; i++)
-                hash = (hash ^ token.p[i]) * 0x100000001b3U;
-        memcpy(key->token, &hash, sizeof hash);
-}
-
-static bool make_key(const coap_session_t *session, uint64_t sender, const coap_pdu_t *request,
-                     struct key *key)
-{
-        const struct client *client = client_of(session);
-        const coap_address_t *peer = coap_session_get_addr_remote(session);
-        coap_bin_const_t token = coap_pdu_get_token(request);
-
-        memset(key, 0, sizeof *key);
-        if (!peer || COAP_PROTO_RELIABLE(coap_session_get_proto(session)) || !set_peer(key, &peer->addr))
-                return false;
-        key->sender = sender;
-        if (coap_session_get_proto(session) == COAP_PROTO_DTLS && client)
-                key->session = client->serial;
-        key->mid = (uint16_t)coap_pdu_get_mid(request);
-        key->type = (uint8_t)coap_pdu_get_type(request);
-        key->proto = (uint8_t)coap_session_get_proto(session);
-        set_token(key, span_of(token.s, token.length));
-        return true;
-}
-
-static uint32_t hash_of(const struct duplicates *d, const struct key *key)
+static uint32_t hash_of(const struct pool *pool, const struct duplicate_key *key)
 {
         const uint8_t *p = (const uint8_t *)key;
-        uint64_t hash = d->seed;
+        uint64_t hash = pool->seed;
 
         for (size_t i = 0; i < sizeof *key; i++)
                 hash = (hash ^ p[i]) * 0x9e3779b97f4a7c15U;
@@ -181,12 +162,20 @@ static time_t now_s(void)
         return now.tv_sec;
 }
 
-static struct slot *find(struct duplicates *d, const struct key *key, uint32_t hash)
+static bool is_over(const struct slot *slot, time_t now)
 {
-        for (int32_t i = d->buckets[hash % d->n]; i != NONE; i = d->slots[i].next)
-                if (d->slots[i].hash == hash && memcmp(&d->slots[i].key, key, sizeof *key) == 0)
-                        return now_s() - d->slots[i].answered <= EXCHANGE_LIFETIME_S ? &d->slots[i] : NULL;
-        return NULL;
+        return now - slot->answered > EXCHANGE_LIFETIME_S;
+}
+
+static const struct slot *find(struct duplicates *d, const struct duplicate_key *key)
+{
+        const struct pool *pool = pool_of(d, key);
+        uint32_t hash = hash_of(pool, key);
+        const struct slot *slot = pool->buckets[hash % pool->n];
+
+        while (slot && (slot->hash != hash || memcmp(&slot->key, key, sizeof *key) != 0))
+                slot = slot->next;
+        return slot && !is_over(slot, now_s()) ? slot : NULL;
 }
 
 static void play_back(const struct slot *slot, coap_pdu_t *response)
@@ -208,66 +197,22 @@ bool duplicates_answer(struct duplicates *d, const coap_session_t *session, uint
                        const coap_pdu_t *request, coap_pdu_t *response)
 {
         const struct slot *slot;
-        struct key key;
+        struct duplicate_key key;
 
-        if (!make_key(session, sender, request, &key))
+        if (!duplicate_key_of(session, sender, request, &key))
                 return false;
-        slot = find(d, &key, hash_of(d, &key));
+        slot = find(d, &key);
         if (!slot)
                 return false;
         play_back(slot, response);
         return true;
 }
 
-/* RFC 7252, 3 and RFC 8974, 2.1. False: it is not whole. */
-static bool read_token(struct span datagram, struct span *ret_token)
-{
-        enum { HEAD = 4, ONE_BYTE = 13, TWO_BYTES = 14, TWO_BYTES_FROM = 269 };
-        size_t n = datagram.p[0] & 15, at = HEAD + (n == ONE_BYTE ? 1U : n == TWO_BYTES ? 2U : 0U);
-
-        if (n > TWO_BYTES || datagram.n < at)
-                return false;
-        if (n == ONE_BYTE)
-                n += datagram.p[HEAD];
-        else if (n == TWO_BYTES)
-                n = TWO_BYTES_FROM + ((size_t)datagram.p[HEAD] << 8 | datagram.p[HEAD + 1]);
-        *ret_token = span_of(datagram.p + at, n);
-        return datagram.n - at >= n;
-}
-
 bool duplicates_know(struct duplicates *d, const struct msghdr *message, struct span datagram)
 {
-        enum { HEAD = 4 };
-        const uint8_t *p = datagram.p;
-        struct span token;
-        struct key key;
+        struct duplicate_key key;
 
-        /* Version 1, and of the methods those that are remembered. */
-        if (datagram.n < HEAD || p[0] >> 6 != 1 || p[1] < METHOD_POST || p[1] > METHOD_IPATCH ||
-            p[1] == METHOD_FETCH || !read_token(datagram, &token))
-                return false;
-        memset(&key, 0, sizeof key);
-        if (!set_peer(&key, message->msg_name))
-                return false;
-        key.mid = (uint16_t)(p[2] << 8 | p[3]);
-        key.type = p[0] >> 4 & 3;
-        key.proto = COAP_PROTO_UDP;
-        set_token(&key, token);
-        return find(d, &key, hash_of(d, &key)) != NULL;
-}
-
-static void forget(struct duplicates *d, size_t index)
-{
-        struct slot *slot = &d->slots[index];
-        int32_t *link = &d->buckets[slot->hash % d->n];
-
-        if (!slot->used)
-                return;
-        while (*link != (int32_t)index)
-                link = &d->slots[*link].next;
-        *link = slot->next;
-        drop_large(d, slot);
-        slot->used = false;
+        return duplicate_key_of_datagram(message, datagram, &key) && find(d, &key);
 }
 
 /* Options and payload as they stand in a slot; `to` NULL: they are but counted. Returns how many bytes, 0 for what no
@@ -302,19 +247,22 @@ static size_t spell(const coap_pdu_t *response, uint8_t *to, uint8_t *ret_n_opti
         return used <= UINT16_MAX ? used : 0;
 }
 
-/* Room for a large answer, for which the oldest make way. NULL: there is none. */
-static uint8_t *make_large(struct duplicates *d, size_t n)
+/* False: it is too large, or there is no memory. */
+static bool have_large(struct pool *pool, struct slot *slot, uint64_t address, size_t n)
 {
-        size_t most = d->n * LARGE_EACH;
+        uint8_t *large = n <= LARGE_MOST ? malloc(n) : NULL;
 
-        if (n > most)
-                return NULL;
-        while (d->large_bytes + n > most && d->large_from < d->remembered)
-                drop_large(d, &d->slots[d->large_from++ % d->n]);
-        return malloc(n);
+        if (!large)
+                return false;
+        slot->large_place = fair_take(pool->large_places, address);
+        if (pool->large[slot->large_place])
+                lose_large(pool->large[slot->large_place]);
+        pool->large[slot->large_place] = slot;
+        slot->large = large;
+        return true;
 }
 
-static void record(struct duplicates *d, struct slot *slot, const coap_pdu_t *response)
+static void record(struct pool *pool, struct slot *slot, uint64_t address, const coap_pdu_t *response)
 {
         uint8_t n_options;
         size_t n = spell(response, NULL, &n_options);
@@ -322,36 +270,49 @@ static void record(struct duplicates *d, struct slot *slot, const coap_pdu_t *re
         slot->code = (uint8_t)coap_pdu_get_code(response);
         slot->n_options = 0;
         slot->answer_length = 0;
-        if (n > MAX_ANSWER) {
-                slot->large = make_large(d, n);
-                if (!slot->large)
-                        return;
-                d->large_bytes += n;
-        }
-        if (n == 0)
+        if (n == 0 || (n > MAX_ANSWER && !have_large(pool, slot, address, n)))
                 return;
         spell(response, slot->large ? slot->large : slot->answer, &slot->n_options);
         slot->answer_length = (uint16_t)n;
 }
 
+/* Two at a time: faster than they come. */
+static void forget_some(struct pool *pool, time_t now)
+{
+        for (int i = 0; i < 2; i++) {
+                size_t place = fair_oldest(pool->places);
+
+                if (place == FAIR_NONE || !is_over(&pool->slots[place], now))
+                        return;
+                forget(pool, &pool->slots[place]);
+                fair_give_back(pool->places, place);
+        }
+}
+
 void duplicates_remember(struct duplicates *d, const coap_session_t *session, uint64_t sender,
                          const coap_pdu_t *request, coap_mid_t mid, const coap_pdu_t *response)
 {
-        size_t index = d->remembered % d->n;
-        struct slot *slot = &d->slots[index];
-        struct key key;
+        struct slot *slot, **bucket;
+        time_t now = now_s();
+        struct pool *pool;
+        uint64_t address;
+        struct duplicate_key key;
 
-        if (!make_key(session, sender, request, &key))
+        if (!duplicate_key_of(session, sender, request, &key))
                 return;
         key.mid = (uint16_t)mid;
-        forget(d, index);
+        pool = pool_of(d, &key);
+        forget_some(pool, now);
+        address = client_address(coap_session_get_addr_remote(session));
+        slot = &pool->slots[fair_take(pool->places, address)];
+        if (slot->used)
+                forget(pool, slot);
         slot->key = key;
-        slot->hash = hash_of(d, &key);
-        slot->next = d->buckets[slot->hash % d->n];
-        slot->answered = now_s();
+        slot->hash = hash_of(pool, &key);
+        slot->answered = now;
         slot->used = true;
-        d->buckets[slot->hash % d->n] = (int32_t)index;
-        record(d, slot, response);
-        d->remembered++;
-        d->large_from = MAX(d->large_from, d->remembered - MIN(d->remembered, (uint64_t)d->n));
+        bucket = &pool->buckets[slot->hash % pool->n];
+        slot->next = *bucket;
+        *bucket = slot;
+        record(pool, slot, address, response);
 }

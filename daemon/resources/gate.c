@@ -132,6 +132,7 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
         const struct registry_host *host = &registry->host;
 
         registry->is_request = is_request(registry, observed, request, response_pdu);
+        registry->may_act = false;
         registry->sender = 0;
         if (registry->replaying)
                 return true;
@@ -156,7 +157,7 @@ bool gate_read(struct registry *registry, coap_session_t *session, const coap_pd
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu)
 {
-        if (is_unsafe(request) && coap_pdu_get_code(response_pdu) != COAP_EMPTY_CODE)
+        if (registry->may_act && is_unsafe(request) && coap_pdu_get_code(response_pdu) != COAP_EMPTY_CODE)
                 duplicates_remember(registry->duplicates, session, registry->sender, request, mid,
                                     response_pdu);
 }

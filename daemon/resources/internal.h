@@ -78,6 +78,7 @@ struct registry {
         bool replaying;
         uint64_t sender;  /* of what is being served, as in struct message */
         bool is_request;  /* what is being served; else it is a notification */
+        bool may_act;     /* it has come so far that it may have changed something */
         bool comes_again; /* it is a request that was put off before anything was done for it */
         bool open;        /* to clients: sessions of before are those of the last run, restored */
         struct registry_counts counts;
@@ -161,7 +162,7 @@ void gate_leave(struct registry *registry, coap_session_t *session, const coap_p
 /* In between: message_parse(), and whose message it is. False: `response` says what is wrong with it. */
 bool gate_read(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                struct span path, struct message *message, struct response *response);
-/* The answer to one that came with `mid`, should it come again. */
+/* The answer to one that came with `mid`, should it come again; not to one that changed nothing, `may_act`. */
 void gate_remember(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
                    coap_mid_t mid, const coap_pdu_t *response_pdu);
 /* owned.c: rows of the store that belong to a kind. */

@@ -235,6 +235,7 @@ void rules_serve(struct resource *resource, struct message *m, struct response *
                                "a resource of kind \"%s\" has no such method", resource->kind->name);
                 return;
         }
+        registry->may_act = true;
         if (!body_complete(registry, resource, m, response) || !preconditions_hold(resource, m, response))
                 return;
         ask_kind(resource, m, response);
@@ -250,6 +251,7 @@ void rules_serve_nothing(struct registry *registry, struct message *m, struct re
 
         if (!rules_allow(registry, m, operations_to_create(m), response))
                 return;
+        registry->may_act = true;
         /* RFC 7252, 5.8.4: deleting what is not there succeeds. */
         if (method == METHOD_DELETE && may_create && !m->if_match.n && !m->if_match.any) {
                 response->code = CODE_DELETED;

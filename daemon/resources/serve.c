@@ -168,7 +168,7 @@ static bool was_waited_for(struct registry *registry, struct place *place, coap_
         if (registry->replaying || !pending_came_again(registry->pendings, session, request, &pending))
                 return false;
         registry->comes_again = !pending.answered;
-        registry->is_request = true;
+        registry->is_request = registry->may_act = true;
         registry->sender = pending.sender;
         if (pending.answered && registry->host.answers)
                 registry->host.answers(registry->host.user, pending.sender != 0);

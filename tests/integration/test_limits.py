@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The limits: what one client may use up, and that others do not notice. Requests that come twice."""
+"""The limits: what one client may use up, and that others do not notice."""
 
 import contextlib
 import random
@@ -8,9 +8,8 @@ import coap
 import coap_stream
 import pytest
 from certificates import PSK_IDENTITY, PSK_KEY
-from clients import CoapClient, coap_client, dtls_psk_exchange, tls_psk_context
+from clients import CoapClient, coap_client, tls_psk_context
 from coap_stream import Closed, StreamClient
-from daemon import free_port
 
 # Each remembers for a second what it told, so that every question goes to another.
 STATUS = [{"path": f"status{i}", "kind": "status", "hidden": True} for i in range(40)]
@@ -355,66 +354,3 @@ def test_stream_messages(coapd):
         assert is_closed(client)
         assert daemon.rss() - before < 1 << 20
     daemon.alive()
-
-
-# --- requests that come twice ---
-
-
-@pytest.mark.parametrize("kind", [coap.CON, coap.NON])
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_first_put_that_comes_twice_is_the_first_again(coapd, host, kind):
-    """libcoap would say 4.12 to the second one, for the resource is there now."""
-    daemon = coapd()
-    with daemon.client(host) as client, daemon.client(host) as other:
-        for extra in ([], [(coap.URI_HOST, b"h" * 40), (coap.ETAG, b"1234")]):
-            path = f"first{len(extra)}"
-            create = coap.Message(coap.PUT, type=kind, token=b"once", mid=70 + len(extra), payload=b"1", options=sorted(
-                coap.request_options(path, extra=[(coap.IF_NONE_MATCH, b""), *extra])))
-            for _ in range(3):
-                client.send(create)
-                assert client.receive(wanted=lambda m: m.token == b"once").text == "2.01"
-            # Somebody else's message of the same number is another one, and so is a new one of the same client.
-            other.send(create)
-            assert other.receive().text == "4.12"
-            create.mid += 1000
-            client.send(create)
-            assert client.receive(wanted=lambda m: m.token == b"once").text == "4.12"
-            assert client.get(path).payload == b"1"
-        assert client.post(path, b"3").text == "2.04"
-
-
-@pytest.mark.parametrize("kind", [coap.CON, coap.NON])
-def test_a_request_that_comes_twice_runs_once(coapd, kind):
-    daemon = coapd(resources=watched())
-    with coap.Client(daemon.port) as client:
-        create = coap.Message(coap.PUT, type=kind, mid=77, token=b"once", options=coap.request_options("twice"), payload=b"1")
-        client.send(create)
-        first = client.receive()
-        assert first.text == "2.01"
-        client.request(coap.PUT, "twice", payload=b"2")
-        client.send(create)
-        again = client.receive()
-        assert (again.text, again.mid == 77, again.token) == ("2.01", kind == coap.CON or first.mid == 77, b"once")
-        assert again.options == first.options
-        assert client.get("twice").payload == b"2", "the old value did not come back"
-        # A POST that makes a member makes one, and its name is told again.
-        post = coap.Message(coap.POST, type=kind, token=b"post", options=coap.request_options(["list", ""]), payload=b"1")
-        names = set()
-        for _ in range(3):
-            client.send(post)
-            names.add(client.receive(wanted=lambda m: m.token == b"post").location)
-        assert len(names) == 1
-        assert counters(daemon)["duplicates"] == 3
-
-
-def test_a_device_that_begins_anew_is_not_answered_from_before(coapd):
-    """Over DTLS a message comes twice within one session only (RFC 7252, 9.1.1): the next begins with the same numbers."""
-    secure, source = free_port(), free_port()
-    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", f"coaps://127.0.0.1:{secure}"],
-                   security={"psk": {"identities": [{"identity": PSK_IDENTITY, "key": PSK_KEY}]}})
-    for body, expected in ((b"one", "2.01"), (b"two", "2.04")):
-        request = coap.Message(coap.PUT, mid=1, token=b"\1", options=coap.request_options("x"), payload=body)
-        answer = dtls_psk_exchange("127.0.0.1", secure, PSK_IDENTITY, PSK_KEY, request.encode(), source=source)
-        assert coap.Message.decode(answer).text == expected
-    with daemon.client() as client:
-        assert client.get("x").payload == b"two"

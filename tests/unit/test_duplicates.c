@@ -106,7 +106,7 @@ static int tear_down(void **state)
 
 static coap_pdu_t *make(const struct head *r)
 {
-        coap_pdu_t *pdu = coap_pdu_init(r->type, (coap_pdu_code_t)r->code, r->mid, 1024);
+        coap_pdu_t *pdu = coap_pdu_init(r->type, (coap_pdu_code_t)r->code, r->mid, 4096);
 
         assert_non_null(pdu);
         assert_true(coap_add_token(pdu, strlen(r->token), (const uint8_t *)r->token));
@@ -121,7 +121,7 @@ static coap_pdu_t *empty(void)
 /* 2.01 with a Location-Path and a payload of so many bytes. */
 static coap_pdu_t *created(size_t location, size_t payload)
 {
-        static uint8_t bytes[512];
+        static uint8_t bytes[2048];
         coap_pdu_t *pdu = make(&(struct head){ COAP_MESSAGE_ACK, COAP_RESPONSE_CODE_CREATED, 0, "" });
 
         memset(bytes, 'x', sizeof(bytes));
@@ -324,28 +324,28 @@ static void an_answer_of_any_size_is_whole(void **state)
         }
 }
 
-/* Then the oldest keep their code alone. */
+/* Of a few slots, one: then the oldest keep their code alone. */
 static void there_is_so_much_room_for_large_answers(void **state)
 {
-        enum { ROOM = SLOTS * 128, LARGE = 170 };
+        enum { LARGE = 170, MOST = 1280 };
         struct fixture *f = *state;
         struct head r = PUT;
 
         for (r.mid = 0; r.mid < 20; r.mid++) {
                 remember(f, f->session, 0, &r, created(0, LARGE));
                 for (uint16_t k = 0; k < SLOTS && k <= r.mid; k++)
-                        expect_answer(f, (uint16_t)(r.mid - k), 0, k < ROOM / LARGE ? LARGE : 0);
+                        expect_answer(f, (uint16_t)(r.mid - k), 0, k == 0 ? LARGE : 0);
         }
         /* Small ones are not touched, and what could never fit drives nothing out. */
         remember(f, f->session, 0, &r, created(0, 5));
         r.mid++;
-        remember(f, f->session, 0, &r, created(200, ROOM - 200 - 2));
+        remember(f, f->session, 0, &r, created(0, MOST + 1));
         expect_answer(f, r.mid, 0, 0);
         expect_answer(f, (uint16_t)(r.mid - 1), 0, 5);
         expect_answer(f, (uint16_t)(r.mid - 2), 0, LARGE);
         r.mid++;
-        remember(f, f->session, 0, &r, created(0, ROOM));
-        expect_answer(f, r.mid, 0, ROOM);
+        remember(f, f->session, 0, &r, created(0, MOST));
+        expect_answer(f, r.mid, 0, MOST);
         expect_answer(f, (uint16_t)(r.mid - 2), 0, 5);
         expect_answer(f, (uint16_t)(r.mid - 3), 0, 0);
         duplicates_clear(f->duplicates);
@@ -366,6 +366,71 @@ static void the_oldest_makes_room(void **state)
                                 fail_msg("%u after %u", k, last);
                 }
         }
+}
+
+static struct sockaddr_in at_address(uint32_t address)
+{
+        return (struct sockaddr_in){ .sin_family = AF_INET,
+                                     .sin_port = htons(9),
+                                     .sin_addr = { htonl(address) } };
+}
+
+/* Each forgets its own, whoever comes how often. */
+static void nobody_pushes_out_anothers(void **state)
+{
+        struct fixture *f = *state;
+        struct sockaddr_in other = at_address(INADDR_LOOPBACK + 1), third = at_address(INADDR_LOOPBACK + 2);
+        coap_session_t *many = open_session(f, COAP_PROTO_UDP, &other, sizeof(other)),
+                       *late_one = open_session(f, COAP_PROTO_UDP, &third, sizeof(third));
+        struct head r = PUT;
+
+        remember(f, f->session, 0, &PUT, created(0, 0));
+        for (r.mid = 0; r.mid < 10 * SLOTS; r.mid++)
+                remember(f, many, 0, &r, created(0, 0));
+        remember(f, late_one, 0, &PUT, created(0, 0));
+        for (r.mid = 0; r.mid < 10 * SLOTS; r.mid++)
+                remember(f, many, 0, &r, created(0, 0));
+        assert_true(is_known(f, f->session, 0, &PUT));
+        assert_true(is_known(f, late_one, 0, &PUT));
+        for (r.mid = 0; r.mid < 10 * SLOTS; r.mid++)
+                assert_int_equal(is_known(f, many, 0, &r), r.mid >= 10 * SLOTS - (SLOTS - 2));
+}
+
+/* Without keys addresses are free. */
+static void no_number_of_addresses_pushes_out_one_with_keys(void **state)
+{
+        struct fixture *f = *state;
+        coap_session_t *secure = open_four(f, COAP_PROTO_DTLS, 9);
+
+        if (!secure)
+                fail_msg("libcoap has no DTLS");
+        remember(f, f->session, 7, &PUT, created(0, 0));
+        remember(f, secure, 0, &PUT, created(0, 0));
+        for (uint32_t i = 1; i <= 10 * SLOTS; i++) {
+                struct sockaddr_in other = at_address(INADDR_LOOPBACK + i);
+
+                remember(f, open_session(f, COAP_PROTO_UDP, &other, sizeof(other)), 0, &PUT, created(0, 0));
+        }
+        assert_true(is_known(f, f->session, 7, &PUT));
+        assert_true(is_known(f, secure, 0, &PUT));
+}
+
+/* What nobody asks for any more takes no room from those who are here. */
+static void what_is_over_makes_room_first(void **state)
+{
+        struct fixture *f = *state;
+        struct head r = PUT;
+
+        for (uint32_t i = 1; i <= SLOTS; i++) {
+                struct sockaddr_in other = at_address(INADDR_LOOPBACK + i);
+
+                remember(f, open_session(f, COAP_PROTO_UDP, &other, sizeof(other)), 0, &PUT, created(0, 0));
+        }
+        late = 249;
+        for (r.mid = 0; r.mid < SLOTS; r.mid++)
+                remember(f, f->session, 0, &r, created(0, 0));
+        for (r.mid = 0; r.mid < SLOTS; r.mid++)
+                assert_true(is_known(f, f->session, 0, &r));
 }
 
 static bool knows(struct fixture *f, const void *from, size_t from_size, const void *datagram, size_t n)
@@ -469,6 +534,9 @@ int main(void)
                 TEST(an_answer_of_any_size_is_whole),
                 TEST(there_is_so_much_room_for_large_answers),
                 TEST(the_oldest_makes_room),
+                TEST(nobody_pushes_out_anothers),
+                TEST(no_number_of_addresses_pushes_out_one_with_keys),
+                TEST(what_is_over_makes_room_first),
                 TEST(a_datagram_is_known_before_it_is_read),
                 TEST(only_unsafe_methods_are_looked_for),
                 TEST(a_token_of_any_length_is_looked_at),
