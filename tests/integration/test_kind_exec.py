@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`exec`: programs of the operator's as sources. Real ones, good and bad; nothing of them is left behind."""
 
+import contextlib
 import json
 import os
 import re
@@ -425,6 +426,24 @@ def test_post_gets_the_output(coapd, relay):
         assert client.post("relay", block2=coap.Block.of_size(999, False, 512)).text in ("4.00", "4.08")
         with daemon.client() as other:
             assert other.post("relay", block2=coap.Block.of_size(1, False, 512)).text == "4.08"
+        assert relay[0].runs == ran
+
+
+def test_nobody_ends_what_others_are_at(coapd, relay):
+    """The rest of an answer is kept, whatever other addresses begin meanwhile."""
+    relay[0].write("cat; cat >/dev/null")
+    daemon = coapd(resources=[switch(relay)])
+    body = b"abcdefgh" * 500
+    with contextlib.ExitStack() as stack:
+        client, *others = (stack.enter_context(daemon.client(source=source)) for source in ["127.0.0.2"] + 100 * ["127.0.0.3"])
+        answer = client.put_blocks("relay", body, 512, method=coap.POST)
+        for other in others:
+            assert other.put_blocks("relay", body, 1024, method=coap.POST).text == "2.04"
+        ran = len(others) + 1
+        assert client.rest(answer, coap.POST, "relay").payload == body
+        # Of who began so many the newest are there.
+        assert others[-1].post("relay", block2=coap.Block.of_size(3, False, 1024)).payload == body[3072:]
+        assert others[0].post("relay", block2=coap.Block.of_size(3, False, 1024)).text == "4.08"
         assert relay[0].runs == ran
 
 

@@ -8,6 +8,7 @@ import subprocess
 import coap
 import pytest
 from clients import HERE
+from coap_stream import StreamClient
 
 LONG = "".join(f"{i:04}" for i in range(250))  # 1000 bytes, each block of them another
 HOST = "10.9.8.1"
@@ -140,6 +141,83 @@ def test_observers_of_before_the_restart_go_on(far, asking, unproven):
     daemon.restart("kill")
     answer = client.receive(10, wanted=lambda m: m.token == b"t")
     assert answer.text == "2.05" and answer.payload == LONG.encode()
+
+
+# --- sessions, of an address that others forge ---
+
+
+def test_forged_sessions_end_none_of_the_owners(far, asking, network):
+    daemon = far(sessions_per_address=3)
+    with contextlib.ExitStack() as stack:
+        with network.inside():
+            streams = [stack.enter_context(StreamClient(daemon.port, HOST)) for _ in range(3)]
+        proved = asking(daemon)
+        ask(proved, "short", extra=[(coap.ECHO, ask(proved, "long")[0].option(coap.ECHO))])
+        streams[0].wait_closed()  # with the proof there are four of them
+        forged = [asking(daemon) for _ in range(10)]
+        assert {ask(client, "short")[0].text for client in forged} == {"2.05"}
+        assert [s.get("short").text for s in streams[1:]] == ["2.05", "2.05"]
+        assert ask(proved, "long")[0].payload == LONG.encode(), "it is proved still"
+
+
+def test_forged_observers_keep_no_session_out(far, asking, network):
+    daemon = far(sessions_per_address=3)
+    forged = [asking(daemon) for _ in range(3)]
+    assert {ask(client, "short", observe=0)[0].text for client in forged} == {"2.05"}
+    assert ask(asking(daemon), "short")[0].text == "5.03"
+    with network.inside(), StreamClient(daemon.port, HOST) as stream:
+        assert [stream.get("short").text for _ in range(2)] == ["2.05", "2.05"]
+
+
+def test_a_proof_gets_nobody_beyond_the_limit(far, asking):
+    daemon = far(sessions_per_address=3)
+    clients = [asking(daemon) for _ in range(10)]
+    for client in clients:
+        ask(client, "short", extra=[(coap.ECHO, ask(client, "long")[0].option(coap.ECHO))])
+    whole = [ask(client, "long")[1] > BOUND for client in clients]
+    assert whole == [False] * 7 + [True] * 3
+
+
+def run_cat(daemon, output):
+    """A resource whose content is another with every look, once a second."""
+    daemon.groups["resources"].append({"path": "run", "kind": "exec", "interval": 1, "command": ["/bin/cat", output]})
+    daemon.write_config()
+    daemon.restart()
+
+
+def answered(get, wanted):
+    """What `get` returns once that begins with what is wanted."""
+    while True:
+        answer = get()
+        if answer.payload.startswith(wanted):
+            return answer
+
+
+def test_forged_requests_end_no_transfer_of_the_owners(far, asking, network, tmp_path):
+    daemon, output = far(), tmp_path / "output"
+    output.write_text(LONG)
+    run_cat(daemon, output)
+    half = coap.Block.of_size(0, False, 512)
+    forged = [asking(daemon) for _ in range(100)]
+    with network.inside(), StreamClient(daemon.port, HOST) as stream:
+        first = answered(lambda: stream.get("run", block2=half), b"0000")
+        output.write_text(LONG[::-1])
+        answered(lambda: ask(forged[0], "run", block2=half)[0], b"9420")
+        assert {ask(client, "run", block2=half)[0].text for client in forged} == {"2.05"}
+        second = stream.get("run", block2=coap.Block.of_size(1, False, 512))
+        assert first.payload + second.payload == LONG.encode()
+
+
+def test_small_blocks_are_all_of_one_answer(far, asking, tmp_path):
+    """Who did not ask for blocks gets them all the same."""
+    daemon, output = far(), tmp_path / "output"
+    output.write_text(LONG)
+    run_cat(daemon, output)
+    client, other = asking(daemon), asking(daemon)
+    first = answered(lambda: ask(client, "run")[0], b"0000")
+    output.write_text(LONG[::-1])
+    answered(lambda: ask(other, "run")[0], b"9420")
+    assert client.rest(first, coap.GET, "run").payload == LONG.encode()
 
 
 # --- clients as they are ---
