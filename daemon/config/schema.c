@@ -237,11 +237,12 @@ static const char *const unproven_choices[] = { [CONF_UNPROVEN_BLOCKS] = "blocks
 static const struct conf_row limit_rows[] = {
         { ROW(CONF_INT, conf_limits, sessions_per_address), .flags = CONF_RELOAD, .fallback = "10000",
           .min = 0, .max = 10000000, .unit = "sessions",
-          .doc = "How many sessions one IPv4 address or one IPv6 /64 may have. With one more, its session "
-                 "that "
-                 "was idle for the longest ends; when all of them observe, the new one is answered 5.03. 0 "
-                 "is "
-                 "no limit." },
+          .doc = "How many sessions one IPv4 address or one IPv6 /64 may have; as many again may be of "
+                 "senders "
+                 "that have proved nothing (see limits.unproven), since anybody can forge those. With one "
+                 "more, "
+                 "the session that was idle for the longest ends; when all of them observe, the new one is "
+                 "answered 5.03. 0 is no limit." },
         { ROW(CONF_INT, conf_limits, handshakes), .flags = CONF_RELOAD, .fallback = "1000", .min = 10,
           .max = 1000000, .unit = "handshakes",
           .doc = "How many handshakes of DTLS and TLS may be on their way, about 10 kB each. With more, old "

@@ -20,12 +20,17 @@ struct idle {
         struct client_link *newest, *oldest;
 };
 
+struct share {
+        size_t n; /* sessions, but for those that are ending */
+        struct idle idle;
+};
+
 struct address {
         uint64_t key;
         struct address *next; /* in its bucket */
-        size_t n;             /* its sessions, but for those that are ending */
-        size_t users;         /* and with them */
-        struct idle idle;
+        size_t users;         /* sessions, and those that are ending */
+        /* Whoever forges the address has any number of sessions that have proved nothing, and none of the others. */
+        struct share unproved, proved;
 };
 
 struct clients {
@@ -187,7 +192,6 @@ static struct address *join_address(struct clients *clients, uint64_t key)
                 if (++clients->n_addresses > clients->n_buckets)
                         grow(clients);
         }
-        address->n++;
         address->users++;
         return address;
 }
@@ -208,14 +212,11 @@ static void leave_address(struct clients *clients, struct address *address)
 
 /* --- who is idle --- */
 
-static bool is_listed(const struct idle *idle, const struct client_link *link)
+static void unlist(struct client_link *link)
 {
-        return link->newer || idle->newest == link;
-}
+        struct idle *idle = TAKE(link->in);
 
-static void unlist(struct idle *idle, struct client_link *link)
-{
-        if (!is_listed(idle, link))
+        if (!idle)
                 return;
         *(link->newer ? &link->newer->older : &idle->newest) = link->older;
         *(link->older ? &link->older->newer : &idle->oldest) = link->newer;
@@ -224,10 +225,16 @@ static void unlist(struct idle *idle, struct client_link *link)
 
 static void list_newest(struct idle *idle, struct client_link *link)
 {
-        unlist(idle, link);
+        unlist(link);
+        link->in = idle;
         link->older = idle->newest;
         *(idle->newest ? &idle->newest->newer : &idle->oldest) = link;
         idle->newest = link;
+}
+
+static struct share *share_of(const struct client *client)
+{
+        return client->proved ? &client->address->proved : &client->address->unproved;
 }
 
 void clients_settle(struct clients *clients, struct client *client)
@@ -235,11 +242,11 @@ void clients_settle(struct clients *clients, struct client *client)
         if (client->ending)
                 return;
         if (client->n_observations > 0) {
-                unlist(&client->address->idle, &client->of_address);
-                unlist(&clients->idle_streams, &client->of_streams);
+                unlist(&client->of_address);
+                unlist(&client->of_streams);
                 return;
         }
-        list_newest(&client->address->idle, &client->of_address);
+        list_newest(&share_of(client)->idle, &client->of_address);
         if (client->stream)
                 list_newest(&clients->idle_streams, &client->of_streams);
 }
@@ -250,10 +257,10 @@ static void end_soon(struct clients *clients, struct client *client)
 {
         if (client->ending)
                 return;
-        unlist(&client->address->idle, &client->of_address);
-        unlist(&clients->idle_streams, &client->of_streams);
+        unlist(&client->of_address);
+        unlist(&client->of_streams);
         client->ending = true;
-        client->address->n--;
+        share_of(client)->n--;
         clients->n_streams -= client->stream;
         client->next_to_end = clients->to_end;
         clients->to_end = client;
@@ -308,6 +315,27 @@ static void make_room(struct clients *clients, const struct idle *idle, struct c
                 end_soon(clients, oldest);
 }
 
+/* The client has come to the share that it is counted in. */
+static void join_share(struct clients *clients, struct client *client)
+{
+        struct share *share = share_of(client);
+
+        share->n++;
+        clients_settle(clients, client);
+        if (clients->bounds.per_address && share->n > clients->bounds.per_address)
+                make_room(clients, &share->idle, client, "limits.sessions_per_address");
+}
+
+void clients_prove(struct clients *clients, struct client *client)
+{
+        if (client->proved || client->ending)
+                return;
+        unlist(&client->of_address);
+        share_of(client)->n--;
+        client->proved = true;
+        join_share(clients, client);
+}
+
 bool clients_touch(struct clients *clients, struct client *client)
 {
         if (!client)
@@ -346,9 +374,7 @@ void clients_add(struct clients *clients, coap_session_t *session, bool known)
                 client->next->of_all = &client->next;
         clients->all = client;
         coap_session_set_app_data(session, client);
-        clients_settle(clients, client);
-        if (clients->bounds.per_address && client->address->n > clients->bounds.per_address)
-                make_room(clients, &client->address->idle, client, "limits.sessions_per_address");
+        join_share(clients, client);
         if (client->stream && clients->n_streams > clients->bounds.streams)
                 make_room(clients, &clients->idle_streams, client, "server.max_sessions");
 }

@@ -4,7 +4,8 @@
  * observations (observations.h). libcoap's session points to its struct client.
  *
  * Where there are too many, the one that was idle for the longest makes room: the oldest without an observation. When
- * all of them observe, the new one is refused.
+ * all of them observe, the new one is refused. Of an address those that have proved it (proof.c) are counted apart from
+ * those that have not: whoever forges it ends none of its owner's, and keeps none out.
  */
 #ifndef COAPD_RESOURCES_CLIENTS_H
 #define COAPD_RESOURCES_CLIENTS_H
@@ -18,13 +19,15 @@
 
 struct observation;
 struct address;
+struct idle;
 
 struct client {
         uint64_t serial; /* falls along the list of all, the newest of which comes first */
         coap_session_t *session;
         struct address *address;
-        /* In the lists of the address and, if it is a stream, of all streams: while it is idle. */
+        /* In one of the lists of the address and, if it is a stream, of all streams: while it is idle. */
         struct client_link {
+                struct idle *in; /* NULL: in none */
                 struct client_link *newer, *older;
                 struct client *client;
         } of_address, of_streams;
@@ -35,7 +38,7 @@ struct client {
         bool stream;
         bool refused; /* there was no room: it is told so, and ends */
         bool ending;
-        bool proved; /* that it receives what is sent to its address: see proof.c */
+        bool proved; /* that it receives what is sent to its address, see proof.c; by clients_prove() */
 };
 
 struct clients;
@@ -67,6 +70,9 @@ struct client *client_of(const coap_session_t *session);
 bool clients_touch(struct clients *clients, struct client *client);
 /* The number of its observations has changed between none and one. */
 void clients_settle(struct clients *clients, struct client *client);
+
+/* It has proved its address. */
+void clients_prove(struct clients *clients, struct client *client);
 
 /* The session is to end with the turn. */
 void clients_end(struct clients *clients, const coap_session_t *session);

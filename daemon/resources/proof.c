@@ -43,7 +43,7 @@ static bool is_proved(struct registry *registry, struct client *client)
         if (!client || registry->replaying)
                 return true;
         if (!client->proved && host->authenticated && host->authenticated(host->user, client->session))
-                client->proved = true;
+                clients_prove(registry->clients, client);
         return client->proved;
 }
 
@@ -55,9 +55,9 @@ void proof_heed(struct registry *registry, struct client *client, const coap_pdu
         if (!client || client->proved)
                 return;
         option = coap_check_option(request, COAP_OPTION_ECHO, &iterator);
-        if (option)
-                client->proved = echo_check(registry->echo, coap_session_get_addr_remote(client->session),
-                                            span_of(coap_opt_value(option), coap_opt_length(option)));
+        if (option && echo_check(registry->echo, coap_session_get_addr_remote(client->session),
+                                 span_of(coap_opt_value(option), coap_opt_length(option))))
+                clients_prove(registry->clients, client);
 }
 
 bool request_has_proved(const struct resource *resource, const struct request *request,
