@@ -164,6 +164,40 @@ static bool is_secure(const char *target)
         return !parse(target, &uri) && coap_uri_scheme_is_secure(&uri);
 }
 
+static int read_key(const struct proxy_conf *conf, struct buf *key)
+{
+        CLEANUP(closep) int fd = -1;
+        uint8_t bytes[KEY_MOST + 3]; /* with the end of the line, and one too many */
+        ssize_t n;
+
+        if (conf->key)
+                buf_append_string(key, conf->key);
+        if (!conf->key_file)
+                return buf_ok(key) ? 0 : -ENOMEM;
+        fd = open(conf->key_file, O_RDONLY | O_CLOEXEC);
+        n = fd >= 0 ? read(fd, bytes, sizeof bytes) : -1;
+        if (n < 0)
+                return -errno;
+        if (n > 0 && bytes[n - 1] == '\n')
+                n--;
+        if (n > 0 && bytes[n - 1] == '\r')
+                n--;
+        if (n > 0 && n <= KEY_MOST)
+                buf_append(key, bytes, (size_t)n);
+        explicit_bzero(bytes, sizeof bytes);
+        return n > 0 && n <= KEY_MOST ? 0 : -EINVAL;
+}
+
+static bool holds_no_key(const struct proxy_conf *conf)
+{
+        CLEANUP(buf_deinit) struct buf key = { 0 };
+        int r = conf->key_file ? read_key(conf, &key) : 0;
+
+        if (key.n > 0)
+                explicit_bzero(key.p, key.n);
+        return r == -EINVAL;
+}
+
 const char *proxy_check(const void *fields, const void **ret_member)
 {
         const struct proxy_conf *conf = fields;
@@ -183,6 +217,9 @@ const char *proxy_check(const void *fields, const void **ret_member)
         *ret_member = &conf->identity;
         if (psk && (!conf->identity || !conf->key == !conf->key_file))
                 return "expected an identity, and either key or key_file";
+        *ret_member = &conf->key_file;
+        if (holds_no_key(conf))
+                return "holds no key, expected one of 1 to 64 bytes";
         *ret_member = &conf->ca;
         if (secure && !psk && !conf->ca && access(proxy_system_ca(), R_OK) < 0)
                 return "expected ca, or identity and key_file: this system has no list of its own of whom to "
@@ -229,28 +266,6 @@ int proxy_read_path(const coap_uri_t *uri, struct buf *base)
                 p = coap_opt_value(p) + length;
         }
         return buf_ok(base) ? 0 : -ENOMEM;
-}
-
-static int read_key(const struct proxy_conf *conf, struct buf *key)
-{
-        CLEANUP(closep) int fd = -1;
-        uint8_t bytes[KEY_MOST + 2];
-        ssize_t n;
-
-        if (conf->key)
-                buf_append_string(key, conf->key);
-        if (!conf->key_file)
-                return buf_ok(key) ? 0 : -ENOMEM;
-        fd = open(conf->key_file, O_RDONLY | O_CLOEXEC);
-        n = fd >= 0 ? read(fd, bytes, sizeof bytes) : -1;
-        if (n < 0)
-                return -errno;
-        if (n > 0 && bytes[n - 1] == '\n')
-                n--;
-        if (n > 0 && n <= KEY_MOST)
-                buf_append(key, bytes, (size_t)n);
-        explicit_bzero(bytes, sizeof bytes);
-        return n > 0 && n <= KEY_MOST ? 0 : -EINVAL;
 }
 
 int proxy_read_target(const struct proxy_conf *conf, struct upstream *upstream)

@@ -64,11 +64,17 @@ static coap_session_t *open_secure(struct upstream *upstream, const coap_address
         return coap_new_client_session_psk2(upstream->context, NULL, address, upstream->proto, &psk);
 }
 
-static void fail_all(struct upstream *upstream, uint8_t code, const char *diagnostic)
+/* What had been sent is lost with the session; what waits for it goes over the next one, unless there was none. */
+static void fail(struct upstream *upstream, const char *diagnostic)
 {
-        for (struct exchange *exchange = upstream->first; exchange; exchange = exchange->next)
-                if (exchange->state != EXCHANGE_OVER)
-                        exchange_fail(exchange, code, diagnostic);
+        bool connected = false;
+
+        for (const struct exchange *e = upstream->first; e; e = e->next)
+                connected |= e->state == EXCHANGE_SENT || e->state == EXCHANGE_OBSERVED;
+        for (struct exchange *e = upstream->first; e; e = e->next)
+                if (e->state == EXCHANGE_SENT || e->state == EXCHANGE_OBSERVED ||
+                    (e->state == EXCHANGE_QUEUED && !connected))
+                        exchange_fail(e, CODE_BAD_GATEWAY, diagnostic);
 }
 
 static void open_at(struct upstream *upstream, const struct sockaddr *to, socklen_t size)
@@ -85,24 +91,11 @@ static void open_at(struct upstream *upstream, const struct sockaddr *to, sockle
                                                        : coap_new_client_session(upstream->context, NULL,
                                                                                  &address, upstream->proto);
         if (!upstream->session) {
-                fail_all(upstream, CODE_BAD_GATEWAY, "the target can not be reached");
+                fail(upstream, "the target can not be reached");
                 return;
         }
         coap_session_set_nstart(upstream->session, (uint16_t)upstream->conf->parallel);
         upstream_settle_soon(upstream);
-}
-
-/* What had been sent is lost with the session; what waits for it goes over the next one. */
-static void fail_sent(struct upstream *upstream, const char *diagnostic)
-{
-        bool connected = false;
-
-        for (const struct exchange *e = upstream->first; e; e = e->next)
-                connected |= e->state == EXCHANGE_SENT || e->state == EXCHANGE_OBSERVED;
-        for (struct exchange *e = upstream->first; e; e = e->next)
-                if (e->state == EXCHANGE_SENT || e->state == EXCHANGE_OBSERVED ||
-                    (e->state == EXCHANGE_QUEUED && !connected))
-                        exchange_fail(e, CODE_BAD_GATEWAY, diagnostic);
 }
 
 static void on_found(void *user, struct addrinfo *list)
@@ -113,7 +106,7 @@ static void on_found(void *user, struct addrinfo *list)
         if (list)
                 open_at(upstream, list->ai_addr, list->ai_addrlen);
         else
-                fail_all(upstream, CODE_BAD_GATEWAY, "the target's name is not known");
+                fail(upstream, "the target's name is not known");
         if (list)
                 freeaddrinfo(list);
 }
@@ -129,7 +122,7 @@ void session_open(struct upstream *upstream)
                 freeaddrinfo(list);
         } else if (!upstream->is_name || resolver_start(upstream->event, upstream->host, on_found, upstream,
                                                         &upstream->resolver) < 0) {
-                fail_all(upstream, CODE_BAD_GATEWAY, "the target's name can not be looked up");
+                fail(upstream, "the target's name can not be looked up");
         }
 }
 
@@ -144,7 +137,7 @@ void session_close(struct upstream *upstream)
 void session_give_up(struct upstream *upstream, const char *diagnostic)
 {
         session_close(upstream);
-        fail_sent(upstream, diagnostic);
+        fail(upstream, diagnostic);
 }
 
 /* --- what libcoap tells, in its callbacks --- */

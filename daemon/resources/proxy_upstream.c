@@ -236,17 +236,14 @@ static int open_context(struct upstream *upstream)
         coap_register_response_handler(upstream->context, exchange_on_response);
         coap_register_nack_handler(upstream->context, session_on_nack);
         coap_register_event_handler(upstream->context, session_on_event);
+        /* The timer is off until there is a time; and it settles once, with nothing to do. */
         r = sd_event_add_io(upstream->event, &upstream->io, coap_context_get_coap_fd(upstream->context),
                             EPOLLIN, on_io, upstream);
         if (r >= 0)
                 r = sd_event_add_time(upstream->event, &upstream->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
                                       on_time, upstream);
         if (r >= 0)
-                r = sd_event_source_set_enabled(upstream->timer, SD_EVENT_OFF);
-        if (r >= 0)
                 r = sd_event_add_defer(upstream->event, &upstream->settle, on_settle, upstream);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(upstream->settle, SD_EVENT_OFF);
         return MIN(r, 0);
 }
 

@@ -56,10 +56,8 @@ static bool looks_alike(const struct rd_registration *a, const struct rd_registr
 
 static void wake_at(struct rd *rd, uint64_t us)
 {
-        if (us >= rd->wake_us)
-                return;
-        rd->wake_us = us;
-        if (resource_wake_at(rd->resource, us) < 0)
+        rd->wake_us = MIN(rd->wake_us, us);
+        if (resource_wake_at(rd->resource, rd->wake_us) < 0)
                 log_error("resource directory: no timer; registrations do not end for now");
 }
 

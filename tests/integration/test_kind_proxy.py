@@ -63,12 +63,26 @@ def test_tcp(pair):
 
 
 @pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
-def test_pre_shared_key(pair, scheme, tmp_path):
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_pre_shared_key(pair, scheme, end, tmp_path):
     key = tmp_path / "key"
-    key.write_text(KEY + "\n")
+    key.write_text(KEY + end, newline="")
     key.chmod(0o600)
     security = {"psk": {"identities": [{"identity": "gateway", "key": KEY}]}}
     use(pair(scheme, proxy={"identity": "gateway", "key_file": key}, security=security)[1])
+
+
+@pytest.mark.parametrize("key", ["", "\n", "\r\n", "x" * 65, "x" * 65 + "\r\n", "x" * 1000, "x" * 64 + "\n\n"])
+def test_file_without_a_key(coapd, key, tmp_path):
+    file = tmp_path / "key"
+    file.write_text(key, newline="")
+    file.chmod(0o600)
+    one = {"path": "up", "kind": "proxy", "target": "coaps://127.0.0.1", "identity": "gateway", "key_file": file}
+    daemon = coapd(start=False, resources=[one])
+    checked = subprocess.run(daemon.command("--check"), capture_output=True, text=True, check=False)
+    assert checked.returncode == 1 and ":3: resources[0].key_file: " in checked.stderr
+    file.write_text("x" * 64 + "\r\n", newline="")
+    daemon.start()
 
 
 @pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
@@ -397,6 +411,49 @@ def test_one_question_for_all_who_wait(before):
             assert client.receive(10 * SLOW, lambda m: m.token == b"t").payload == b"all"
             client.close()
         assert len(target.requests) == 1
+
+
+class Slow(Target):
+    """Answers when it is told to."""
+
+    def __init__(self):
+        super().__init__(lambda m: coap.Message(0, type=coap.ACK, mid=m.mid))
+
+    def answer_to(self, request, payload, *options):
+        self.send(coap.Message(coap.code("2.05"), mid=request.mid, token=request.token, payload=payload,
+                               options=list(options)))
+
+
+def ask(client, token, **options):
+    client.send(coap.Message(coap.GET, mid=client.next_mid(), token=token,
+                             options=coap.request_options("up/x", **options)))
+    client.receive(10 * SLOW, lambda m: m.type == coap.ACK and m.code == 0)
+
+
+def test_observer_behind_one_who_waits(before):
+    """What is asked already does not observe, so it is asked again, and both have the answer to that."""
+    with Slow() as target, before(target).client() as client:
+        ask(client, b"get")
+        target.await_seen(lambda m: m.code == coap.GET)
+        ask(client, b"watch", observe=0)
+        asked = target.await_seen(lambda m: m.code == coap.GET and m.observe == 0)
+        target.answer_to(asked, b"both", (coap.OBSERVE, b"\5"), (coap.MAX_AGE, coap.uint(1000)))
+        first = client.receive(10 * SLOW, lambda m: m.token == b"watch")
+        assert (first.payload, first.observe is not None) == (b"both", True)
+        assert client.receive(10 * SLOW, lambda m: m.token == b"get").payload == b"both"
+
+
+def test_what_is_stale_is_not_told_while_an_observer_waits(before):
+    with Slow() as target, before(target).client() as client:
+        ask(client, b"old")
+        target.answer_to(target.await_seen(lambda m: m.code == coap.GET), b"old", (coap.MAX_AGE, b""))
+        assert client.receive(10 * SLOW, lambda m: m.token == b"old").payload == b"old"
+        ask(client, b"watch", observe=0)
+        asked = target.await_seen(lambda m: m.code == coap.GET and m.observe == 0)
+        ask(client, b"get")
+        target.answer_to(asked, b"new", (coap.OBSERVE, b"\5"), (coap.MAX_AGE, coap.uint(1000)))
+        assert client.receive(10 * SLOW, lambda m: m.token == b"get").payload == b"new"
+        assert client.receive(10 * SLOW, lambda m: m.token == b"watch").payload == b"new"
 
 
 def test_no_cache(before):

@@ -9,6 +9,7 @@ import coap
 import pytest
 from clients import aiocoap_run, tls_psk_context
 from coap_stream import StreamClient
+from test_disk import disk, put_until_refused, put_until_taken, start_on  # noqa: F401
 
 RD = {"path": "rd", "kind": "rd"}
 RES, EP = "rd/lookup/res", "rd/lookup/ep"
@@ -154,6 +155,7 @@ def test_update_of_parameters(rd):
         assert ';base="coap://node.example";v="1";et="z";' in look(client, EP)[0]
         for query in ("ep=b", "d=x", "lt=0", "base=nothing", "base=/x"):
             assert client.post(location, query=[query]).text == "4.00", query
+            assert client.post(location, query=[query, "et=w", "lt=1"]).text == "4.00", query
         assert client.post(location, b"</x>", content_format=coap.LINK_FORMAT).text == "4.00"
         assert ';v="1";et="z";' in look(client, EP)[0]
 
@@ -320,15 +322,28 @@ def test_lifetime(rd):
     """When it is over, lookups do not show it; its endpoint may refresh it all the same (RFC 9176, 5.3)."""
     daemon = rd()
     with daemon.client() as client, daemon.client() as reader:
-        register(client, "ep=long", HOST)
-        location = register(client, "ep=short", "lt=1", HOST)
+        other = register(client, "ep=long", HOST)
+        location = register(client, "ep=short", "lt=2", HOST)
         watch = reader.observe(EP, query=["ep=short"])
         assert b"short" in watch.first.payload
+        assert client.post(other).text == "2.04", "that one ends later, which is no reason to come later"
         assert watch.fresh(15).payload == b""
         assert names(client) == ["long"]
         assert client.post(location, query=["lt=1000"]).text == "2.04"
         assert b"short" in watch.fresh().payload
         assert names(client) == ["long", "short"]
+
+
+def test_nothing_to_complain_of(rd):
+    """Registrations come and go, and nobody is to be told."""
+    daemon = rd()
+    with daemon.client() as client:
+        for name in ("a", "b"):
+            location = register(client, f"ep={name}", HOST)
+            assert client.post(location).text == "2.04"
+            assert client.delete(location).text == "2.02"
+    daemon.stop()
+    assert "resource directory" not in daemon.stderr
 
 
 def test_no_wake_ups(rd):
@@ -510,6 +525,28 @@ def test_first_come_first_remembered(coapd):
         register(two, "ep=mine", HOST)
         one.close()
         two.close()
+
+
+# --- a store that refuses ---
+
+
+def test_store_that_is_full(coapd, disk):
+    """Nothing is shown that a restart would not bring back."""
+    daemon = start_on(coapd, disk, resources=[RD])
+    with daemon.client() as client:
+        kept = register(client, "ep=kept", HOST)
+        shown = look(client, EP)
+        disk.fill()
+        put_until_refused(client, "filler")
+        answer = client.post("rd", b"</a>" + b",</a>" * 200, query=["ep=new", HOST], content_format=coap.LINK_FORMAT)
+        assert answer.code >> 5 == 5 and answer.payload and not answer.location
+        assert client.post(kept, query=["x=y"]).code >> 5 == 5
+        assert client.delete(kept).code >> 5 == 5
+        assert look(client, EP) == shown
+        disk.free()
+        put_until_taken(client, "filler", b"")
+        register(client, "ep=new", HOST)
+        assert "new" in names(client)
 
 
 # --- others ---

@@ -8,6 +8,8 @@ import time
 
 import aiocoap.resource
 import coap
+import oscore
+import oscore_peers
 import pytest
 from clients import aiocoap_run, tls_psk_context
 from coap_stream import StreamClient
@@ -236,7 +238,8 @@ def test_what_is_no_simple_registration(rd):
     with Endpoint() as endpoint:
         for query in ([], ["ep="], ["ep=a", "ep=b"], ["ep=a", "base=coap://other"], ["ep=a", "base"], ["ep=a", "lt=0"]):
             assert endpoint.post(daemon, *query).text == "4.00", query
-        assert endpoint.post(daemon, "ep=a", payload=LINKS).text == "4.00"
+        for payload in (LINKS, b"<"):
+            assert endpoint.post(daemon, "ep=a", payload=payload).text == "4.00"
         for method in (coap.GET, coap.PUT, coap.DELETE):
             assert endpoint.post(daemon, "ep=a", method=method).text == "4.05"
         for path in (".well-known/rd/x", ".well-known", "rd/.well-known/rd"):
@@ -251,6 +254,16 @@ def test_only_over_udp(rd):
     with StreamClient(daemon.port) as client:
         answer = client.request(coap.POST, WELL_KNOWN, query=["ep=a"])
         assert answer.text == "5.01" and b"/rd" in answer.payload
+
+
+def test_only_without_keys(rd):
+    """Nobody could tell that the links are of whom the registration would belong to."""
+    secret = bytes(range(16))
+    daemon = rd(security={"oscore": [oscore_peers.context("01", "02", secret.hex())]})
+    keys = oscore.Context(b"\2", b"\1", secret, b"")
+    with oscore.Client(keys, daemon.port) as client:
+        assert client.ask(coap.POST, WELL_KNOWN, query=["ep=a"]).text == "5.01"
+    assert find(daemon) == []
 
 
 # --- who may, and how much ---
@@ -407,6 +420,9 @@ def test_link_local(far, network):
             assert base in endpoint.post(daemon, path=EP, host=host, method=coap.GET).payload.decode()
             with daemon.client() as elsewhere:
                 assert look(elsewhere, EP) == [], "the address means nothing there"
+                query = ["ep=b", "base=coap://node.example"]
+                assert endpoint.post(daemon, *query, path="rd", host=host).text == "2.01"
+                assert 'base="coap://node.example"' in look(elsewhere, EP)[0], "but this one does everywhere"
 
 
 # --- over time ---
