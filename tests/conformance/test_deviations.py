@@ -37,3 +37,25 @@ def test_q_block_is_refused(raw):
     assert raw.put("q-block", b"a" * 16, extra=[(coap.Q_BLOCK1, b"\x08")]).text == "4.02"
     assert raw.get("q-block").text == "4.04"
     assert raw.get("query", extra=[(coap.Q_BLOCK2, b"\x08")]).text == "4.02"
+
+
+def test_a_confirmable_notification_is_sent_again_as_it_was(plugtest):
+    """RFC 7641, 4.5.2: when it times out and there is a newer state, that would go out instead, as one more attempt."""
+    with plugtest.client() as client, plugtest.client() as other:
+        other.put("late", b"0", content_format=coap.TEXT)
+        watch = client.observe("late")
+        client.acknowledge = False
+        for value in (b"1", b"2", b"3"):
+            other.put("late", value, content_format=coap.TEXT)
+        first = watch.next()
+        assert (first.type, first.payload) == (coap.CON, b"1")
+        for timeout in (4, 7):  # 2 to 3 seconds, and twice as long
+            client.seen.clear()
+            assert watch.next(timeout).encode() == first.encode()
+        # What is in between is skipped, and the newest is told as soon as it may be.
+        client.send(coap.Message(0, type=coap.ACK, mid=first.mid))
+        newest = watch.next()
+        assert (newest.type, newest.payload, newest.mid != first.mid) == (coap.CON, b"3", True)
+        assert coap.newer(first.observe, newest.observe)
+        client.send(coap.Message(0, type=coap.ACK, mid=newest.mid))
+        client.ping()

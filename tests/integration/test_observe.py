@@ -4,6 +4,7 @@
 import coap
 import pytest
 from clients import CoapClient, aiocoap_run, node
+from daemon import SLOW
 
 LAMP = [{"path": "lamp", "kind": "static", "content": "off"}, {"path": "time", "kind": "time"}]
 
@@ -85,6 +86,30 @@ def test_one_in_six_is_confirmable(coapd):
             writer.put("value", b"%d" % i)
             kinds.append(watch.fresh().type)
         assert kinds.count(coap.CON) >= 2 and coap.NON in kinds
+
+
+def test_what_comes_late_can_be_told(coapd):
+    """The one that is confirmable is sent again, as it was, behind newer ones that are not: RFC 7641, 3.4."""
+    daemon = coapd()
+    with daemon.client() as client, daemon.client() as other:
+        other.put("x", b"0")
+        watch = client.observe("x")
+        client.acknowledge = False
+        told = []
+        while not any(note.type == coap.CON for note in told):
+            other.put("x", b"%d" % (len(told) + 1))
+            told.append(watch.fresh())
+        confirmable = told[-1]
+        for _ in range(3):
+            other.put("x", b"%d" % (len(told) + 1))
+            told.append(watch.fresh())
+        client.seen.clear()
+        again = watch.next(5 * SLOW)
+        assert again.encode() == confirmable.encode()
+        assert not any(coap.newer(note.observe, again.observe) for note in told[told.index(confirmable):])
+        client.send(coap.Message(0, type=coap.ACK, mid=again.mid))
+        other.put("x", b"newest")
+        assert watch.fresh().payload == b"newest"
 
 
 def test_same_token_again(coapd):
