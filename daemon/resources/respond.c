@@ -100,6 +100,22 @@ static void fit_block(coap_block_b_t *block, uint64_t size, size_t room)
         block->aszx = block->szx;
 }
 
+/*
+ * RFC 8323, 6: as many times 1024 bytes as the message can have. libcoap would not stop at what one read of a file
+ * gives.
+ */
+static bool write_bert(size_t room, uint64_t size, coap_block_b_t *block, coap_pdu_t *pdu)
+{
+        uint64_t left = size - ((uint64_t)block->num << (block->szx + 4));
+
+        block->chunk_size = (uint32_t)(MIN(room, (size_t)MAX_BERT) / MAX_BLOCK * MAX_BLOCK);
+        if (block->chunk_size == 0)
+                return false;
+        add_uint(pdu, COAP_OPTION_BLOCK2,
+                 block->num << 4 | (uint32_t)(left > block->chunk_size) << 3 | block->aszx);
+        return true;
+}
+
 static int add_block(const struct message *message, const struct representation *rep, coap_pdu_t *pdu)
 {
         coap_block_b_t block = message->block2;
@@ -114,7 +130,9 @@ static int add_block(const struct message *message, const struct representation 
                 fit_block(&block, rep->size, room_for_body(message, option_bytes(message)));
         if (block.num == 0)
                 add_uint(pdu, COAP_OPTION_SIZE2, (uint32_t)rep->size);
-        if (coap_write_block_b_opt(message->session, &block, COAP_OPTION_BLOCK2, pdu, (size_t)rep->size) != 1)
+        if (!(block.bert &&
+              write_bert(room_for_body(message, option_bytes(message)), rep->size, &block, pdu)) &&
+            coap_write_block_b_opt(message->session, &block, COAP_OPTION_BLOCK2, pdu, (size_t)rep->size) != 1)
                 return -EMSGSIZE;
         add_echo(message, pdu);
         offset = (uint64_t)block.num << (block.szx + 4);

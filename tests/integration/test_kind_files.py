@@ -12,6 +12,7 @@ import threading
 import coap
 import pytest
 from clients import CoapClient, aiocoap_request, coap_client
+from coap_stream import StreamClient
 from daemon import SANITIZED
 
 FORBIDDEN_PATHS = [
@@ -501,6 +502,21 @@ def test_observe_over_tcp(coapd, tree):
         assert client.line() == "alpha"
         replace(tree / "a.txt", "beta")
         assert client.line() == "beta"
+
+
+def test_large_blocks_over_tcp(coapd, tree):
+    """RFC 8323, 6: BERT, with as much in a message as both ends take."""
+    body = os.urandom(200_000)
+    (tree / "large").write_bytes(body)
+    daemon = coapd(endpoints=["coap+tcp://127.0.0.1:{port}"], resources=fw(tree))
+    with StreamClient(daemon.port) as client:
+        got = b""
+        while len(got) < len(body):
+            answer = client.get("fw/large", block2=coap.Block(len(got) // 1024, False, 7))
+            block = answer.block(coap.BLOCK2)
+            assert (answer.text, block.szx, block.more) == ("2.05", 7, len(got) + len(answer.payload) < len(body))
+            got += answer.payload
+        assert got == body
 
 
 def test_observe_with_non_and_long_tokens(coapd, tree):
