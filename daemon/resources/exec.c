@@ -165,6 +165,17 @@ static void exec_get(void *self, const struct request *request, struct response 
                 exec_answer(exec, request->observe, response);
 }
 
+/* Its output may be what the client gets; afterwards it would be too late to say that it does not want that. */
+static bool is_acceptable(const struct exec *exec, const struct request *request, struct response *response)
+{
+        int format = content_format_by_name(span_of_string(exec->conf->content_format));
+
+        if (request->method != METHOD_POST || request->accept < 0 || request->accept == format)
+                return true;
+        response_error(response, CODE_NOT_ACCEPTABLE, "only content format %d is here", format);
+        return false;
+}
+
 static void exec_write(void *self, const struct request *request, struct response *response)
 {
         struct exec *exec = self;
@@ -174,7 +185,7 @@ static void exec_write(void *self, const struct request *request, struct respons
         } else if (exec_count_writers(exec) >= EXEC_MAX_WRITES) {
                 response_error(response, CODE_UNAVAILABLE, "too many wait for their turn");
                 response->max_age = 1;
-        } else {
+        } else if (is_acceptable(exec, request, response)) {
                 wait_for_run(exec, request, response);
         }
 }

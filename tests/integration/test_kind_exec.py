@@ -447,6 +447,15 @@ def test_nobody_ends_what_others_are_at(coapd, relay):
         assert relay[0].runs == ran
 
 
+def test_post_whose_output_would_not_be_accepted(coapd, relay):
+    """RFC 7252, 5.10.4: it is refused before it has done anything."""
+    with coapd(resources=[switch(relay)]).client() as client:
+        assert client.post("relay", b"on", accept=coap.JSON).text == "4.06"
+        assert relay[0].runs == 0
+        assert client.post("relay", b"on", accept=coap.TEXT).text == "2.04"
+        assert client.put("relay", b"on", accept=coap.JSON).text == "2.04"
+
+
 @pytest.mark.parametrize("status, code", [(1, "5.00"), (65, "4.00"), (75, "5.03"), (77, "4.03"), (126, "5.00")])
 def test_write_that_fails(coapd, relay, status, code):
     relay[0].write(f"echo 'not this one' >&2; exit {status}")
