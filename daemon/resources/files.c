@@ -50,7 +50,9 @@ static const struct conf_row rows[] = {
                 .offset = offsetof(struct files_conf, listing),
                 .fallback = "true",
                 .flags = CONF_RELOAD,
-                .doc = "Whether a GET of a folder returns links to what is in it (application/link-format).",
+                .doc = "Whether a GET of a folder returns links to all that is in it "
+                       "(application/link-format), also "
+                       "to what the rules of access keep from who asks.",
         },
         {
                 .key = "follow_symlinks",

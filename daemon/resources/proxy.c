@@ -232,6 +232,10 @@ static void proxy_handle(void *self, const struct request *request, struct respo
                 response_error(response, CODE_UNAVAILABLE, "another server has it");
                 return;
         }
+        if (!way && proxy->conf->target) {
+                response_error(response, CODE_BAD_OPTION, "Uri-Path is one dot or two");
+                return;
+        }
         if (!way) {
                 response_error(response, CODE_PROXYING_NOT_SUPPORTED, "%s", no_way);
                 return;

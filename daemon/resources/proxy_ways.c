@@ -142,7 +142,10 @@ void ways_adopt(struct ways *ways, const struct proxy_conf *conf)
                 upstream_adopt(ways->v[i].upstream, conf);
 }
 
-/* "." or "..", which the target may take for a way out of what is allowed. */
+/*
+ * "." or "..", which no Uri-Path may be (RFC 7252, 5.10.1), and the target may take for a way out of its own path and of
+ * what the access rules allow.
+ */
 static bool has_dots(struct span rest)
 {
         while (rest.n > 0) {
@@ -162,9 +165,8 @@ const struct way *ways_find(const struct ways *ways, struct span rest)
         for (size_t i = 0; i < ways->n; i++) {
                 const struct way *way = &ways->v[i];
 
-                if (way->authority.n == 0 ||
-                    (uri_path_below(rest, buf_span(&way->allowed)) && !has_dots(rest)))
-                        return way;
+                if (way->authority.n == 0 || uri_path_below(rest, buf_span(&way->allowed)))
+                        return has_dots(rest) ? NULL : way;
         }
         return NULL;
 }

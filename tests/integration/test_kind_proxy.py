@@ -279,6 +279,19 @@ def test_access_rules_are_asked_here(coapd):
         assert len(target.requests) == 1
 
 
+def test_no_way_out_of_the_targets_path(before):
+    """Dots are no Uri-Path (RFC 7252, 5.10.1); a target may take them for a way up, past its path and the rules."""
+    with Target(lambda m: reply(m, "2.05", b"ok")) as target, before(target, "base").client() as client:
+        for path in (["up", ".."], ["up", "..", "secret"], ["up", "a", "..", "..", "secret"], ["up", ".", "a"], ["up", "a", "."]):
+            for method in (coap.GET, coap.PUT):
+                assert client.request(method, path).text == "4.02"
+            assert client.request(coap.GET, path, observe=0).text == "4.02"
+        assert not target.requests
+        for path in (["up", "..."], ["up", "a..", ".b"], ["up", "%2e%2e"]):
+            assert client.request(coap.GET, path).text == "2.05"
+            assert target.requests[-1].all(coap.URI_PATH) == [b"base", *(s.encode() for s in path[1:])]
+
+
 # --- targets that are not as they should be ---
 
 
