@@ -160,6 +160,27 @@ static void make_way(struct registry *registry, const struct planned *planned)
         }
 }
 
+/* So does what clients made below it, before it was there: they could not now. */
+static void make_way_below(struct registry *registry, const struct planned *planned)
+{
+        struct span path = span_of_string(planned->resource->path);
+        struct resource *next;
+        size_t n = 0;
+
+        if (!(planned->kind->flags & KIND_SUBTREE) || !hosts_include(planned->conf, NULL))
+                return;
+        for (struct resource *r = registry->first; r; r = next) {
+                next = r->next;
+                if (!resource_is_dynamic(r) || !uri_path_below(span_of_string(r->path), path))
+                        continue;
+                n += !r->gone;
+                registry_remove(r);
+        }
+        if (n)
+                log_notice("resource %s: configured now, %zu that clients created below it rest",
+                           planned->conf->path, n);
+}
+
 static int carry_out(struct registry *registry, struct planned *plan, size_t n)
 {
         int r = 0, published;
@@ -168,6 +189,8 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
         remove_unplanned(registry, false);
         for (size_t i = 0; i < n; i++)
                 make_way(registry, &plan[i]);
+        for (size_t i = 0; i < n; i++)
+                make_way_below(registry, &plan[i]);
         for (size_t i = 0; i < n; i++) {
                 struct resource *resource = plan[i].resource;
 

@@ -44,8 +44,9 @@ int registry_restore(struct registry *registry, const struct stored_resource *st
                                    LOG_ESCAPE(stored->path));
                 return r;
         }
-        if (registry_find(registry, stored->path)) {
-                log_notice("stored resource %s: the config has this path now; it is kept in the store",
+        if (registry_find(registry, stored->path) || below_find_parent(registry, stored->path, NULL)) {
+                LOG_RARELY(LOG_NOTICE, NULL,
+                           "stored resource %s: the config has this path now; it is kept in the store",
                            LOG_ESCAPE(stored->path));
                 return -EEXIST;
         }

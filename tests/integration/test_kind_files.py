@@ -476,6 +476,26 @@ def test_races_with_renames(coapd, tree):
     assert b"secret" not in seen and b"{}" in seen
 
 
+def test_what_clients_made_below_makes_way(coapd, tree):
+    """The folder is the operator's: nobody can have put something else in front of a file beforehand."""
+    daemon = coapd(resources=[])
+    with daemon.client() as client:
+        for path in ("fw/a.txt", "fw/x/y", "fwx"):
+            assert client.put(path, b"client's").text == "2.01"
+        watch = client.observe("fw/a.txt")
+        daemon.write_config(resources=fw(tree))
+        assert "resource fw: configured now, 2 that clients created below it rest" in daemon.reload()
+        assert watch.next().text == "4.04"
+        for _ in range(2):
+            assert client.get("fw/a.txt").payload == b"alpha"
+            assert client.get("fw/x/y").text == "4.04"
+            assert client.get("fwx").payload == b"client's"
+            daemon.restart()
+        daemon.write_config(resources=[])
+        daemon.reload()
+        assert client.get("fw/a.txt").payload == client.get("fw/x/y").payload == b"client's"
+
+
 def test_check(coapd, tree):
     for root, complaint in ((tree / "nowhere", "does not exist"), (tree / "a.txt", "is not a folder")):
         daemon = coapd(start=False, resources=fw(root))
