@@ -130,6 +130,7 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
                 const coap_pdu_t *request, coap_pdu_t *response_pdu)
 {
         const struct registry_host *host = &registry->host;
+        bool passes;
 
         registry->is_request = is_request(registry, observed, request, response_pdu);
         registry->may_act = false;
@@ -139,10 +140,11 @@ bool gate_enter(struct registry *registry, coap_session_t *session, const struct
         host->request_begins(host->user, session, request, !registry->is_request);
         if (host->protected_by)
                 registry->sender = host->protected_by(host->user);
-        if (pass(registry, session, request, response_pdu))
-                return true;
-        host->request_ends(host->user);
-        return false;
+        passes = pass(registry, session, request, response_pdu);
+        registry->comes_again = false;
+        if (!passes)
+                host->request_ends(host->user);
+        return passes;
 }
 
 bool gate_read(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,

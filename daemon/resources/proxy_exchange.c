@@ -37,6 +37,8 @@ static coap_pdu_t *new_message(struct exchange *exchange, const uint8_t *token, 
 
         while (options_next(&options, &number, &value))
                 put(list, number, value);
+        if (exchange->echo_n > 0)
+                put(list, COAP_OPTION_ECHO, span_of(exchange->echo, exchange->echo_n));
         if (pdu && coap_add_token(pdu, UPSTREAM_TOKEN, token) &&
             (!*list || coap_add_optlist_pdu(pdu, list)) &&
             (payload.n == 0 || coap_add_data(pdu, payload.n, payload.p)))
@@ -147,7 +149,8 @@ void exchange_fail(struct exchange *exchange, uint8_t code, const char *diagnost
         over(exchange, false);
 }
 
-static void read_representation(struct exchange *exchange, const coap_pdu_t *received)
+/* RFC 7252, 5.7. False: it has an option that is unsafe to forward, and means something that we do not know. */
+static bool read_representation(struct exchange *exchange, const coap_pdu_t *received)
 {
         struct upstream_answer *answer = &exchange->answer;
         coap_opt_iterator_t iterator;
@@ -172,8 +175,8 @@ static void read_representation(struct exchange *exchange, const coap_pdu_t *rec
                 }
         }
         buf_reset(&exchange->answer_options);
-        options_of_answer(received, buf_span(&exchange->upstream->base), buf_span(&exchange->upstream->own),
-                          &exchange->answer_options);
+        return options_of_answer(received, buf_span(&exchange->upstream->base),
+                                 buf_span(&exchange->upstream->own), &exchange->answer_options) == 0;
 }
 
 /* Another representation than the one whose first blocks are here: from its beginning again. */
@@ -203,7 +206,11 @@ static bool take_block(struct exchange *exchange, const coap_pdu_t *received, st
                               "the target sent another block than the one asked for");
                 return false;
         }
-        read_representation(exchange, received);
+        if (!read_representation(exchange, received)) {
+                exchange_fail(exchange, CODE_BAD_GATEWAY,
+                              "the target's answer has an option that can not be passed on");
+                return false;
+        }
         if (!first && !etag_equal(&before, &exchange->answer.etag)) {
                 begin_again(exchange, &block);
                 return false;
@@ -275,11 +282,34 @@ static bool note_observe(struct exchange *exchange, const coap_pdu_t *received, 
                exchange->state == EXCHANGE_SENT;
 }
 
+/*
+ * RFC 9175, 2.3: the target wants to see that the request is fresh, or that our address is ours. It is asked once more,
+ * from the first block on. Returns whether it is.
+ */
+static bool send_with_echo(struct exchange *exchange, const coap_pdu_t *received)
+{
+        coap_opt_iterator_t iterator;
+        coap_opt_t *option = coap_check_option(received, COAP_OPTION_ECHO, &iterator);
+        size_t n = option ? coap_opt_length(option) : 0;
+
+        if (coap_pdu_get_code(received) != COAP_RESPONSE_CODE_UNAUTHORIZED || exchange->echoes || n == 0 ||
+            n > sizeof exchange->echo)
+                return false;
+        memcpy(exchange->echo, coap_opt_value(option), n);
+        exchange->echo_n = n;
+        exchange->echoes = true;
+        exchange->sent = 0;
+        exchange_send(exchange);
+        return true;
+}
+
 static void take_answer(struct exchange *exchange, const coap_pdu_t *received, bool is_rest)
 {
         struct span payload = { 0 };
         bool observed = is_rest;
 
+        if (exchange->state == EXCHANGE_SENT && send_with_echo(exchange, received))
+                return;
         coap_get_data(received, &payload.n, &payload.p);
         if (exchange->sent < exchange->body.n && send_next_block(exchange, received))
                 return;

@@ -32,6 +32,9 @@ struct exchange {
         unsigned restarts;
         bool fetches_rest; /* while an observation goes on */
         bool ready;        /* to be told */
+        bool echoes;       /* what is sent has the target's Echo already */
+        uint8_t echo[40];  /* RFC 9175, 2.2.1 */
+        size_t echo_n;
         uint32_t observe_number;
         uint64_t observe_us;
 };

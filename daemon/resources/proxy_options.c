@@ -126,10 +126,9 @@ unsigned options_of_request(const coap_pdu_t *request, size_t n_own, struct span
                         options_add(out, number, value);
                 if (stays(number))
                         continue;
-                if (is_understood(number) || !is_unsafe(number))
-                        options_add(out, number, value);
-                else if (is_critical(number))
+                if (!is_understood(number) && is_unsafe(number))
                         return number;
+                options_add(out, number, value);
         }
         add_hop_limit(request, out);
         return 0;
@@ -163,7 +162,7 @@ static void add_location(const coap_pdu_t *answer, struct span base, struct span
         }
 }
 
-void options_of_answer(const coap_pdu_t *answer, struct span base, struct span own, struct buf *out)
+unsigned options_of_answer(const coap_pdu_t *answer, struct span base, struct span own, struct buf *out)
 {
         coap_opt_iterator_t iterator;
         coap_opt_t *option;
@@ -176,11 +175,15 @@ void options_of_answer(const coap_pdu_t *answer, struct span base, struct span o
 
                 if (number == COAP_OPTION_LOCATION_QUERY)
                         options_add(out, number, value);
-                if (stays(number) || is_understood(number) || is_unsafe(number) || is_critical(number) ||
-                    number == COAP_OPTION_LOCATION_PATH || number == COAP_OPTION_LOCATION_QUERY)
+                if (stays(number) || is_understood(number) || number == COAP_OPTION_LOCATION_PATH ||
+                    number == COAP_OPTION_LOCATION_QUERY)
                         continue;
-                options_add(out, number, value);
+                if (is_unsafe(number))
+                        return number;
+                if (!is_critical(number))
+                        options_add(out, number, value);
         }
+        return 0;
 }
 
 void options_write_key(unsigned method, struct span options, struct span body, struct buf *out)

@@ -25,9 +25,10 @@ unsigned options_of_request(const coap_pdu_t *request, size_t n_own, struct span
 
 /*
  * Those of an answer that the client is to see, apart from those of the representation (ETag, Content-Format, Max-Age).
- * A location below `base` becomes one below `own`, both as Uri-Path options; another one is left out.
+ * A location below `base` becomes one below `own`, both as Uri-Path options; another one is left out. 0; or the number
+ * of one that must not go through, as nobody here knows what it means.
  */
-void options_of_answer(const coap_pdu_t *answer, struct span base, struct span own, struct buf *out);
+unsigned options_of_answer(const coap_pdu_t *answer, struct span base, struct span own, struct buf *out);
 
 /* The cache key of a request (RFC 7252, 5.6): its method, options and the body of a FETCH. */
 void options_write_key(unsigned method, struct span options, struct span body, struct buf *out);

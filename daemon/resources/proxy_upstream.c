@@ -153,7 +153,7 @@ static void queue(struct exchange *exchange)
         exchange->state = EXCHANGE_QUEUED;
         exchange->sent = 0;
         exchange->restarts = 0;
-        exchange->fetches_rest = false;
+        exchange->fetches_rest = exchange->echoes = false;
         exchange->deadline_us = upstream_now(upstream) + (uint64_t)upstream->conf->timeout * US_PER_S;
         upstream_settle_soon(upstream);
 }

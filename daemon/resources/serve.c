@@ -164,7 +164,6 @@ static bool was_waited_for(struct registry *registry, struct place *place, coap_
 {
         struct pending_request pending;
 
-        registry->comes_again = false;
         if (registry->replaying || !pending_came_again(registry->pendings, session, request, &pending))
                 return false;
         registry->comes_again = !pending.answered;
@@ -277,7 +276,6 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
         struct message message;
 
         (void)query;
-        registry->comes_again = false;
         if (!gate_enter(registry, session, NULL, request, response_pdu))
                 return;
         if (gate_read(registry, session, request, span_of(path->s, path->length), &message, &response) &&

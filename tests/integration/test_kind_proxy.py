@@ -207,21 +207,86 @@ def test_conditions_are_the_targets(pair):
 
 
 def test_options_on_their_way(before):
-    """RFC 7252, 5.4.2: what is safe goes through, what is not stays; 5.7.2: Uri-Host is the target's."""
-    safe, unsafe = 65000, 65002
-    with Target(lambda m: reply(m, "2.05", b"ok", [(safe, b"back"), (unsafe, b"no")])) as target:
+    """RFC 7252, 5.4.2: what is safe goes through; 5.7: Uri-Host is the target's."""
+    safe = 65000
+    with Target(lambda m: reply(m, "2.05", b"ok", [(safe, b"back")])) as target:
         front = before(target, "base")
-        extra = [(coap.URI_HOST, b"front.example"), (safe, b"1"), (unsafe, b"2"), (coap.NO_RESPONSE, b"")]
+        extra = [(coap.URI_HOST, b"front.example"), (safe, b"1"), (coap.NO_RESPONSE, b"")]
         with front.client() as client:
             answer = client.get("up/a//b", query=["q=1", "z"], accept=0, extra=extra)
-        assert answer.option(safe) == b"back" and answer.option(unsafe) is None
+        assert answer.option(safe) == b"back"
         seen = target.requests[0]
         assert [v.decode() for v in seen.all(coap.URI_PATH)] == ["base", "a", "b"]
         assert seen.all(coap.URI_QUERY) == [b"q=1", b"z"]
         assert seen.all(coap.URI_HOST) == []
-        assert seen.option(safe) == b"1" and seen.option(unsafe) is None
+        assert seen.option(safe) == b"1"
         assert seen.uint(coap.ACCEPT) == 0 and seen.uint(coap.HOP_LIMIT) == 16
         assert seen.option(coap.NO_RESPONSE) is None
+
+
+UNSAFE = 65002  # and elective
+
+
+@pytest.mark.parametrize("method", [coap.GET, coap.PUT])
+def test_unknown_option_that_is_unsafe(before, method):
+    """RFC 7252, 5.7: whatever it means, a proxy that does not know would do wrong."""
+    options = [(UNSAFE, b"?")]
+    with Target(lambda m: reply(m, "2.05", b"ok", options)) as target, before(target).client() as client:
+        assert client.request(method, "up/x", extra=options).text == "4.02"
+        assert target.requests == []
+        answer = client.request(method, "up/x")
+        assert answer.text == "5.02" and b"option" in answer.payload
+        options.clear()
+        assert client.request(method, "up/x").payload == b"ok"
+
+
+class Careful(Target):
+    """Wants to see its Echo come back (RFC 9175, 2.3); a new one each time if it is never content."""
+
+    def __init__(self, content=True):
+        def answer(m):
+            if m.option(coap.ECHO) != self.echo or not content:
+                return reply(m, "4.01", options=[(coap.ECHO, self.echo if content else os.urandom(8))])
+            block = m.block(coap.BLOCK1)
+            observe = [(coap.OBSERVE, b"\5"), (coap.MAX_AGE, b"\1")] if m.observe == 0 else []
+            if not block:
+                return reply(m, "2.05", b"fresh", observe)
+            self.body[block.num] = m.payload
+            return reply(m, "2.31" if block.more else "2.04", options=[(coap.BLOCK1, block.encode())])
+
+        self.body, self.echo = {}, b"echo"
+        super().__init__(answer)
+
+
+def test_target_that_wants_its_echo(before):
+    with Careful() as target, before(target).client() as client:
+        assert client.get("up/x").payload == b"fresh"
+        assert client.put("up/x", b"new").payload == b"fresh"
+        watch = client.observe("up/y")
+        assert (watch.first.payload, watch.number is not None) == (b"fresh", True)
+        assert [m.option(coap.ECHO) for m in target.requests] == [None, b"echo"] * 3
+        assert [m.payload for m in target.requests[2:4]] == [b"new"] * 2
+        assert client.put_blocks("up/z", BIG[:5000], size=1024).text == "2.04"
+        assert b"".join(target.body[i] for i in sorted(target.body)) == BIG[:5000]
+
+
+def test_target_that_wants_another_echo(before):
+    """An observation is renewed with the Echo of before, until that is too old."""
+    with Careful() as target, before(target).client() as client:
+        assert client.observe("up/x").number is not None
+        assert len(target.requests) == 2
+        target.echo = b"later"
+        target.await_seen(lambda m: m.observe == 0 and m.option(coap.ECHO) == b"later")
+        assert [m.option(coap.ECHO) for m in target.requests[:4]] == [None, b"echo", b"echo", b"later"]
+
+
+def test_target_that_is_never_content(before):
+    """It is asked twice, and what it says then is the answer, but for the Echo, which is none of the client's."""
+    with Careful(content=False) as target, before(target).client() as client:
+        for n in (2, 4):
+            answer = client.get("up/x")
+            assert (answer.text, answer.option(coap.ECHO)) == ("4.01", None)
+            assert len(target.requests) == n
 
 
 @pytest.mark.parametrize("given", [255, 3, 2])

@@ -127,4 +127,6 @@ def test_what_was_put_off_is_a_request(coapd, tmp_path, kind):
         for name in ("a", "b"):
             assert client.request(coap.GET, f"fw/{name}", type=kind, observe=0).text == "2.05"
         now = counters_of(other)
+        # It alone had been counted against the limit before.
+        assert "4.29" in [client.get(".well-known/core").text for _ in range(20)]
     assert (now["observations_now"], now["observations"], now["notifications"], now["requests"]) == (2, 2, 0, 2)
