@@ -45,6 +45,12 @@ static const struct conf_row server_rows[] = {
                  "its "
                  "memory, also while there are keys in it: a crash leaves more to find its cause by, and the "
                  "keys to whoever may read the dump. Without any key in the config it always may." },
+        { ROW(CONF_BOOL, conf_server, q_block), .flags = CONF_RELOAD, .fallback = "false",
+          .doc = "Whether bodies may go by Q-Block1 and Q-Block2 (RFC 9177) over plain UDP: many blocks at a "
+                 "time, so that a network that loses much or is slow to answer takes fewer rounds. "
+                 "Otherwise, "
+                 "and under DTLS and OSCORE, such a request is answered 4.02, and its client goes on with "
+                 "Block1 and Block2." },
         { ROW(CONF_INT, conf_server, receive_buffer), .fallback = "4194304", .min = 0, .max = 1 << 30,
           .unit = "bytes",
           .doc = "The kernel's receive buffer of each datagram endpoint. It has to hold the acknowledgements "

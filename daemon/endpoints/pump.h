@@ -22,8 +22,11 @@ int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, 
 
 /* Who stands between the network and libcoap. */
 struct pump_guard {
-        /* Whether libcoap is to see a datagram, as recvmsg() gave it; else it is as if it had never come. */
-        bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t n);
+        /*
+         * Whether libcoap is to see a datagram, as recvmsg() gave it, or what is made of it, which may be shorter; else it
+         * is as if it had never come.
+         */
+        bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t *n);
         /* libcoap is about to read from a stream. NULL: that is of no interest. */
         void (*reads_stream)(void *userdata);
         /*
@@ -52,7 +55,12 @@ struct pump_guard {
          * it: confirmable requests come again.
          */
         bool (*may_send)(void *userdata);
-        /* A turn of libcoap's is over: time for what must not happen within. */
+        /*
+         * A turn of libcoap's ends, for which pump_want_end() has asked: what is sent now leaves with the rest of its
+         * answers, and behind them. Outside of libcoap.
+         */
+        void (*turn_ends)(void *userdata);
+        /* It is over: time for what must not happen within. */
         void (*turn_is_over)(void *userdata);
         void *userdata;
 };
@@ -92,6 +100,9 @@ bool pump_is_reading(const struct pump *pump);
  * datagrams are read before.
  */
 void pump_yield(struct pump *pump);
+
+/* From inside of libcoap's callbacks: turn_ends() is to be called, once. */
+void pump_want_end(struct pump *pump);
 
 /*
  * For the end of the daemon: answers what has already arrived and sends what is still queued, for at most a

@@ -257,7 +257,7 @@ static ssize_t give(struct pump *pump, struct lane *lane, struct msghdr *into, s
         const struct pump_guard *guard = pump->guard;
 
         pump->handled++;
-        if (guard && !guard->admit(guard->userdata, lane->watch.fd, into, n))
+        if (guard && !guard->admit(guard->userdata, lane->watch.fd, into, &n))
                 return lane_take_nothing(into);
         if (pump->current && piggyback_receive(&pump->piggyback, lane, into, n))
                 return lane_take_nothing(into);

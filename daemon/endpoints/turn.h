@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The pump's own structs and what a turn is made of, for pump.c and turn.c alone. */
+/* The pump's own structs and what a turn is made of, for pump*.c and turn*.c alone. */
 #ifndef COAPD_ENDPOINTS_TURN_H
 #define COAPD_ENDPOINTS_TURN_H
 
@@ -71,6 +71,7 @@ struct pump {
 
         bool in_turn;
         bool yield;            /* somebody else waits for the end of this turn */
+        bool wants_end;        /* somebody has something to send at the end of this turn */
         struct shard *current; /* libcoap is in it; NULL: in none */
         bool over;             /* nothing more is read before libcoap's call ends */
         bool reading;          /* libcoap is at what was read, and not yet at its walk */
@@ -84,6 +85,12 @@ struct pump {
         struct ahead ahead; /* streams that wait for one more event */
         struct tape tape;
 };
+
+/* In pump_lanes.c. Endpoints come with the configuration and with a reload: they are looked for before a turn. */
+void pump_adopt(struct pump *pump);
+
+/* The guard's word, for all lanes and streams; what waits in them is discarded if it is no. */
+bool pump_may_send(void *pump);
 
 struct lane *turn_lane_of(const struct pump *pump, const void *tag);
 

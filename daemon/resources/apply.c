@@ -261,6 +261,7 @@ int registry_apply(struct registry *registry, const struct config *config, int (
         hosts_deinit(&registry->hosts);
         registry->hosts = hosts;
         registry->config = config;
+        registry->q_block.any = false;
         set_bounds(registry, config);
         r = carry_out(registry, plan, n);
         free(plan);

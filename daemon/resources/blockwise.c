@@ -2,238 +2,7 @@
 /* Block1 assembly; see blockwise.h. */
 #include "resources/blockwise.h"
 
-#include <errno.h>
-#include <time.h>
-
-#include "base/buf.h"
-#include "base/util.h"
-
-/*
- * EXCHANGE_LIFETIME (RFC 7252, 4.8.2): no retransmission of a block arrives later than that, so an older
- * transfer is dead.
- */
-enum { TRANSFER_LIFETIME_S = 247, HASH_SIZE = 256 };
-
-struct transfer {
-        struct transfer *next_in_bucket;
-        struct transfer *newer, *older; /* by last use */
-        uint64_t hash;
-        time_t last_used;
-        const coap_session_t *session;
-        uint64_t sender;
-        uint64_t address;
-        enum method method;
-        int content_format;
-        uint8_t tag_length; /* TAG_ABSENT: there was no Request-Tag (RFC 9175, 3.2) */
-        uint8_t tag[8];
-        struct buf path;
-        struct buf body;
-};
-
-enum { TAG_ABSENT = 0xff };
-
-struct blockwise {
-        struct transfer *buckets[HASH_SIZE];
-        struct transfer *newest, *oldest;
-        size_t transfers, max_transfers;
-        size_t bytes, max_bytes;
-        struct buf complete; /* the body handed out last */
-};
-
-static time_t now_s(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec;
-}
-
-int blockwise_new(size_t max_transfers, size_t max_bytes, struct blockwise **ret_blockwise)
-{
-        struct blockwise *b = calloc(1, sizeof *b);
-
-        if (!b)
-                return -ENOMEM;
-        b->max_transfers = max_transfers;
-        b->max_bytes = max_bytes;
-        *ret_blockwise = b;
-        return 0;
-}
-
-void blockwise_set_bounds(struct blockwise *b, size_t max_transfers, size_t max_bytes)
-{
-        b->max_transfers = max_transfers;
-        b->max_bytes = max_bytes;
-}
-
-static uint64_t hash_of(const struct message *m)
-{
-        uint64_t hash = m->operation ^ (uintptr_t)m->session ^ (uint64_t)m->request.method << 56;
-
-        for (size_t i = 0; i < m->request.path.n; i++)
-                hash = (hash ^ m->request.path.p[i]) * 0x100000001b3U;
-        return hash ^ hash >> 32;
-}
-
-static void unlink_age(struct blockwise *b, struct transfer *t)
-{
-        *(t->newer ? &t->newer->older : &b->newest) = t->older;
-        *(t->older ? &t->older->newer : &b->oldest) = t->newer;
-        t->newer = t->older = NULL;
-}
-
-static void link_newest(struct blockwise *b, struct transfer *t)
-{
-        t->older = b->newest;
-        *(b->newest ? &b->newest->newer : &b->oldest) = t;
-        b->newest = t;
-        t->last_used = now_s();
-}
-
-static void drop(struct blockwise *b, struct transfer *t)
-{
-        struct transfer **link = &b->buckets[t->hash % HASH_SIZE];
-
-        while (*link != t)
-                link = &(*link)->next_in_bucket;
-        *link = t->next_in_bucket;
-        unlink_age(b, t);
-        b->transfers--;
-        b->bytes -= t->body.cap;
-        buf_deinit(&t->path);
-        buf_deinit(&t->body);
-        free(t);
-}
-
-void blockwise_free(struct blockwise *b)
-{
-        if (!b)
-                return;
-        while (b->oldest)
-                drop(b, b->oldest);
-        buf_deinit(&b->complete);
-        free(b);
-}
-
-void blockwise_forget(struct blockwise *b, const coap_session_t *session)
-{
-        struct transfer *t, *newer;
-
-        for (t = b->oldest; t; t = newer) {
-                newer = t->newer;
-                if (t->session == session)
-                        drop(b, t);
-        }
-}
-
-static bool has_tag(const struct message *m)
-{
-        return m->request_tag.p != NULL;
-}
-
-static bool same_transfer(const struct transfer *t, const struct message *m, uint64_t hash)
-{
-        uint8_t tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
-
-        return t->hash == hash && t->session == m->session && t->sender == m->sender &&
-               t->method == m->request.method && span_equal(buf_span(&t->path), m->request.path) &&
-               t->tag_length == tag_length &&
-               (tag_length == TAG_ABSENT || memcmp(t->tag, m->request_tag.p, tag_length) == 0);
-}
-
-static struct transfer *find(struct blockwise *b, const struct message *m, uint64_t hash)
-{
-        for (struct transfer *t = b->buckets[hash % HASH_SIZE]; t; t = t->next_in_bucket)
-                if (same_transfer(t, m, hash))
-                        return t;
-        return NULL;
-}
-
-static void expire(struct blockwise *b)
-{
-        time_t now = now_s();
-
-        while (b->oldest && now - b->oldest->last_used > TRANSFER_LIFETIME_S)
-                drop(b, b->oldest);
-}
-
-static size_t weight_of(const struct transfer *t, bool in_bytes)
-{
-        return in_bytes ? t->body.cap : 1;
-}
-
-/*
- * Who makes room for `keep`: of the address that takes the most, the oldest. So whoever begins many pushes out its own.
- * NULL: that is `keep` itself. With very many under way the oldest of them are looked at.
- */
-static struct transfer *find_victim(const struct blockwise *b, const struct transfer *keep, bool in_bytes)
-{
-        enum { LOOK_AT = 1024, COUNTERS = 256 };
-        size_t weights[COUNTERS] = { 0 }, most = 0, n = 0;
-        struct transfer *t;
-
-        for (t = b->oldest; t && n < LOOK_AT; t = t->newer, n++) {
-                size_t *weight = &weights[(t->address * 0x9e3779b97f4a7c15U >> 32) % COUNTERS];
-
-                *weight += weight_of(t, in_bytes);
-                most = MAX(most, *weight);
-        }
-        for (t = b->oldest; t && n > 0; t = t->newer, n--)
-                if (t != keep && weights[(t->address * 0x9e3779b97f4a7c15U >> 32) % COUNTERS] == most)
-                        return t;
-        return NULL;
-}
-
-static struct transfer *begin(struct blockwise *b, const struct message *m, uint64_t hash)
-{
-        struct transfer *t;
-
-        while (b->transfers >= b->max_transfers && (t = find_victim(b, NULL, false)))
-                drop(b, t);
-        t = calloc(1, sizeof *t);
-        if (!t)
-                return NULL;
-        t->hash = hash;
-        t->session = m->session;
-        t->sender = m->sender;
-        t->address = m->address;
-        t->method = m->request.method;
-        t->content_format = m->request.content_format;
-        t->tag_length = has_tag(m) ? (uint8_t)m->request_tag.n : TAG_ABSENT;
-        if (has_tag(m))
-                memcpy(t->tag, m->request_tag.p, m->request_tag.n);
-        buf_append_span(&t->path, m->request.path);
-        t->next_in_bucket = b->buckets[hash % HASH_SIZE];
-        b->buckets[hash % HASH_SIZE] = t;
-        b->transfers++;
-        link_newest(b, t);
-        return t;
-}
-
-static bool append(struct blockwise *b, struct transfer *t, struct span data)
-{
-        size_t cap = t->body.cap;
-        struct transfer *victim;
-
-        buf_append_span(&t->body, data);
-        b->bytes += t->body.cap - cap;
-        while (b->bytes > b->max_bytes && (victim = find_victim(b, t, true)))
-                drop(b, victim);
-        return buf_ok(&t->body) && buf_ok(&t->path) && b->bytes <= b->max_bytes;
-}
-
-static uint8_t refuse_size(struct response *response, size_t max_body)
-{
-        response_error(response, CODE_TOO_LARGE, "a body here is at most %zu bytes", max_body);
-        response->size1 = (uint32_t)MIN(max_body, (size_t)UINT32_MAX);
-        return response->code;
-}
-
-static uint8_t refuse_memory(struct response *response)
-{
-        response_error(response, CODE_UNAVAILABLE, "no memory for this transfer now");
-        return response->code;
-}
+#include "resources/blockwise_internal.h"
 
 /* A retransmission: these very bytes are in the body already. */
 static bool came_before(const struct transfer *t, const struct message *m, uint64_t offset)
@@ -242,18 +11,6 @@ static bool came_before(const struct transfer *t, const struct message *m, uint6
 
         return m->block1.m && t->content_format == m->request.content_format &&
                offset + data.n <= t->body.n && memcmp(t->body.p + offset, data.p, data.n) == 0;
-}
-
-/* The last block is in: the body moves to where the handler reads it. */
-static uint8_t complete(struct blockwise *b, struct transfer *t, struct message *m)
-{
-        buf_deinit(&b->complete);
-        b->complete = t->body;
-        b->bytes -= t->body.cap;
-        t->body = (struct buf){ 0 };
-        m->request.body = buf_span(&b->complete);
-        drop(b, t);
-        return 0;
 }
 
 /* RFC 7959, 2.3: only the last block may be shorter than its size says; BERT blocks are a multiple of 1024. */
@@ -271,7 +28,6 @@ uint8_t blockwise_take(struct blockwise *b, struct message *m, size_t max_body, 
         const coap_block_b_t *block = &m->block1;
         uint64_t offset = (uint64_t)block->num << (block->szx + 4);
         struct span data = m->request.body;
-        uint64_t hash = hash_of(m);
         struct transfer *t;
 
         if (!length_fits(block, data.n)) {
@@ -279,33 +35,35 @@ uint8_t blockwise_take(struct blockwise *b, struct message *m, size_t max_body, 
                 return response->code;
         }
         if (m->size1 > max_body || offset + data.n > max_body)
-                return refuse_size(response, max_body);
+                return transfer_refuse_size(response, max_body);
         if (block->num == 0 && !block->m)
                 return 0;
 
-        expire(b);
-        t = find(b, m, hash);
+        t = transfer_find(b, m);
         if (t && block->num > 0 && came_before(t, m, offset))
                 return CODE_CONTINUE; /* the 2.31 to it was lost */
-        if (t && block->num == 0) { /* the client starts anew, or the 2.31 was lost: that is the same */
-                drop(b, t);
+        if (t && block->num == 0) {   /* the client starts anew, or the 2.31 was lost: that is the same */
+                transfer_drop(b, t);
                 t = NULL;
         }
         if (block->num == 0)
-                t = begin(b, m, hash);
+                t = transfer_begin(b, m);
         if (!t && block->num == 0)
-                return refuse_memory(response);
+                return transfer_refuse_memory(response);
         if (!t || offset != t->body.n || t->content_format != m->request.content_format) {
                 if (t)
-                        drop(b, t);
+                        transfer_drop(b, t);
                 response_error(response, CODE_INCOMPLETE, "a block before this one is missing: start again");
                 return response->code;
         }
-        unlink_age(b, t);
-        link_newest(b, t);
-        if (!append(b, t, data)) {
-                drop(b, t);
-                return refuse_memory(response);
+        transfer_touch(b, t);
+        if (!transfer_keep(b, t, offset, data)) {
+                transfer_drop(b, t);
+                return transfer_refuse_memory(response);
         }
-        return block->m ? CODE_CONTINUE : complete(b, t, m);
+        if (block->m)
+                return CODE_CONTINUE;
+        transfer_hand_over(b, t, m);
+        transfer_drop(b, t);
+        return 0;
 }

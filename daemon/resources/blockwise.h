@@ -5,7 +5,8 @@
  * coapd does this itself because libcoap reserves what a client claims in Size1 before a byte of it came, and
  * 4.3.5 crashes where Size1 is missing. Here memory grows only with what was received, at most `max_body` for
  * one transfer, `max_transfers` and `max_bytes` for all; when there is no room, the transfer that was idle for
- * the longest gives way.
+ * the longest gives way. Bodies by Q-Block1 (qblock1.h) are among them, of which blocks may come up to 32 ahead of what
+ * is missing.
  */
 #ifndef COAPD_RESOURCES_BLOCKWISE_H
 #define COAPD_RESOURCES_BLOCKWISE_H

@@ -58,13 +58,17 @@ static void turn_if_none_match(uint8_t *bytes, size_t n)
         bytes[option.at] += DELTA;
 }
 
-void registry_datagram(struct registry *registry, const struct msghdr *message, size_t n)
+void registry_datagram(struct registry *registry, const struct msghdr *message, size_t *n)
 {
         enum { HEAD = 4 };
         uint8_t *bytes = message->msg_iov[0].iov_base;
 
-        if (n >= HEAD && duplicates_know(registry->duplicates, message, span_of(bytes, n)))
-                turn_if_none_match(bytes, n);
+        if (*n < HEAD)
+                return;
+        if (registry->config->server.q_block)
+                qblock_take_out(&registry->q_block, message, n);
+        if (duplicates_know(registry->duplicates, message, span_of(bytes, *n)))
+                turn_if_none_match(bytes, *n);
 }
 
 /*

@@ -20,6 +20,8 @@
 #include "resources/outgoing.h"
 #include "resources/pending.h"
 #include "resources/place.h"
+#include "resources/qblock.h"
+#include "resources/qblock1.h"
 #include "resources/registry.h"
 
 enum { MAX_FORMATS = 8 }; /* of one resource, that are told */
@@ -60,6 +62,9 @@ struct registry {
         struct observations *observations;
         struct echo *echo;
         struct blockwise *blockwise;
+        struct qblock_burst *burst;
+        sd_event_source *ask;         /* for blocks that did not come */
+        struct qblock_values q_block; /* of the datagram that was read last */
         struct duplicates *duplicates;
         struct ratelimit *ratelimit;
         struct outgoing *outgoing;
@@ -94,6 +99,8 @@ struct resource *registry_find_at(const struct registry *registry, struct span p
 struct resource *registry_find(const struct registry *registry, struct span path);
 /* Of `resource` and those by ->next_host, the one for `host`. */
 struct resource *resource_at(struct resource *resource, const char *host);
+/* Blocks that have not come by then are asked for; 0: none. */
+void registry_ask_after(struct registry *registry, unsigned seconds);
 
 /* resource.c */
 /* Not found yet by anyone: resource_publish() hands it to libcoap. */

@@ -149,10 +149,10 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
 }
 
 /*
- * RFC 9175, 3.3: blocks are of one operation when their options are the same. What is to be done stands in critical
- * ones, of which those of the blocks themselves differ. It need not be hard to forge: who can, can repeat the options.
+ * RFC 9175, 3.3: what is to be done stands in critical options, of which those of the blocks themselves differ. It need
+ * not be hard to forge: who can, can repeat the options.
  */
-static uint64_t operation_of(const coap_pdu_t *pdu)
+uint64_t message_operation(const coap_pdu_t *pdu)
 {
         uint64_t hash = 0xcbf29ce484222325U;
         coap_opt_iterator_t iterator;
@@ -209,11 +209,25 @@ uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct spa
                 return response->code;
         }
         if (message->has_block1)
-                message->operation = operation_of(pdu);
+                message->operation = message_operation(pdu);
         if (coap_get_data(pdu, &length, &data))
                 message->request.body = span_of(data, length);
         message->datagram_body = message->request.body.n;
         return 0;
+}
+
+bool message_is_safe(const struct message *message)
+{
+        return message->request.method == METHOD_GET || message->request.method == METHOD_FETCH;
+}
+
+bool message_silences(const struct message *message, uint8_t code)
+{
+        const coap_opt_t *option = message_option(message->pdu, COAP_OPTION_NORESPONSE);
+        unsigned classes =
+                option ? coap_decode_var_bytes(coap_opt_value(option), coap_opt_length(option)) : 0;
+
+        return classes >> ((code >> 5) - 1) & 1;
 }
 
 coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number)

@@ -39,6 +39,7 @@ struct message {
         struct etag_list if_match;
         bool if_none_match;
         bool has_block1, has_block2, wants_size2;
+        bool q_block1, q_block2; /* they came as Q-Block1 and Q-Block2 (RFC 9177); see qblock.h */
         coap_block_b_t block1, block2;
         uint64_t operation; /* of a block: equal in all that are of one operation (RFC 9175, 3.3) */
         uint64_t size1;
@@ -55,6 +56,15 @@ struct message {
  */
 uint8_t message_parse(coap_session_t *session, const coap_pdu_t *pdu, struct span path,
                       struct message *message, struct response *response);
+
+/* What is the same in all blocks of one operation, and hardly ever in another's. */
+uint64_t message_operation(const coap_pdu_t *pdu);
+
+/* GET and FETCH (RFC 7252, 5.1; RFC 8132, 2): to do it twice is to do it once. */
+bool message_is_safe(const struct message *message);
+
+/* Whether the client wants no answer with such a code (RFC 7967). */
+bool message_silences(const struct message *message, uint8_t code);
 
 /* The first option of that number; NULL: there is none. */
 coap_opt_t *message_option(const coap_pdu_t *pdu, coap_option_num_t number);

@@ -36,6 +36,12 @@ static size_t answer_size(const struct message *m, const struct response *respon
         return HEADER + m->token.length + OPTIONS + MARKER + (size_t)MIN(body, (uint64_t)UINT16_MAX);
 }
 
+/* A small body takes many small blocks, too, where they are asked for together. */
+static bool is_burst(const struct message *m, const struct response *response)
+{
+        return m->q_block2 && response->content->size > (uint64_t)16 << m->block2.szx;
+}
+
 static bool is_proved(struct registry *registry, struct client *client)
 {
         const struct registry_host *host = &registry->host;
@@ -74,17 +80,13 @@ bool request_has_proved(const struct resource *resource, const struct request *r
         return false;
 }
 
-static bool is_safe(const struct message *m)
-{
-        return m->request.method == METHOD_GET || m->request.method == METHOD_FETCH;
-}
-
 void proof_ask(struct registry *registry, struct message *m, struct response *response)
 {
         const struct conf_limits *limits = &registry->config->limits;
         struct client *client = client_of(m->session);
-        bool challenge = limits->unproven == CONF_UNPROVEN_ECHO && registry->is_request && is_safe(m);
+        bool challenge = limits->unproven == CONF_UNPROVEN_ECHO && registry->is_request && message_is_safe(m);
         size_t most;
+        bool fits;
 
         if (response->prove) {
                 m->has_echo =
@@ -95,13 +97,14 @@ void proof_ask(struct registry *registry, struct message *m, struct response *re
             !client || client->proved)
                 return;
         most = MAX((size_t)limits->unproven_response, FACTOR * request_size(m));
-        if (answer_size(m, response) <= most && !(challenge && m->request.observe))
+        fits = answer_size(m, response) <= most && !(challenge && m->request.observe);
+        if (fits && !is_burst(m, response))
                 return;
         if (is_proved(registry, client) ||
             echo_make(registry->echo, coap_session_get_addr_remote(m->session), m->echo) < 0)
                 return;
         m->has_echo = true;
-        if (challenge) {
+        if (challenge && !fits) {
                 registry->host.metrics->answers_refused++;
                 response_error(response, CODE_UNAUTHORIZED, "send the Echo option back");
         } else {

@@ -125,6 +125,7 @@ void registry_session_gone(struct registry *registry, coap_session_t *session)
         observations_forget_client(registry->observations, client_of(session));
         clients_remove(registry->clients, session);
         blockwise_forget(registry->blockwise, session);
+        qblock_burst_forget(registry->burst, session);
         outgoing_forget_session(registry->outgoing, session);
         discovery_forget(registry->discovery, session);
         pending_forget_session(registry->pendings, session);
@@ -148,6 +149,11 @@ void registry_tidy(struct registry *registry)
 
         while ((session = clients_next_to_end(registry->clients)))
                 registry->host.end_session(registry->host.user, session);
+}
+
+void registry_send_bursts(struct registry *registry)
+{
+        qblock_burst_send(registry->burst);
 }
 
 void registry_forget_answers(struct registry *registry)
@@ -181,6 +187,27 @@ static int add_unknown(struct registry *registry, coap_context_t *context)
         return 0;
 }
 
+static int on_ask(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct registry *registry = userdata;
+
+        (void)source, (void)usec;
+        registry_ask_after(registry, qblock1_ask(registry->blockwise));
+        return 0;
+}
+
+void registry_ask_after(struct registry *registry, unsigned seconds)
+{
+        enum { US_PER_S = 1000000 };
+        int enabled = SD_EVENT_OFF;
+
+        sd_event_source_get_enabled(registry->ask, &enabled);
+        if (seconds == 0 || enabled != SD_EVENT_OFF)
+                return;
+        sd_event_source_set_time_relative(registry->ask, (uint64_t)seconds * US_PER_S);
+        sd_event_source_set_enabled(registry->ask, SD_EVENT_ONESHOT);
+}
+
 static int registry_init(struct registry *registry)
 {
         const struct shards *shards = &registry->host.shards;
@@ -190,6 +217,16 @@ static int registry_init(struct registry *registry)
         for (size_t i = 0; i < shards->n; i++)
                 coap_context_set_block_mode(shards->v[i], 0);
         r = blockwise_new(0, 0, &registry->blockwise); /* bounded by registry_apply() */
+        if (r < 0)
+                return r;
+        r = qblock_burst_new(&registry->burst);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(registry->host.event, &registry->ask, CLOCK_MONOTONIC, UINT64_MAX, 0, on_ask,
+                              registry);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(registry->ask, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         r = clients_new(registry->host.metrics, &registry->clients);
@@ -259,10 +296,12 @@ void registry_free(struct registry *registry)
         observations_free(registry->observations);
         clients_free(registry->clients);
         echo_free(registry->echo);
+        sd_event_source_disable_unref(registry->ask);
         sd_event_source_disable_unref(registry->bury);
         sd_event_source_disable_unref(registry->refresh);
         sd_event_source_disable_unref(registry->checkup);
         blockwise_free(registry->blockwise);
+        qblock_burst_free(registry->burst);
         duplicates_free(registry->duplicates);
         ratelimit_free(registry->ratelimit);
         outgoing_free(registry->outgoing);

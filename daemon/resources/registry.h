@@ -77,6 +77,8 @@ struct registry_host {
         bool (*is_reading)(void *user);
         /* From a handler: an event source of the registry's waits, serve no more requests before. */
         void (*yield)(void *user);
+        /* From a handler: registry_send_bursts() is to be called at the end of this turn. */
+        void (*want_end)(void *user);
 };
 
 /* The kinds of kinds.def as the config loader wants them. */
@@ -151,8 +153,11 @@ bool registry_set_number(struct registry *registry, struct span path, uint32_t n
 struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
                                    struct span headless);
 
-/* A datagram is about to be handed to libcoap, which may get to see another option in it. */
-void registry_datagram(struct registry *registry, const struct msghdr *message, size_t n);
+/* A datagram is about to be handed to libcoap, which may get to see another option in it, or fewer: it may get shorter. */
+void registry_datagram(struct registry *registry, const struct msghdr *message, size_t *n);
+
+/* What follows the answers of this turn leaves behind them. Outside of libcoap. */
+void registry_send_bursts(struct registry *registry);
 
 /* A session begins, and ends. */
 void registry_session_new(struct registry *registry, coap_session_t *session);

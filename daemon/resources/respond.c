@@ -116,6 +116,15 @@ static bool write_bert(size_t room, uint64_t size, coap_block_b_t *block, coap_p
         return true;
 }
 
+static bool write_block2(const struct message *message, uint64_t size, coap_block_b_t *block, coap_pdu_t *pdu)
+{
+        coap_option_num_t number = message->q_block2 ? COAP_OPTION_Q_BLOCK2 : COAP_OPTION_BLOCK2;
+
+        if (block->bert && write_bert(room_for_body(message, option_bytes(message)), size, block, pdu))
+                return true;
+        return coap_write_block_b_opt(message->session, block, number, pdu, (size_t)size) == 1;
+}
+
 static int add_block(const struct message *message, const struct representation *rep, coap_pdu_t *pdu)
 {
         coap_block_b_t block = message->block2;
@@ -128,11 +137,9 @@ static int add_block(const struct message *message, const struct representation 
                 return -EFBIG;
         if (message->most)
                 fit_block(&block, rep->size, room_for_body(message, option_bytes(message)));
-        if (block.num == 0)
+        if (block.num == 0 || message->q_block2) /* any of these may be the first to arrive */
                 add_uint(pdu, COAP_OPTION_SIZE2, (uint32_t)rep->size);
-        if (!(block.bert &&
-              write_bert(room_for_body(message, option_bytes(message)), rep->size, &block, pdu)) &&
-            coap_write_block_b_opt(message->session, &block, COAP_OPTION_BLOCK2, pdu, (size_t)rep->size) != 1)
+        if (!write_block2(message, rep->size, &block, pdu))
                 return -EMSGSIZE;
         add_echo(message, pdu);
         offset = (uint64_t)block.num << (block.szx + 4);
@@ -209,7 +216,17 @@ static void add_block1(const struct message *message, const struct response *res
         coap_block_b_t block = message->block1;
         bool more = response->code == CODE_CONTINUE;
 
-        add_uint(pdu, COAP_OPTION_BLOCK1, block.num << 4 | (uint32_t)more << 3 | block.aszx);
+        if (message->q_block1 && !more)
+                return;
+        add_uint(pdu, message->q_block1 ? COAP_OPTION_Q_BLOCK1 : COAP_OPTION_BLOCK1,
+                 block.num << 4 | (uint32_t)more << 3 | block.aszx);
+}
+
+/* By any answer with this option a client knows that it is understood (RFC 9177, 3.1). */
+static void add_q_block2(const struct message *message, coap_pdu_t *pdu)
+{
+        if (message->q_block2)
+                add_uint(pdu, COAP_OPTION_Q_BLOCK2, message->block2.num << 4 | message->block2.szx);
 }
 
 static bool ends_before_block(const struct representation *rep, const struct message *message)
@@ -243,10 +260,12 @@ uint8_t message_respond(const struct message *message, const struct response *re
         if (content && code == CODE_VALID) {
                 if (response->max_age >= 0)
                         add_uint(pdu, COAP_OPTION_MAXAGE, (uint32_t)response->max_age);
+                add_q_block2(message, pdu);
         } else if (content) {
                 code = add_content(message, response, pdu);
                 coap_pdu_set_code(pdu, (coap_pdu_code_t)code);
         } else {
+                add_q_block2(message, pdu);
                 if (response->max_age >= 0 && code >> 5 > 2)
                         add_uint(pdu, COAP_OPTION_MAXAGE, (uint32_t)response->max_age);
                 add_echo(message, pdu);

@@ -72,11 +72,16 @@ static bool body_complete(struct registry *registry, const struct resource *reso
                                "no observation with a block-wise request body");
                 return false;
         }
-        code = blockwise_take(registry->blockwise, m, max, response);
+        code = m->q_block1 ? qblock1_take(registry->blockwise, m, max, response)
+                           : blockwise_take(registry->blockwise, m, max, response);
         if (code == 0)
                 return true;
-        if (code != CODE_CONTINUE)
+        if (m->q_block1)
+                registry_ask_after(registry, NON_RECEIVE_TIMEOUT_S);
+        if (code >> 5 > 2 && !response->content)
                 registry->host.metrics->transfers_refused++;
+        else if (response->later)
+                registry->host.metrics->requests++;
         response->code = code;
         return false;
 }

@@ -6,6 +6,12 @@
 #include "resources/internal.h"
 #include "resources/uri_path.h"
 
+/* A part of a body by Q-Block1, which would come again without saying that it is one. */
+static bool is_part(const struct message *m)
+{
+        return m->q_block1 && (m->block1.m || m->block1.num > 0);
+}
+
 /*
  * A path below a KIND_SUBTREE that is to be observed gets a resource of its own, and libcoap is told to hand the
  * request in again. Returns whether it will.
@@ -34,7 +40,7 @@ static bool comes_again(struct registry *registry, const struct message *m, cons
         size_t shard;
 
         if (!m->request.observe || (m->request.method != METHOD_GET && m->request.method != METHOD_FETCH) ||
-            (m->has_block2 && m->block2.num > 0))
+            (m->has_block2 && m->block2.num > 0) || is_part(m))
                 return false;
         place = places_find(&registry->places, m->request.path);
         shard = registry_shard_of(registry, m->session);
@@ -72,8 +78,18 @@ static bool is_silent(const struct message *m, const struct response *response, 
                coap_is_mcast(coap_session_get_addr_local(m->session));
 }
 
+/* What else a request by Q-Block2 asks for. */
+static void burst(struct registry *registry, const struct message *m, const struct response *response,
+                  const coap_pdu_t *pdu)
+{
+        if (qblock_burst_add(registry->burst, m, response, &registry->q_block, pdu))
+                registry->host.want_end(registry->host.user);
+}
+
 void serve_finish(struct registry *registry, struct message *m, struct response *response, coap_pdu_t *pdu)
 {
+        uint8_t code;
+
         if (response->later)
                 return; /* with an empty acknowledgement */
         /* A NON response with the code 0.00 is not sent. */
@@ -83,7 +99,12 @@ void serve_finish(struct registry *registry, struct message *m, struct response 
                 return;
         }
         proof_ask(registry, m, response);
-        count_response(registry, m, message_respond(m, response, pdu));
+        code = message_respond(m, response, pdu);
+        count_response(registry, m, code);
+        if (m->q_block1)
+                qblock1_answered(registry->blockwise, m, response, code);
+        if (m->q_block2)
+                burst(registry, m, response, pdu);
         representation_unref(response->content);
 }
 
@@ -91,6 +112,18 @@ static const char *host_of(const struct registry *registry, const coap_session_t
                            const coap_pdu_t *request)
 {
         return hosts_of(&registry->hosts, registry->replaying ? NULL : session, request);
+}
+
+/* Whether it can be read; else the response says why not. */
+static inline bool read_request(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,
+                                struct span path, struct message *m, struct response *response)
+{
+        if (!gate_read(registry, session, request, path, m, response) ||
+            (registry->q_block.any && registry->is_request &&
+             !qblock_give_back(&registry->q_block, m, response)))
+                return false;
+        m->host = host_of(registry, session, request);
+        return true;
 }
 
 /* Returns whether it is for a resource whose own path is another. */
@@ -184,8 +217,7 @@ static void serve_found(struct place *place, coap_session_t *session, const coap
         struct response response = { .max_age = -1 };
         struct message message;
 
-        if (gate_read(registry, session, request, path, &message, &response)) {
-                message.host = host_of(registry, session, request);
+        if (read_request(registry, session, request, path, &message, &response)) {
                 message.observers = &place->observers;
                 serve_one_of(place->first, &message, &response);
         }
@@ -223,8 +255,7 @@ static void serve_path(struct registry *registry, coap_session_t *session, const
         struct resource *resource;
         struct message message;
 
-        if (gate_read(registry, session, request, path, &message, &response)) {
-                message.host = host_of(registry, session, request);
+        if (read_request(registry, session, request, path, &message, &response)) {
                 resource = registry_find_all(registry, path);
                 if (resource) {
                         if (comes_again(registry, &message, request))
@@ -278,11 +309,10 @@ void serve_discovery(coap_resource_t *handle, coap_session_t *session, const coa
         (void)query;
         if (!gate_enter(registry, session, NULL, request, response_pdu))
                 return;
-        if (gate_read(registry, session, request, span_of(path->s, path->length), &message, &response) &&
+        if (read_request(registry, session, request, span_of(path->s, path->length), &message, &response) &&
             rules_allow(registry, &message, rules_operations_of(&message), &response)) {
                 struct resource none = { .registry = registry };
 
-                message.host = host_of(registry, session, request);
                 discovery_get(registry->discovery, &message, &response);
                 rules_settle_content(&none, &message, &response);
         }

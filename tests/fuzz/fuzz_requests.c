@@ -14,8 +14,10 @@ enum {
         CONTENT_FORMAT = 12,
         URI_QUERY = 15,
         ACCEPT = 17,
+        Q_BLOCK1 = 19,
         BLOCK2 = 23,
         BLOCK1 = 27,
+        Q_BLOCK2 = 31,
         SIZE1 = 60,
         NO_RESPONSE = 258,
         REQUEST_TAG = 292,
@@ -38,6 +40,8 @@ enum {
         IS_NON = 1 << 10,
         IS_REPEATED = 1 << 11,
         BODY_IS_JSON = 1 << 12,
+        /* 13 and 14 are request()'s. */
+        HAS_Q_BLOCK = 1 << 15, /* for Block */
 };
 
 static const char *const paths[] = {
@@ -67,10 +71,14 @@ static void add_options(struct buf *out, unsigned has, const char *path, struct 
                 wire_option(out, &last, URI_QUERY, take_bytes(input, take_byte(input) % 64));
         if (has & HAS_ACCEPT)
                 wire_uint(out, &last, ACCEPT, formats[knob >> 4 & 7]);
-        if (has & HAS_BLOCK2)
+        if ((has & HAS_BLOCK1) && (has & HAS_Q_BLOCK))
+                wire_uint(out, &last, Q_BLOCK1, take_byte(input));
+        if ((has & HAS_BLOCK2) && !(has & HAS_Q_BLOCK))
                 wire_uint(out, &last, BLOCK2, take_byte(input));
-        if (has & HAS_BLOCK1)
+        if ((has & HAS_BLOCK1) && !(has & HAS_Q_BLOCK))
                 wire_uint(out, &last, BLOCK1, take_byte(input));
+        for (unsigned n = 1 + knob % 3; n > 0 && (has & HAS_BLOCK2) && (has & HAS_Q_BLOCK); n--)
+                wire_uint(out, &last, Q_BLOCK2, take_byte(input));
         if (has & HAS_SIZE1)
                 wire_uint(out, &last, SIZE1, take_two(input) << (knob >> 4));
         if (has & HAS_NO_RESPONSE)

@@ -26,7 +26,7 @@ enum { ROUNDS_MOST = 2000, PORT_FIRST = 10000, PORTS = 22000 };
  * Small limits, so that they are reached. %1$u and %2$u are ports, %3$s is a folder of the rig's.
  */
 static const char config_text[] =
-        "server: { log_level = \"error\"; max_sessions = 40; shards = 2; };\n"
+        "server: { log_level = \"error\"; max_sessions = 40; shards = 2; q_block = true; };\n"
         "endpoints = ( { uri = \"coap://127.0.0.1:%1$u\"; }, { uri = \"coap+tcp://127.0.0.1:%1$u\"; },\n"
         "              { uri = \"coap+ws://127.0.0.1:%2$u\"; } );\n"
         "resources = ( { path = \"time\"; kind = \"time\"; title = \"Clock\"; rt = \"clock\"; },\n"

@@ -358,7 +358,7 @@ static bool may_send_later(void *userdata)
         return (*asked)++ > 0;
 }
 
-static bool admit_all(void *userdata, int fd, const struct msghdr *message, size_t n)
+static bool admit_all(void *userdata, int fd, const struct msghdr *message, size_t *n)
 {
         (void)userdata, (void)fd, (void)message, (void)n;
         return true;

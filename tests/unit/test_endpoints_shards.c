@@ -303,7 +303,7 @@ static void a_reset_reaches_the_context_that_sent(void **state)
 
 /* ------------------------------------------------ before libcoap sees it */
 
-static bool admit(void *userdata, int fd, const struct msghdr *message, size_t n)
+static bool admit(void *userdata, int fd, const struct msghdr *message, size_t *n)
 {
         struct fixture *f = userdata;
 
