@@ -74,6 +74,23 @@ void sockets_tell_more(int fd)
                 known->io->on_more(known->io->userdata, fd, known->tag);
 }
 
+bool sockets_is_behind(int fd)
+{
+        const struct known *known = known_find(fd);
+
+        return known && known->kind == KNOWN_STREAM && known->io && known->io->is_behind &&
+               known->io->is_behind(known->io->userdata, fd);
+}
+
+/* A Pong may have waited for it: it is written when the stream is read. */
+void sockets_caught_up(int fd)
+{
+        const struct known *known = known_find(fd);
+
+        if (known && known->whole)
+                sockets_tell_more(fd);
+}
+
 void sockets_set_whole(int fd)
 {
         struct known *known = known_find(fd);

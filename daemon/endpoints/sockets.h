@@ -39,6 +39,8 @@ struct socket_io {
         ssize_t (*write)(void *userdata, int fd, bool whole, const void *bytes, size_t n);
         void (*on_close)(void *userdata, int fd, void *tag);
         void (*on_more)(void *userdata, int fd, void *tag);
+        /* Whether some of what was written waits for the peer to read. */
+        bool (*is_behind)(void *userdata, int fd);
         /* libcoap's timer, and the moment before read() by on_read(). */
         int (*set_time)(void *userdata, const struct itimerspec *value);
         void *userdata;
@@ -65,6 +67,10 @@ void sockets_pause(int fd, bool pause);
 
 /* on_more() of a stream. Nothing for other descriptors. */
 void sockets_tell_more(int fd);
+
+/* is_behind() of a stream; false for other descriptors. When it no longer is, sockets_caught_up() is to be called. */
+bool sockets_is_behind(int fd);
+void sockets_caught_up(int fd);
 
 /* The descriptor that recv() was called with last; -1 from sockets_watch_recv() on until there is one. */
 void sockets_watch_recv(void);

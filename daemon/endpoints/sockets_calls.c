@@ -149,7 +149,20 @@ INTERPOSED int accept(int fd, struct sockaddr *address, socklen_t *size)
 
 static ssize_t read_stream(void *below, void *to, size_t n)
 {
-        return syscall(SYS_recvfrom, *(const int *)below, to, n, 0, NULL, NULL);
+        ssize_t r = syscall(SYS_recvfrom, *(const int *)below, to, n, 0, NULL, NULL);
+
+        return r < 0 && errno == EAGAIN ? WEBSOCKET_AGAIN : r;
+}
+
+/* Not behind what the peer does not read: it is told more of, when that has gone. */
+static void send_pong(int fd, struct websocket *websocket)
+{
+        struct span pong = websocket_pong(websocket);
+
+        if (pong.n == 0 || sockets_is_behind(fd))
+                return;
+        if (send(fd, pong.p, pong.n, MSG_NOSIGNAL) >= 0)
+                websocket_pong_is_sent(websocket);
 }
 
 INTERPOSED ssize_t recv(int fd, void *to, size_t n, int flags)
@@ -163,13 +176,13 @@ INTERPOSED ssize_t recv(int fd, void *to, size_t n, int flags)
         if (!known || !known->websocket)
                 return syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
         r = websocket_read(known->websocket, read_stream, &fd, to, n);
-        if (r == WEBSOCKET_CUT) {
-                errno = ECONNRESET;
-                return -1;
-        }
+        send_pong(fd, known->websocket);
         if (websocket_has_more(known->websocket, 0))
                 sockets_tell_more(fd);
-        return r;
+        if (r != WEBSOCKET_AGAIN)
+                return r;
+        errno = EAGAIN;
+        return -1;
 }
 
 INTERPOSED ssize_t read(int fd, void *to, size_t n)
@@ -204,6 +217,8 @@ INTERPOSED ssize_t send(int fd, const void *bytes, size_t n, int flags)
         const struct known *known = known_find(fd);
         const struct socket_io *io = known ? known->io : NULL;
 
+        if (known && known->websocket)
+                bytes = websocket_written(known->websocket, span_of(bytes, n)).p;
         if (!io || !io->write || flags != MSG_NOSIGNAL)
                 return sockets_raw_send(fd, bytes, n, flags);
         return io->write(io->userdata, fd, known->whole, bytes, n);

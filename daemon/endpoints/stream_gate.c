@@ -90,6 +90,7 @@ static bool push_backlog(struct stream_gate *gate, int fd)
         if (backlog->from < backlog->bytes.n)
                 return false;
         drop_backlog(gate, fd);
+        sockets_caught_up(fd);
         return true;
 }
 
@@ -243,6 +244,11 @@ static void gate_on_more(void *userdata, int fd, void *tag)
         gate->reader.on_more(gate->reader.owner, fd, tag);
 }
 
+static bool gate_is_behind(void *userdata, int fd)
+{
+        return *find_backlog(userdata, fd) != NULL;
+}
+
 static void gate_on_close(void *userdata, int fd, void *tag)
 {
         struct stream_gate *gate = userdata;
@@ -268,7 +274,9 @@ int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **r
 
         if (!gate)
                 return -ENOMEM;
-        gate->io = (struct socket_io){ .write = gate_write, .on_close = gate_on_close, .userdata = gate };
+        gate->io = (struct socket_io){
+                .write = gate_write, .on_close = gate_on_close, .is_behind = gate_is_behind, .userdata = gate
+        };
         gate->event = sd_event_ref(event);
         gate->holding = holding;
         gate->may_send = NULL;

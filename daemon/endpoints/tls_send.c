@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <gnutls/gnutls.h>
 
+#include "endpoints/websocket_tls.h"
+
 #define INTERPOSED __attribute__((used, visibility("default")))
 
 typedef ssize_t send_function(gnutls_session_t session, const void *bytes, size_t n);
@@ -31,6 +33,7 @@ INTERPOSED ssize_t gnutls_record_send(gnutls_session_t session, const void *byte
 
         if (!real)
                 real = find_real();
+        bytes = websocket_tls_written(session, bytes, n);
         do {
                 r = real(session, (const char *)bytes + sent, n - sent);
                 if (r > 0)

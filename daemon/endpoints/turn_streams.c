@@ -121,6 +121,8 @@ void turn_on_more(void *userdata, int fd, void *tag)
 
         if (!pump->yield && tape_repeat(&pump->tape, tag))
                 return;
+        if (!pump->in_turn)
+                pump_kick_soon(pump, (size_t)(shard_of(pump, fd) - pump->shard));
         if (ahead_put(&pump->ahead, fd, tag) < 0) {
                 static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
 

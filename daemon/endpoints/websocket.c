@@ -1,30 +1,38 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whole WebSocket frames; see websocket.h. */
+/* Whole WebSocket messages; see websocket.h. */
 #include "endpoints/websocket.h"
 
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/util.h"
+#include "endpoints/websocket_frame.h"
 
 enum {
-        HEADER_LEAST = 2,
-        HEADER_MOST = 14,
-        MASKED = 0x80,
-        LENGTH = 0x7f,
-        LENGTH_16 = 126,
-        LENGTH_64 = 127,
-        BUFFER = 2 * (HEADER_MOST + WEBSOCKET_PAYLOAD_MOST),
+        FRAMES_MOST = 16, /* that are handled before libcoap has its turn, and others */
+        JOINED_HEAD = 8,  /* the header of a message that was joined */
+        CLOSE_SIZE = 4,   /* of a Close frame of libcoap's, with the reason and no more */
+        /* A message under way, a control frame between its fragments, and room to read ahead. */
+        BUFFER = JOINED_HEAD + 2 * (FRAME_HEADER_MOST + WEBSOCKET_PAYLOAD_MOST),
 };
 
+/*
+ * In `bytes` there are, from the front: the header that a message gets when its last fragment is there, what there is
+ * of that message, what libcoap has taken, and what was read and not looked at.
+ */
 struct websocket {
         bool ahead;
-        bool open; /* the handshake's last line was given */
-        bool cut;
+        bool open;          /* the handshake's last line was given */
+        bool over;          /* the last frame was given, a Close frame */
+        bool joining;       /* of a message, more fragments are to come */
+        bool heard;         /* of control frames only, and libcoap was not told */
         unsigned line_ends; /* of the "\r\n\r\n" that ends the handshake, how many came last */
+        unsigned reason;    /* of the Close frame that libcoap is to write */
+        size_t joined;      /* bytes of the message under way */
         size_t from, to;    /* what was read and not given; a frame begins at `from` */
-        size_t given;       /* bytes of that frame to libcoap already */
+        struct span given;  /* what is left of the frame that libcoap reads */
+        size_t pong_n;
+        uint8_t pong[FRAME_HEADER_LEAST + FRAME_CONTROL_MOST];
+        uint8_t close[CLOSE_SIZE];
         uint8_t bytes[BUFFER];
 };
 
@@ -36,6 +44,7 @@ struct websocket *websocket_new(bool ahead)
                 return NULL;
         memset(ws, 0, offsetof(struct websocket, bytes));
         ws->ahead = ahead;
+        ws->from = ws->to = JOINED_HEAD;
         return ws;
 }
 
@@ -52,12 +61,13 @@ static size_t have(const struct websocket *ws)
 /* Up to `need` bytes in all, or what else is there. As the transport has it. */
 static ssize_t read_below(struct websocket *ws, websocket_below *read, void *below, size_t need)
 {
+        size_t front = JOINED_HEAD + ws->joined;
         ssize_t r;
 
-        memmove(ws->bytes, ws->bytes + ws->from, have(ws));
-        ws->to = have(ws);
-        ws->from = 0;
-        r = read(below, ws->bytes + ws->to, (ws->ahead ? BUFFER : need) - ws->to);
+        memmove(ws->bytes + front, ws->bytes + ws->from, have(ws));
+        ws->to = front + have(ws);
+        ws->from = front;
+        r = read(below, ws->bytes + ws->to, ws->ahead ? BUFFER - ws->to : need - have(ws));
         if (r > 0)
                 ws->to += (size_t)r;
         return r;
@@ -85,44 +95,29 @@ static ssize_t read_handshake(struct websocket *ws, websocket_below *read, void 
         return (ssize_t)got;
 }
 
-static size_t header_size(const uint8_t *frame)
+static size_t payload_most(const struct websocket *ws, const uint8_t *frame)
 {
-        size_t n = HEADER_LEAST;
-
-        if ((frame[1] & LENGTH) == LENGTH_16)
-                n += sizeof(uint16_t);
-        if ((frame[1] & LENGTH) == LENGTH_64)
-                n += sizeof(uint64_t);
-        return frame[1] & MASKED ? n + sizeof(uint32_t) : n;
+        return frame_is_control(frame) ? FRAME_CONTROL_MOST : WEBSOCKET_PAYLOAD_MOST - ws->joined;
 }
 
-static uint64_t payload_size(const uint8_t *frame)
-{
-        size_t length = frame[1] & LENGTH;
-        size_t bytes = length == LENGTH_16 ? sizeof(uint16_t) : length == LENGTH_64 ? sizeof(uint64_t) : 0;
-        uint64_t n = 0;
-
-        for (size_t i = 0; i < bytes; i++)
-                n = n << 8 | frame[HEADER_LEAST + i];
-        return bytes ? n : length;
-}
-
-/* How many bytes of the frame there must be before more can be said; all of them, in the end. 0: too many. */
+/* How many bytes of the frame there must be before more can be said; all of them, in the end. 0: it is refused. */
 static size_t frame_needs(const struct websocket *ws)
 {
         const uint8_t *frame = ws->bytes + ws->from;
 
-        if (have(ws) < HEADER_LEAST)
-                return HEADER_LEAST;
-        if (have(ws) < header_size(frame))
-                return header_size(frame);
-        if (payload_size(frame) > WEBSOCKET_PAYLOAD_MOST)
+        if (have(ws) < FRAME_HEADER_LEAST)
+                return FRAME_HEADER_LEAST;
+        if (frame_refusal(frame, ws->joining))
                 return 0;
-        return header_size(frame) + (size_t)payload_size(frame);
+        if (have(ws) < frame_header_size(frame))
+                return frame_header_size(frame);
+        if (frame_payload_size(frame) > payload_most(ws, frame))
+                return 0;
+        return frame_header_size(frame) + (size_t)frame_payload_size(frame);
 }
 
-/* 1: the frame is whole; else as websocket_read(). */
-static ssize_t fill_frame(struct websocket *ws, websocket_below *read, void *below)
+/* 1: the frame is whole, or refused; else as websocket_read(). */
+static ssize_t fill_frame(struct websocket *ws, websocket_below *read, void *below, size_t *ret_size)
 {
         size_t need = frame_needs(ws);
 
@@ -133,38 +128,166 @@ static ssize_t fill_frame(struct websocket *ws, websocket_below *read, void *bel
                         return r;
                 need = frame_needs(ws);
         }
-        ws->cut = need == 0;
-        return ws->cut ? WEBSOCKET_CUT : 1;
+        *ret_size = need;
+        return 1;
+}
+
+/* ---------------------------------------------------------------- what becomes of a frame */
+
+/* To libcoap the peer closes. */
+static void end(struct websocket *ws, unsigned reason)
+{
+        static const uint8_t close[] = { FRAME_FIN | FRAME_CLOSE, FRAME_MASKED, 0, 0, 0, 0 };
+
+        ws->over = true;
+        ws->reason = reason;
+        ws->given = span_of(close, sizeof close);
+        ws->pong_n = 0;
+}
+
+static void end_as_asked(struct websocket *ws, const uint8_t *frame)
+{
+        uint8_t payload[FRAME_CONTROL_MOST];
+
+        end(ws, frame_close_answer(span_of(payload, frame_unmask(frame, payload))));
+}
+
+static void owe_pong(struct websocket *ws, const uint8_t *ping)
+{
+        size_t n = frame_unmask(ping, ws->pong + FRAME_HEADER_LEAST);
+
+        ws->pong[0] = FRAME_FIN | FRAME_PONG;
+        ws->pong[1] = (uint8_t)n;
+        ws->pong_n = FRAME_HEADER_LEAST + n;
+}
+
+/* Over the frame itself: it is gone then. */
+static void join(struct websocket *ws, const uint8_t *frame, bool is_last)
+{
+        size_t n;
+
+        ws->joined += frame_unmask(frame, ws->bytes + JOINED_HEAD + ws->joined);
+        ws->joining = !is_last;
+        if (!is_last)
+                return;
+        n = ws->joined;
+        ws->joined = 0;
+        /* One frame with a mask of zeros. */
+        memcpy(ws->bytes,
+               (uint8_t[JOINED_HEAD]){ FRAME_FIN | FRAME_BINARY, FRAME_MASKED | 126, (uint8_t)(n >> 8),
+                                       (uint8_t)n },
+               JOINED_HEAD);
+        ws->given = span_of(ws->bytes, JOINED_HEAD + n);
+}
+
+/* A message without a byte is none of CoAP's. libcoap would ask for its payload, and be at it for ever. */
+static void take_data(struct websocket *ws, const uint8_t *frame, size_t size)
+{
+        bool is_last = frame[0] & FRAME_FIN;
+
+        if (is_last && ws->joined + frame_payload_size(frame) == 0)
+                end(ws, CLOSE_PROTOCOL_ERROR);
+        else if (is_last && !ws->joining)
+                ws->given = span_of(frame, size);
+        else
+                join(ws, frame, is_last);
+}
+
+/* `size`: of it, all there; 0: it is refused. */
+static void take_frame(struct websocket *ws, size_t size)
+{
+        const uint8_t *frame = ws->bytes + ws->from;
+        unsigned refusal = size == 0 ? frame_refusal(frame, ws->joining) : 0;
+
+        ws->from += size;
+        if (size == 0)
+                end(ws, refusal ? refusal : CLOSE_TOO_BIG);
+        else if (!frame_is_control(frame))
+                take_data(ws, frame, size);
+        else if (frame_opcode(frame) == FRAME_CLOSE)
+                end_as_asked(ws, frame);
+        else if (frame_opcode(frame) == FRAME_PING)
+                owe_pong(ws, frame);
+        ws->heard |= size > 0 && frame_is_control(frame);
+}
+
+/*
+ * For libcoap a session is idle, and ends some time, when only control frames come. The peer keeps it alive with them:
+ * a Pong of CoAP's (RFC 8323, 5.4) that nobody waits for does it. Not for each, since each costs a message.
+ */
+static ssize_t tell_heard(struct websocket *ws, ssize_t r)
+{
+        static const uint8_t pong[] = {
+                FRAME_FIN | FRAME_BINARY, FRAME_MASKED | 3, 0, 0, 0, 0, 0x01, 0xe3, 0x00
+        };
+
+        if (r != WEBSOCKET_AGAIN || !ws->heard)
+                return r;
+        ws->heard = false;
+        ws->given = span_of(pong, sizeof pong);
+        return 1;
+}
+
+/* 1: there is one to be given; else as websocket_read(). */
+static ssize_t next_frame(struct websocket *ws, websocket_below *read, void *below)
+{
+        for (int i = 0; i < FRAMES_MOST; i++) {
+                size_t size;
+                ssize_t r = fill_frame(ws, read, below, &size);
+
+                if (r <= 0)
+                        return tell_heard(ws, r);
+                take_frame(ws, size);
+                if (ws->given.n == 0)
+                        continue;
+                ws->heard = false;
+                return 1;
+        }
+        return tell_heard(ws, WEBSOCKET_AGAIN);
 }
 
 ssize_t websocket_read(struct websocket *ws, websocket_below *read, void *below, void *to, size_t n)
 {
-        size_t size;
         ssize_t r;
 
-        if (ws->cut)
-                return WEBSOCKET_CUT;
         if (!ws->open)
                 return read_handshake(ws, read, below, to, n);
         if (n == 0)
                 return 0;
-        if (ws->given == 0) {
-                r = fill_frame(ws, read, below);
+        if (ws->given.n == 0) {
+                r = ws->over ? 0 : next_frame(ws, read, below);
                 if (r <= 0)
                         return r;
         }
-        size = frame_needs(ws);
-        n = MIN(n, size - ws->given);
-        memcpy(to, ws->bytes + ws->from + ws->given, n);
-        ws->given += n;
-        if (ws->given == size) {
-                ws->from += size;
-                ws->given = 0;
-        }
+        n = MIN(n, ws->given.n);
+        memcpy(to, ws->given.p, n);
+        ws->given = span_skip(ws->given, n);
         return (ssize_t)n;
 }
 
 bool websocket_has_more(const struct websocket *ws, size_t kept)
 {
-        return ws->open && !ws->cut && ws->given == 0 && (kept > 0 || have(ws) >= frame_needs(ws));
+        return ws->open && !ws->over && ws->given.n == 0 && (kept > 0 || have(ws) >= frame_needs(ws));
+}
+
+/* ---------------------------------------------------------------- what is written */
+
+struct span websocket_pong(const struct websocket *ws)
+{
+        return span_of(ws->pong, ws->pong_n);
+}
+
+void websocket_pong_is_sent(struct websocket *ws)
+{
+        ws->pong_n = 0;
+}
+
+struct span websocket_written(struct websocket *ws, struct span bytes)
+{
+        if (!ws->over || bytes.n != CLOSE_SIZE || bytes.p[0] != (FRAME_FIN | FRAME_CLOSE))
+                return bytes;
+        memcpy(ws->close, bytes.p, CLOSE_SIZE);
+        ws->close[2] = (uint8_t)(ws->reason >> 8);
+        ws->close[3] = (uint8_t)ws->reason;
+        return span_of(ws->close, CLOSE_SIZE);
 }

@@ -79,7 +79,18 @@ static ssize_t read_record(void *userdata, void *to, size_t n)
         r = real.recv(below->session, to, n);
         if (sockets_last_recv() >= 0)
                 below->guard->fd = sockets_last_recv();
-        return r;
+        return r == GNUTLS_E_AGAIN ? WEBSOCKET_AGAIN : r;
+}
+
+/* As that of sockets_calls.c. */
+static void send_pong(gnutls_session_t session, const struct guard *guard)
+{
+        struct span pong = websocket_pong(guard->websocket);
+
+        if (pong.n == 0 || sockets_is_behind(guard->fd))
+                return;
+        if (gnutls_record_send(session, pong.p, pong.n) > 0)
+                websocket_pong_is_sent(guard->websocket);
 }
 
 INTERPOSED ssize_t gnutls_record_recv(gnutls_session_t session, void *to, size_t n)
@@ -95,12 +106,20 @@ INTERPOSED ssize_t gnutls_record_recv(gnutls_session_t session, void *to, size_t
         if (kept == &no_memory)
                 return GNUTLS_E_PULL_ERROR;
         r = websocket_read(below.guard->websocket, read_record, &below, to, n);
-        if (r == WEBSOCKET_CUT)
-                return GNUTLS_E_PULL_ERROR;
+        send_pong(session, below.guard);
         /* Of a record with several frames the kernel has nothing any more. */
-        if (r > 0 && websocket_has_more(below.guard->websocket, gnutls_record_check_pending(session)))
+        if ((r > 0 || r == WEBSOCKET_AGAIN) &&
+            websocket_has_more(below.guard->websocket, gnutls_record_check_pending(session)))
                 sockets_tell_more(below.guard->fd);
-        return r;
+        return r == WEBSOCKET_AGAIN ? GNUTLS_E_AGAIN : r;
+}
+
+const void *websocket_tls_written(gnutls_session_t session, const void *bytes, size_t n)
+{
+        void *kept = gnutls_session_get_ptr(session);
+        struct guard *guard = kept == &no_memory ? NULL : kept;
+
+        return guard ? websocket_written(guard->websocket, span_of(bytes, n)).p : bytes;
 }
 
 INTERPOSED void gnutls_deinit(gnutls_session_t session)

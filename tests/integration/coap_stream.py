@@ -21,7 +21,7 @@ clear_errors = ctypes.CDLL("libcrypto.so.3").ERR_clear_error
 
 
 class Closed(Exception):
-    pass
+    code = None  # that of the WebSocket's Close frame
 
 
 class StreamClient:
@@ -131,7 +131,7 @@ class WebSocketClient(StreamClient):
     """CoAP over WebSockets. Frames from the client are masked (RFC 6455, 5.1)."""
 
     def __init__(self, *args, **more):
-        self.frames = b""
+        self.pongs = []
         super().__init__(*args, **more)
 
     def handshake(self, host, port):
@@ -150,14 +150,14 @@ class WebSocketClient(StreamClient):
             raise Closed(self.status)
 
     @staticmethod
-    def frame(data, opcode=2):
-        mask = os.urandom(4)
+    def frame(data, opcode=2, *, fin=True):
+        mask, first = os.urandom(4), opcode | (0x80 if fin else 0)
         if len(data) < 126:
-            head = bytes([0x80 | opcode, 0x80 | len(data)])
+            head = bytes([first, 0x80 | len(data)])
         elif len(data) < 65536:
-            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, len(data))
+            head = struct.pack("!BBH", first, 0x80 | 126, len(data))
         else:
-            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, len(data))
+            head = struct.pack("!BBQ", first, 0x80 | 127, len(data))
         return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data))
 
     @classmethod
@@ -165,6 +165,20 @@ class WebSocketClient(StreamClient):
         return cls.frame(message.encode_websocket())
 
     def take(self):
+        while True:
+            frame = self.take_frame()
+            if not frame:
+                return None
+            opcode, payload = frame
+            if opcode == 8:
+                closed = Closed("close frame", payload)
+                closed.code = int.from_bytes(payload[:2], "big")
+                raise closed
+            if opcode != 10:
+                return Message.decode_websocket(payload)
+            self.pongs.append(payload)
+
+    def take_frame(self):
         data = self.buffer
         if len(data) < 2:
             return None
@@ -179,8 +193,31 @@ class WebSocketClient(StreamClient):
             length = int.from_bytes(data[2:at], "big")
         if len(data) < at + length:
             return None
-        opcode, payload = data[0] & 15, data[at : at + length]
+        assert data[0] & 15 in (2, 8, 10) and data[0] & 0xF0 == 0x80, data[:2]
         self.buffer = data[at + length :]
-        if opcode == 8:
-            raise Closed("close frame")
-        return Message.decode_websocket(payload) if opcode in (0, 1, 2) else None
+        return data[0] & 15, data[at : at + length]
+
+    def pong(self, timeout=10.0):
+        """The payload of the next one."""
+        end = time.monotonic() + timeout
+        while not self.pongs:
+            message = self.take()
+            if message:
+                self.inbox.append(message)
+            elif not self.pongs:
+                self.fill(end)
+        return self.pongs.pop(0)
+
+    def pongs_until(self, payload):
+        """How many there are, that one included."""
+        n = 1
+        while self.pong(30) != payload:
+            n += 1
+        return n
+
+    def close_code(self, timeout=10.0):
+        """Why the server closes."""
+        try:
+            self.receive(timeout, lambda message: False)
+        except Closed as closed:
+            return closed.code

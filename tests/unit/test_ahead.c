@@ -155,6 +155,7 @@ static struct pump *new_pump(void)
         pump->shard = calloc(2, sizeof *pump->shard);
         pump->due = calloc(2, sizeof(struct shard *));
         pump->n = 2;
+        pump->in_turn = true;
         return pump;
 }
 

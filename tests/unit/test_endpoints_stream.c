@@ -210,6 +210,44 @@ static void keeps_a_stream_whole_for_a_slow_peer(void **state)
         assert_string_equal(read_far(f), "end");
 }
 
+static void note_more(void *owner, int fd, void *tag)
+{
+        (void)fd, (void)tag;
+        ++*(int *)owner;
+}
+
+static void ignore_gone(void *owner, int fd, void *tag)
+{
+        (void)owner, (void)fd, (void)tag;
+}
+
+/* So that what has waited for it can be written, for which nobody would come back. */
+static void tells_when_a_peer_has_caught_up(void **state)
+{
+        struct fixture *f = *state;
+        static char block[10000], got[1 << 16];
+        struct sockaddr_in a;
+        int more = 0, far = socket(AF_INET, SOCK_STREAM, 0), near;
+
+        stream_gate_set_reader(f->gate, &(struct stream_reader){ NULL, note_more, ignore_gone, &more });
+        sockets_set_whole(f->listener);
+        getsockname(f->listener, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
+        connect(far, (struct sockaddr *)&a, sizeof a);
+        near = accept(f->listener, NULL, NULL);
+        assert_false(sockets_is_behind(near));
+        f->holding = true;
+        while (!sockets_is_behind(near))
+                assert_int_equal(send(near, block, sizeof block, MSG_NOSIGNAL), sizeof block);
+        assert_int_equal(more, 0);
+        while (sockets_is_behind(near)) {
+                recv(far, got, sizeof got, MSG_DONTWAIT);
+                sd_event_run(f->event, 0);
+        }
+        assert_int_equal(more, 1);
+        close(near);
+        close(far);
+}
+
 static void forgets_a_peer_that_never_reads(void **state)
 {
         struct fixture *f = *state;
@@ -260,6 +298,7 @@ int main(void)
                 STREAM_TEST(keeps_sessions_apart),
                 STREAM_TEST(sends_before_it_closes),
                 STREAM_TEST(keeps_a_stream_whole_for_a_slow_peer),
+                STREAM_TEST(tells_when_a_peer_has_caught_up),
                 STREAM_TEST(forgets_a_peer_that_never_reads),
                 STREAM_TEST(survives_a_peer_that_is_gone),
                 STREAM_TEST(gives_descriptors_back),

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What RFC 6455 has beside whole messages, which libcoap does not know: fragments, Ping, Pong, and how connections end."""
+
+import contextlib
+import time
+
+import coap
+import pytest
+from certificates import PSK_IDENTITY, PSK_KEY
+from clients import tls_psk_context
+from coap_stream import CSM, WebSocketClient
+from daemon import free_port
+from websockets.sync.client import connect
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+@pytest.fixture(params=["ws", "wss"])
+def websocket(request, coapd, certificates):
+    """Starts the daemon; returns how to connect to it."""
+    secure = request.param == "wss"
+    tls = tls_psk_context(PSK_IDENTITY, PSK_KEY) if secure else None
+
+    def start(**config):
+        daemon = coapd(endpoints=[f"coap{'s' if secure else ''}+ws://127.0.0.1:{{port}}", f"coap://127.0.0.1:{free_port()}"],
+                       security={"psk": certificates.psk()} if secure else None, **config)
+        return daemon, lambda **more: WebSocketClient(daemon.port, tls=tls, **more)
+
+    return start
+
+
+def put(token, body):
+    return coap.Message(coap.PUT, token=token, options=coap.request_options("made"), payload=body).encode_websocket()
+
+
+HEAD = len(put(b"t", b"x")) - 1
+
+
+def frames(client, message, cuts, between=b""):
+    """The message in fragments that begin at `cuts`."""
+    at = [0, *cuts, len(message)]
+    return between.join(
+        client.frame(message[at[i] : at[i + 1]], CONTINUATION if i else BINARY, fin=i + 2 == len(at))
+        for i in range(len(at) - 1))
+
+
+def test_ping(websocket):
+    daemon, client = websocket()
+    with client() as one:
+        for payload in (b"", b"x", b"hello", bytes(range(125))):
+            one.send_raw(one.frame(payload, PING))
+            assert one.pong() == payload
+        one.send_raw(one.frame(b"nobody asked", PONG))
+        assert one.get("time").text == "2.05"
+        one.send_raw(one.frame(b"before", PING) + one.frame(
+            coap.Message(coap.GET, token=b"t", options=coap.request_options("time")).encode_websocket()))
+        assert one.receive(wanted=lambda m: m.token == b"t").text == "2.05"
+        assert one.pongs == [b"before"]
+
+
+def test_ping_before_anything_else(websocket):
+    """Of a client that has not told what it can yet (RFC 8323, 5.3)."""
+    daemon, client = websocket()
+    with client(csm=False) as one:
+        one.send_raw(one.frame(b"hello", PING) * 3)
+        assert one.pong() == b"hello"
+        one.send(one.capabilities)
+        assert one.receive(wanted=lambda m: m.code == CSM)
+        assert one.get("time").text == "2.05"
+
+
+def test_torn_apart_anywhere(websocket):
+    """Each byte of a Ping, of a message in three frames with another Ping between them, and of what follows."""
+    daemon, client = websocket()
+    with client() as one, client() as other:
+        for body in (b"", b"x" * 150):
+            for at in range(1, len(bytes_of(one, body))):
+                data = bytes_of(one, body)
+                one.send_raw(data[:at])
+                if at % 7 == 0:  # what another client sends meanwhile does not get in between
+                    assert other.get("time").text == "2.05"
+                one.send_raw(data[at:])
+                assert one.receive(wanted=lambda m: m.token == b"t").text in ("2.01", "2.04"), at
+                assert one.pongs_until(b"between") <= 2
+        assert one.get("made").payload == b"x" * 150
+
+
+def bytes_of(client, body):
+    message = put(b"t", body)
+    return client.frame(b"first", PING) + frames(client, message, (1, 3), client.frame(b"between", PING))
+
+
+def test_fragments(websocket):
+    """Of any size, also none, up to the longest message that there may be."""
+    daemon, client = websocket()
+    with client() as one:
+        for size in (1, 100, 1400, 1472 - HEAD):
+            message = put(b"t", bytes([size % 251]) * size)
+            n = len(message)
+            for cuts in ((1,), (0, 0, 0), (n - 1,), (n, n), range(1, n), (n // 2, n // 2), (min(n, 125), min(n, 126))):
+                one.send_raw(frames(one, message, cuts))
+                assert one.receive(wanted=lambda m: m.token == b"t").text in ("2.01", "2.04")
+                assert one.get("made").payload == bytes([size % 251]) * size
+        assert n == 1472
+
+
+def test_the_longest_message(websocket):
+    daemon, client = websocket()
+    message = put(b"t", b"y" * (1472 - HEAD))
+    for whole in (True, False):
+        with client() as one:
+            one.send_raw(one.frame(message) if whole else frames(one, message, (700, 1000)))
+            assert one.receive(wanted=lambda m: m.token == b"t").text in ("2.01", "2.04")
+            one.send_raw(one.frame(message + b"y") if whole else frames(one, message + b"y", (700, 1472)))
+            assert one.close_code() == 1009
+
+
+def unmasked(client):
+    return b"\x82\x05plain"
+
+
+def first_byte(byte, payload=b"xy"):
+    def make(client):
+        return bytes([byte]) + client.frame(payload)[1:]
+
+    make.__name__ = f"first_byte_{byte:02x}"
+    return make
+
+
+def control_of_126(opcode):
+    def make(client):
+        return client.frame(b"x" * 126, opcode)
+
+    make.__name__ = f"control_of_126_{opcode}"
+    return make
+
+
+def within(make):
+    def inner(client):
+        return client.frame(b"ab", BINARY, fin=False) + make(client)
+
+    inner.__name__ = f"within_{make.__name__}"
+    return inner
+
+
+@pytest.mark.parametrize("code, make", [
+    (1002, unmasked),
+    (1002, first_byte(0xC2)), (1002, first_byte(0xA2)), (1002, first_byte(0x92)),  # reserved bits
+    *((1002, first_byte(0x80 | opcode)) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
+    (1003, first_byte(0x81)),
+    (1002, first_byte(0x09)), (1002, first_byte(0x08)), (1002, first_byte(0x0A)),  # control frames in fragments
+    (1002, control_of_126(CLOSE)), (1002, control_of_126(PING)), (1002, control_of_126(PONG)),
+    (1002, first_byte(0x80)), (1002, first_byte(0x00)),  # a continuation of nothing
+    (1002, within(first_byte(0x82))), (1002, within(first_byte(0x02))), (1002, within(first_byte(0x81))),
+    (1002, first_byte(0x82, b"")),  # a message without a byte
+    (1009, lambda client: client.frame(b"x" * 1473)),
+    (1009, lambda client: client.frame(b"x" * 100000)),
+])
+def test_what_ends_a_connection(websocket, code, make):
+    daemon, client = websocket()
+    with client() as one, client() as bystander:
+        with contextlib.suppress(OSError):
+            one.send_raw(make(one))
+        assert one.close_code() == code
+        one.wait_closed()
+        assert bystander.get("time").text == "2.05"
+
+
+@pytest.mark.parametrize("payload, code", [
+    (b"", 1000), (b"\x03\xe8", 1000), (b"\x03\xe9going away", 1001), (b"\x0f\xa0", 4000),
+    (b"\x03", 1002), (b"\x03\xee", 1002), (b"\x03\xe8\xff", 1007),
+])
+def test_close(websocket, payload, code):
+    """Is answered with the same code, or with what is wrong with it."""
+    daemon, client = websocket()
+    with client() as one:
+        one.send_raw(one.frame(b"half a message", BINARY, fin=False) + one.frame(payload, CLOSE))
+        assert one.close_code() == code
+        one.wait_closed()
+
+
+def test_pings_keep_a_session(websocket):
+    daemon, client = websocket(server={"session_timeout": 1})
+    with client() as lively, client() as idle:
+        end = time.monotonic() + 20
+        closed = None
+        while closed is None:  # it is the idle one that ends
+            assert time.monotonic() < end
+            lively.send_raw(lively.frame(b"there?", PING))
+            assert lively.pong() == b"there?"
+            with contextlib.suppress(coap.Timeout):
+                closed = idle.close_code(0.1)
+        for _ in range(20):
+            lively.send_raw(lively.frame(b"still?", PING))
+            assert lively.pong() == b"still?"
+            time.sleep(0.1)
+        assert lively.get("time").text == "2.05"
+
+
+def test_a_flood_of_pings(websocket):
+    """Who reads is answered less often than it pings, and who does not read costs nothing; others are served."""
+    daemon, client = websocket()
+    n = 20000
+    with client() as flooding, client() as deaf, client() as other:
+        before = daemon.rss()
+        for one in (flooding, deaf):
+            block = b"".join(one.frame(b"%124d" % i, PING) for i in range(n // 100))
+            for _ in range(100):
+                one.send_raw(block)
+            one.send_raw(one.frame(b"last", PING))
+            assert other.get("time").text == "2.05"
+        for one in (flooding, deaf):
+            assert one.pongs_until(b"last") < n / 5
+            assert one.get("time").text == "2.05"
+        assert daemon.rss() - before < 2 << 20
+
+
+def test_a_ping_to_who_is_behind(websocket):
+    """Its Pong comes when the peer has read what came before, and does not wait for anything else that it sends."""
+    body = "0123456789" * 2000
+    daemon, client = websocket(resources=[{"path": "large", "kind": "static", "content": body}])
+    with client() as one, client() as other:
+        tokens = [i.to_bytes(2, "big") for i in range(600)]
+        for token in tokens:
+            one.send_raw(one.frame(coap.Message(coap.GET, token=token, options=coap.request_options("large"))
+                                   .encode_websocket()) + one.frame(token, PING))
+        for _ in range(10):
+            assert other.get("large").text == "2.05"
+        for token in tokens:
+            answer = one.receive(20, lambda m: m.token)
+            assert (answer.token, answer.payload == body.encode()) == (token, True)
+        assert one.pongs_until(tokens[-1]) <= len(tokens)
+
+
+def test_another_implementation(websocket):
+    """Python's websockets: fragments, and Pings that it matches with their Pongs."""
+    daemon, client = websocket()
+    scheme = "wss" if client().socket.__class__.__name__ == "SSLSocket" else "ws"
+    tls = {"ssl": tls_psk_context(PSK_IDENTITY, PSK_KEY)} if scheme == "wss" else {}
+    uri = f"{scheme}://127.0.0.1:{daemon.port}/.well-known/coap"
+    with connect(uri, subprotocols=["coap"], ping_interval=0.05, **tls) as peer:
+
+        def ask(message):
+            peer.send(message)
+            while True:
+                answer = coap.Message.decode_websocket(peer.recv(10))
+                if answer.token == b"t":
+                    return answer
+
+        assert peer.subprotocol == "coap"
+        peer.send(WebSocketClient.capabilities.encode_websocket())
+        message = put(b"t", b"in fragments" * 50)
+        for size in (1, 2, 3, 100, 600):
+            assert ask(message[i : i + size] for i in range(0, len(message), size)).text in ("2.01", "2.04")
+            assert peer.ping(b"there?").wait(10)
+        assert ask(coap.Message(coap.GET, token=b"t", options=coap.request_options("made")).encode_websocket()
+                   ).payload == b"in fragments" * 50
+        peer.close(4321, "bye")
+        assert (peer.protocol.close_rcvd.code, peer.protocol.close_rcvd_then_sent) == (4321, False)
