@@ -6,8 +6,10 @@
 
 #include "base/util.h"
 #include "endpoints/websocket_frame.h"
+#include "endpoints/websocket_handshake.h"
 
 enum {
+        LINES_MOST = 200, /* of a handshake */
         FRAMES_MOST = 16, /* that are handled before libcoap has its turn, and others */
         JOINED_HEAD = 8,  /* the header of a message that was joined */
         CLOSE_SIZE = 4,   /* of a Close frame of libcoap's, with the reason and no more */
@@ -21,18 +23,20 @@ enum {
  */
 struct websocket {
         bool ahead;
-        bool open;          /* the handshake's last line was given */
-        bool over;          /* the last frame was given, a Close frame */
-        bool joining;       /* of a message, more fragments are to come */
-        bool heard;         /* of control frames only, and libcoap was not told */
-        unsigned line_ends; /* of the "\r\n\r\n" that ends the handshake, how many came last */
-        unsigned reason;    /* of the Close frame that libcoap is to write */
-        size_t joined;      /* bytes of the message under way */
-        size_t from, to;    /* what was read and not given; a frame begins at `from` */
-        struct span given;  /* what is left of the frame that libcoap reads */
+        bool open;    /* the handshake's last line was given */
+        bool over;    /* the last frame was given, a Close frame */
+        bool joining; /* of a message, more fragments are to come */
+        bool heard;   /* of control frames only, and libcoap was not told */
+        bool in_line; /* of the handshake, of which the front has been taken */
+        unsigned lines;
+        unsigned reason;   /* of the Close frame that libcoap is to write */
+        size_t joined;     /* bytes of the message under way */
+        size_t from, to;   /* what was read and not given; a frame begins at `from` */
+        struct span given; /* what is left of the frame that libcoap reads */
         size_t pong_n;
         uint8_t pong[FRAME_HEADER_LEAST + FRAME_CONTROL_MOST];
         uint8_t close[CLOSE_SIZE];
+        uint8_t line[HANDSHAKE_LINE_MOST];
         uint8_t bytes[BUFFER];
 };
 
@@ -73,27 +77,47 @@ static ssize_t read_below(struct websocket *ws, websocket_below *read, void *bel
         return r;
 }
 
-/* Not beyond its end: what comes behind it belongs to a frame, and libcoap could not put it back. */
-static ssize_t read_handshake(struct websocket *ws, websocket_below *read, void *below, uint8_t *to, size_t n)
+/* ---------------------------------------------------------------- the handshake */
+
+/* Of one that is longer than the buffer the front is taken for all of it. */
+static bool take_line(struct websocket *ws)
 {
-        static const char end[] = "\r\n\r\n";
-        size_t got = 0;
+        const uint8_t *line = ws->bytes + ws->from;
+        const uint8_t *end = memchr(line, '\n', have(ws));
+        size_t n = end ? (size_t)(end - line) : have(ws);
 
-        while (got < n && !ws->open) {
-                ssize_t r = have(ws) > 0 ? 1 : read_below(ws, read, below, 1);
-
-                if (r <= 0)
-                        return got > 0 ? (ssize_t)got : r;
-                to[got] = ws->bytes[ws->from++];
-                if (to[got] == (uint8_t)end[ws->line_ends])
-                        ws->line_ends++;
-                else
-                        ws->line_ends = to[got] == '\r';
-                ws->open = ws->line_ends == sizeof end - 1;
-                got++;
-        }
-        return (ssize_t)got;
+        if (!end && n < BUFFER - JOINED_HEAD)
+                return false;
+        ws->from += end ? n + 1 : n;
+        if (n > 0 && line[n - 1] == '\r')
+                n--;
+        if (!ws->in_line)
+                ws->given = span_of(ws->line, handshake_line(span_of(line, n), ws->lines == 0, ws->line));
+        if (!ws->in_line && n == 0)
+                ws->open = true;
+        ws->in_line = !end;
+        ws->lines++;
+        return true;
 }
+
+/* As next_frame(). libcoap reads all lines that there are, and would go on with a peer that never ends. */
+static ssize_t next_line(struct websocket *ws, websocket_below *read, void *below)
+{
+        while (ws->given.n == 0) {
+                ssize_t r;
+
+                if (ws->lines > LINES_MOST)
+                        return 0;
+                if (take_line(ws))
+                        continue;
+                r = read_below(ws, read, below, have(ws) + 1);
+                if (r <= 0)
+                        return r;
+        }
+        return 1;
+}
+
+/* ---------------------------------------------------------------- frames */
 
 static size_t payload_most(const struct websocket *ws, const uint8_t *frame)
 {
@@ -250,12 +274,10 @@ ssize_t websocket_read(struct websocket *ws, websocket_below *read, void *below,
 {
         ssize_t r;
 
-        if (!ws->open)
-                return read_handshake(ws, read, below, to, n);
-        if (n == 0)
+        if (n == 0 || (ws->over && ws->given.n == 0))
                 return 0;
         if (ws->given.n == 0) {
-                r = ws->over ? 0 : next_frame(ws, read, below);
+                r = ws->open ? next_frame(ws, read, below) : next_line(ws, read, below);
                 if (r <= 0)
                         return r;
         }

@@ -8,7 +8,7 @@ import coap
 import pytest
 from certificates import PSK_IDENTITY, PSK_KEY
 from clients import tls_psk_context
-from coap_stream import CSM, WebSocketClient
+from coap_stream import CSM, Closed, WebSocketClient
 from daemon import free_port
 from websockets.sync.client import connect
 
@@ -230,6 +230,57 @@ def test_a_ping_to_who_is_behind(websocket):
             answer = one.receive(20, lambda m: m.token)
             assert (answer.token, answer.payload == body.encode()) == (token, True)
         assert one.pongs_until(tokens[-1]) <= len(tokens)
+
+
+FIREFOX = [
+    "Host: 127.0.0.1:8683",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 and more than 79 bytes of it",
+    "Accept: */*", "Accept-Language: en-US,en;q=0.5", "Accept-Encoding: gzip, deflate, br, zstd",
+    "Sec-WebSocket-Version: 13", "Origin: http://127.0.0.1:8000", "Sec-WebSocket-Protocol: coap",
+    "Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Cookie: " + "c" * 4000, "Connection: keep-alive, Upgrade", "Sec-Fetch-Dest: empty", "Upgrade: websocket",
+]
+
+
+class Handshake(WebSocketClient):
+    def __init__(self, port, lines, end="\r\n"):
+        self.lines = end.join(["GET /.well-known/coap HTTP/1.1", *lines, "", ""]).encode()
+        super().__init__(port)
+
+    def send_raw(self, data):
+        super().send_raw(self.lines if data.startswith(b"GET ") else data)
+
+
+@pytest.mark.parametrize("change", [
+    {}, {"Host": ":x"}, {"Connection": ":upgrade"}, {"Upgrade": ":\tWebSocket"}, {"Sec-WebSocket-Protocol": ": mqtt , coap"}])
+def test_handshake_of_a_browser(coapd, change):
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}"])
+    lines = [name + change.get(name, f":{value}") for name, value in (line.split(":", 1) for line in FIREFOX)]
+    with Handshake(daemon.port, lines) as one:
+        assert "101" in one.status
+        assert one.get("time").text == "2.05"
+
+
+@pytest.mark.parametrize("missing", ["Host", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol", "Sec-WebSocket-Key",
+                                     "Connection", "Upgrade"])
+def test_handshake_without_a_line(coapd, missing):
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}"])
+    with pytest.raises(Closed, match="400"):
+        Handshake(daemon.port, [line for line in FIREFOX if not line.startswith(missing + ":")])
+
+
+def test_handshake_with_bare_line_feeds(coapd):
+    """What comes behind it are frames as any: half of one is not mixed with what another client sends."""
+    daemon = coapd(endpoints=["coap+ws://127.0.0.1:{port}"])
+    with Handshake(daemon.port, FIREFOX, end="\n") as one, WebSocketClient(daemon.port) as other:
+        frame = one.frame(put(b"t", b"mine" * 200))
+        one.send_raw(frame[:100])
+        assert other.request(coap.PUT, "other", payload=b"other" * 200).text == "2.01"
+        one.send_raw(frame[100:])
+        assert one.receive(wanted=lambda m: m.token == b"t").text == "2.01"
+        assert one.get("made").payload == b"mine" * 200
+        one.send_raw(one.frame(b"ping", PING))
+        assert one.pong() == b"ping"
 
 
 def test_another_implementation(websocket):

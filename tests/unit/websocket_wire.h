@@ -41,6 +41,19 @@ static inline ssize_t wire_read(void *below, void *to, size_t n)
 
 static const char handshake[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
+/* All of it as libcoap reads it, up to the empty line; its size. */
+static inline size_t read_handshake(struct websocket *ws, struct wire *wire, char *to)
+{
+        size_t n = 0;
+        ssize_t r;
+
+        do {
+                r = websocket_read(ws, wire_read, wire, to + n, 14);
+                n += r > 0 ? (size_t)r : 0;
+        } while (r > 0 && (n < 4 || memcmp(to + n - 4, "\r\n\r\n", 4) != 0));
+        return n;
+}
+
 static inline struct websocket *opened(bool ahead)
 {
         struct websocket *ws = websocket_new(ahead);
@@ -48,7 +61,7 @@ static inline struct websocket *opened(bool ahead)
         char got[100];
 
         assert_non_null(ws);
-        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), sizeof handshake - 1);
+        assert_int_equal(read_handshake(ws, &wire, got), sizeof handshake - 1);
         assert_memory_equal(got, handshake, sizeof handshake - 1);
         return ws;
 }
