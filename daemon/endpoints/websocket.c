@@ -12,6 +12,7 @@ enum {
         LINES_MOST = 200, /* of a handshake */
         FRAMES_MOST = 16, /* that are handled before libcoap has its turn, and others */
         JOINED_HEAD = 8,  /* the header of a message that was joined */
+        SHORT = 2,        /* of a message, its header without an option or a token */
         CLOSE_SIZE = 4,   /* of a Close frame of libcoap's, with the reason and no more */
         /* A message under way, a control frame between its fragments, and room to read ahead. */
         BUFFER = JOINED_HEAD + 2 * (FRAME_HEADER_MOST + WEBSOCKET_PAYLOAD_MOST),
@@ -185,6 +186,20 @@ static void owe_pong(struct websocket *ws, const uint8_t *ping)
         ws->pong_n = FRAME_HEADER_LEAST + n;
 }
 
+/*
+ * libcoap takes no notice of a message of two bytes. With an empty CSM (RFC 8323, 5.3) it would wait for one for ever, and
+ * answer nothing. Option 8 is elective and none of any signal's.
+ */
+static size_t lengthen_signal(uint8_t *message, size_t n)
+{
+        static const uint8_t class_of_signals = 7;
+
+        if (n != SHORT || message[0] != 0 || message[1] >> 5 != class_of_signals)
+                return n;
+        message[n] = 8 << 4;
+        return n + 1;
+}
+
 /* Over the frame itself: it is gone then. */
 static void join(struct websocket *ws, const uint8_t *frame, bool is_last)
 {
@@ -194,7 +209,7 @@ static void join(struct websocket *ws, const uint8_t *frame, bool is_last)
         ws->joining = !is_last;
         if (!is_last)
                 return;
-        n = ws->joined;
+        n = lengthen_signal(ws->bytes + JOINED_HEAD, ws->joined);
         ws->joined = 0;
         /* One frame with a mask of zeros. */
         memcpy(ws->bytes,
@@ -211,7 +226,7 @@ static void take_data(struct websocket *ws, const uint8_t *frame, size_t size)
 
         if (is_last && ws->joined + frame_payload_size(frame) == 0)
                 end(ws, CLOSE_PROTOCOL_ERROR);
-        else if (is_last && !ws->joining)
+        else if (is_last && !ws->joining && frame_payload_size(frame) != SHORT)
                 ws->given = span_of(frame, size);
         else
                 join(ws, frame, is_last);

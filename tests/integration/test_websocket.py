@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import coap
+import coap_stream
 import pytest
 from certificates import PSK_IDENTITY, PSK_KEY
 from clients import tls_psk_context
@@ -67,6 +68,17 @@ def test_ping_before_anything_else(websocket):
         one.send(one.capabilities)
         assert one.receive(wanted=lambda m: m.code == CSM)
         assert one.get("time").text == "2.05"
+
+
+@pytest.mark.parametrize("cuts", [(), (1,)])
+def test_empty_csm(websocket, cuts):
+    """Two bytes, of which libcoap takes no notice: it would go on waiting for the CSM."""
+    daemon, client = websocket()
+    with client(csm=False) as one:
+        one.send_raw(frames(one, coap.Message(CSM).encode_websocket(), cuts))
+        assert one.get("time").text == "2.05"
+        one.send_raw(frames(one, coap.Message(coap_stream.PING).encode_websocket(), cuts))
+        assert one.receive(wanted=lambda m: m.code == coap_stream.PONG)
 
 
 def test_torn_apart_anywhere(websocket):
@@ -168,7 +180,7 @@ def test_what_ends_a_connection(websocket, code, make):
 
 @pytest.mark.parametrize("payload, code", [
     (b"", 1000), (b"\x03\xe8", 1000), (b"\x03\xe9going away", 1001), (b"\x0f\xa0", 4000),
-    (b"\x03", 1002), (b"\x03\xee", 1002), (b"\x03\xe8\xff", 1007),
+    (b"\x0f", 1002), (b"\x03\xee", 1002), (b"\x03\xe8\xff", 1007),
 ])
 def test_close(websocket, payload, code):
     """Is answered with the same code, or with what is wrong with it."""

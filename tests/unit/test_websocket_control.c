@@ -217,7 +217,7 @@ static void close_is_answered(void **state)
                 { 1000, { (const uint8_t *)"\x03\xe8", 2 } },
                 { 1001, { (const uint8_t *)"\x03\xe9gone", 6 } },
                 { 1007, { (const uint8_t *)"\x03\xe8\xff", 3 } },
-                { 1002, { (const uint8_t *)"\x03", 1 } },
+                { 1002, { (const uint8_t *)"\x0f", 1 } },     /* with any second one it would be one */
                 { 1002, { (const uint8_t *)"\x03\xe7", 2 } }, /* 999 */
                 { 1002, { (const uint8_t *)"\x03\xec", 2 } }, /* 1004 */
                 { 1002, { (const uint8_t *)"\x03\xee", 2 } }, /* 1006, which is for no frame */
@@ -308,6 +308,48 @@ static void pings_keep_a_session_alive(void **state)
         websocket_free(ws);
 }
 
+/* Of the end the transport may tell once only: it is not put off. */
+static void the_end_comes_behind_a_ping(void **state)
+{
+        bool ahead = *(bool *)*state;
+        static struct script s;
+        struct websocket *ws = opened(ahead);
+        struct wire wire;
+        uint8_t got[14];
+
+        s.n = 0;
+        add(&s, FIN | PING, "last", 4);
+        wire = wire_of(&s);
+        wire.ends = true;
+        assert_int_equal(websocket_read(ws, wire_read, &wire, got, sizeof got), 0);
+        websocket_free(ws);
+}
+
+static void signals_are_long_enough_for_libcoap(void **state)
+{
+        bool ahead = *(bool *)*state;
+        static struct script s;
+        struct websocket *ws = opened(ahead);
+        struct wire wire;
+
+        s.n = 0;
+        add(&s, FIN | BINARY, "\x00\xe1", 2);
+        add(&s, BINARY, "\x00", 1);
+        add(&s, FIN, "\xe2", 1);
+        add(&s, FIN | BINARY, "\x00\xe1\x40", 3);
+        add(&s, FIN | BINARY, "\x00\x01", 2); /* GET */
+        add(&s, FIN | BINARY, "\x01\xe1", 2);
+        add(&s, FIN | BINARY, "\x00", 1);
+        wire = wire_of(&s);
+        assert_message(ws, &wire, "\x00\xe1\x80", 3);
+        assert_message(ws, &wire, "\x00\xe2\x80", 3);
+        assert_message(ws, &wire, "\x00\xe1\x40", 3);
+        assert_message(ws, &wire, "\x00\x01", 2);
+        assert_message(ws, &wire, "\x01\xe1", 2);
+        assert_message(ws, &wire, "\x00", 1);
+        websocket_free(ws);
+}
+
 static void only_a_close_frame_is_changed(void **state)
 {
         static const uint8_t close[] = { 0x88, 0x02, 3, 0xe8, 0 };
@@ -318,7 +360,7 @@ static void only_a_close_frame_is_changed(void **state)
         assert_ptr_equal(websocket_written(ws, span_of(close, 4)).p, close); /* libcoap's own decision */
         assert_ends(ws, &wire, 1003);
         assert_ptr_equal(websocket_written(ws, span_of(close, 5)).p, close);
-        assert_int_equal(websocket_written(ws, span_of("\x82\x02xy", 4)).p[0], 0x82);
+        assert_memory_equal(websocket_written(ws, span_of("\x82\x02xy", 4)).p, "\x82\x02xy", 4);
         websocket_free(ws);
 }
 
@@ -336,6 +378,8 @@ int main(void)
                 EITHER_WAY(broken_rules_end_it),
                 EITHER_WAY(close_is_answered),
                 EITHER_WAY(pings_keep_a_session_alive),
+                EITHER_WAY(signals_are_long_enough_for_libcoap),
+                EITHER_WAY(the_end_comes_behind_a_ping),
                 cmocka_unit_test(a_flood_of_pings_leaves_one_pong),
                 cmocka_unit_test(only_a_close_frame_is_changed),
         };

@@ -21,6 +21,7 @@ enum { AGAIN = WEBSOCKET_AGAIN };
 struct wire {
         const uint8_t *p;
         size_t n, at, piece, pause;
+        bool ends;
 };
 
 static inline ssize_t wire_read(void *below, void *to, size_t n)
@@ -28,7 +29,7 @@ static inline ssize_t wire_read(void *below, void *to, size_t n)
         struct wire *wire = below;
 
         if (wire->at == wire->n)
-                return AGAIN;
+                return wire->ends ? 0 : AGAIN;
         n = MIN(n, MIN(wire->piece, wire->n - wire->at));
         if (wire->pause && wire->at / wire->pause != (wire->at + n) / wire->pause) {
                 wire->pause = 0;
