@@ -20,7 +20,7 @@ static const struct field {
 
 static bool is_same(struct span text, const char *name)
 {
-        return text.n == strlen(name) && strncasecmp((const char *)text.p, name, text.n) == 0;
+        return text.n > 0 && text.n == strlen(name) && strncasecmp((const char *)text.p, name, text.n) == 0;
 }
 
 static struct span trim(struct span text)
@@ -72,7 +72,8 @@ static size_t put(uint8_t *to, size_t at, struct span text)
 
 static size_t put_end(uint8_t *to, size_t at)
 {
-        memcpy(to + at, "\r\n", 2);
+        to[at] = '\r';
+        to[at + 1] = '\n';
         return at + 2;
 }
 
