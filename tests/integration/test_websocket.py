@@ -10,7 +10,7 @@ import pytest
 from certificates import PSK_IDENTITY, PSK_KEY
 from clients import tls_psk_context
 from coap_stream import CSM, Closed, WebSocketClient
-from daemon import free_port
+from daemon import SANITIZED, free_port
 from websockets.sync.client import connect
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -224,7 +224,8 @@ def test_a_flood_of_pings(websocket):
         for one in (flooding, deaf):
             assert one.pongs_until(b"last") < n / 5
             assert one.get("time").text == "2.05"
-        assert daemon.rss() - before < 2 << 20
+        if not SANITIZED:
+            assert daemon.rss() - before < 2 << 20
 
 
 def test_a_ping_to_who_is_behind(websocket):
@@ -301,7 +302,8 @@ def test_another_implementation(websocket):
     scheme = "wss" if client().socket.__class__.__name__ == "SSLSocket" else "ws"
     tls = {"ssl": tls_psk_context(PSK_IDENTITY, PSK_KEY)} if scheme == "wss" else {}
     uri = f"{scheme}://127.0.0.1:{daemon.port}/.well-known/coap"
-    with connect(uri, subprotocols=["coap"], ping_interval=0.05, **tls) as peer:
+    # Not from a thread of its own over TLS: Python's is not to be trusted with two that write.
+    with connect(uri, subprotocols=["coap"], ping_interval=None if tls else 0.05, **tls) as peer:
 
         def ask(message):
             peer.send(message)
