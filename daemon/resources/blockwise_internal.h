@@ -52,6 +52,7 @@ struct transfer {
 };
 
 struct blockwise {
+        uint64_t seed; /* so that nobody can choose an address that is counted as another's */
         struct transfer *buckets[HASH_SIZE];
         struct transfer *newest, *oldest;
         size_t transfers, max_transfers;

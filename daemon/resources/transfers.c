@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Who has a body on the way, and whose makes room for another; see blockwise_internal.h. */
 #include <errno.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "resources/blockwise_internal.h"
@@ -9,7 +10,7 @@
  * EXCHANGE_LIFETIME (RFC 7252, 4.8.2): no retransmission of a block arrives later than that, so an older
  * transfer is dead.
  */
-enum { TRANSFER_LIFETIME_S = 247 };
+enum { TRANSFER_LIFETIME_S = 247, COUNTERS = 256 };
 
 time_t transfer_now(void)
 {
@@ -25,6 +26,10 @@ int blockwise_new(size_t max_transfers, size_t max_bytes, struct blockwise **ret
 
         if (!b)
                 return -ENOMEM;
+        if (getrandom(&b->seed, sizeof b->seed, 0) != sizeof b->seed) {
+                free(b);
+                return -EIO;
+        }
         b->max_transfers = max_transfers;
         b->max_bytes = max_bytes;
         *ret_blockwise = b;
@@ -142,24 +147,31 @@ static size_t weight_of(const struct transfer *t, bool in_bytes)
         return in_bytes ? t->body.cap : 1;
 }
 
+static size_t counter_of(const struct blockwise *b, const struct transfer *t)
+{
+        uint64_t hash = (t->address ^ b->seed) * 0x9e3779b97f4a7c15U;
+
+        return (size_t)(hash ^ hash >> 32) % COUNTERS;
+}
+
 /*
  * Who makes room for `keep`: of the address that takes the most, the oldest. So whoever begins many pushes out its own.
  * NULL: that is `keep` itself. With very many under way the oldest of them are looked at.
  */
 static struct transfer *find_victim(const struct blockwise *b, const struct transfer *keep, bool in_bytes)
 {
-        enum { LOOK_AT = 1024, COUNTERS = 256 };
+        enum { LOOK_AT = 1024 };
         size_t weights[COUNTERS] = { 0 }, most = 0, n = 0;
         struct transfer *t;
 
         for (t = b->oldest; t && n < LOOK_AT; t = t->newer, n++) {
-                size_t *weight = &weights[(t->address * 0x9e3779b97f4a7c15U >> 32) % COUNTERS];
+                size_t *weight = &weights[counter_of(b, t)];
 
                 *weight += weight_of(t, in_bytes);
                 most = MAX(most, *weight);
         }
         for (t = b->oldest; t && n > 0; t = t->newer, n--)
-                if (t != keep && weights[(t->address * 0x9e3779b97f4a7c15U >> 32) % COUNTERS] == most)
+                if (t != keep && weights[counter_of(b, t)] == most)
                         return t;
         return NULL;
 }

@@ -14,7 +14,8 @@ static struct peer **bucket_of(const struct peers *peers, const struct peer_addr
         uint64_t words[2], h = (uint64_t)at->remote_port << 16 | at->local_port;
 
         memcpy(words, at->remote, sizeof(words));
-        h = (h ^ words[0]) * 0x9e3779b97f4a7c15u;
+        h = (h ^ peers->seed) * 0x9e3779b97f4a7c15u;
+        h = (h ^ h >> 32 ^ words[0]) * 0x9e3779b97f4a7c15u;
         h = (h ^ h >> 32 ^ words[1]) * 0x9e3779b97f4a7c15u;
         return (struct peer **)&peers->buckets[h >> 52];
 }
@@ -160,12 +161,14 @@ bool peer_is_up(struct peer *peer)
         return true;
 }
 
-static size_t counter_of(const struct peer *peer)
+static size_t counter_of(const struct peers *peers, const struct peer *peer)
 {
-        uint64_t words[2];
+        uint64_t words[2], h;
 
         memcpy(words, peer->at.remote, sizeof(words));
-        return (size_t)((words[0] ^ words[1] * 0x9e3779b97f4a7c15u) * 0x9e3779b97f4a7c15u >> 54) % COUNTERS;
+        h = (words[0] ^ peers->seed) * 0x9e3779b97f4a7c15u;
+        h = (h ^ h >> 32 ^ words[1]) * 0x9e3779b97f4a7c15u;
+        return (size_t)(h ^ h >> 32) % COUNTERS;
 }
 
 void peers_end_stale(struct peers *peers)
@@ -186,15 +189,15 @@ size_t peers_make_room(struct peers *peers, size_t most)
         for (struct peer *peer = peers->half_open, *next; peer; peer = next) {
                 next = peer->next;
                 if (!peer_is_up(peer))
-                        addresses += counts[counter_of(peer)]++ == 0;
+                        addresses += counts[counter_of(peers, peer)]++ == 0;
         }
         share = addresses ? most / addresses : 0;
         for (struct peer *peer = peers->oldest_half_open, *next; peer && peers->n_half_open > most;
              peer = next) {
                 next = peer->previous;
-                if (counts[counter_of(peer)] <= share)
+                if (counts[counter_of(peers, peer)] <= share)
                         continue;
-                counts[counter_of(peer)]--;
+                counts[counter_of(peers, peer)]--;
                 coap_session_disconnected(peer->session, COAP_NACK_TLS_FAILED); /* frees the peer */
                 ended++;
         }

@@ -43,6 +43,7 @@ struct peer {
 #define PEERS_BUCKETS 4096
 
 struct peers {
+        uint64_t seed; /* of chance: so that nobody can choose addresses that share a bucket, or a count */
         struct peer *half_open, *up;
         struct peer *oldest_half_open;
         size_t n_half_open, n_stale;

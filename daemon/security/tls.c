@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/random.h>
 
 #include "base/log.h"
 #include "base/message_ids.h"
@@ -236,6 +237,10 @@ int tls_attach(struct keys *keys, coap_context_t *const *contexts, size_t n, str
         tls = calloc(1, sizeof(*tls));
         if (!tls)
                 return -ENOMEM;
+        if (getrandom(&tls->peers.seed, sizeof(tls->peers.seed), 0) != sizeof(tls->peers.seed)) {
+                free(tls);
+                return -EIO;
+        }
         /* libcoap's own bound turns newcomers away; ours makes room for them before. */
         for (size_t i = 0; i < n; i++)
                 coap_context_set_max_handshake_sessions(contexts[i], 3 * LIBCOAP_MOST);

@@ -258,6 +258,44 @@ static void an_address_pushes_out_its_own_transfers(void **state)
         assert_int_equal(m.request.body.n, 2048);
 }
 
+/* One begins a transfer, and another so many that the first has to go if both are counted as one. */
+static bool is_counted_apart(uint64_t one, uint64_t other)
+{
+        struct message m = block(1, 0, true, 6, 1024);
+        struct blockwise *b;
+        uint8_t code;
+
+        assert_int_equal(blockwise_new(4, 1 << 20, &b), 0);
+        m.address = one;
+        assert_int_equal(take(b, &m), CODE_CONTINUE);
+        for (uintptr_t peer = 2; peer < 10; peer++) {
+                m = block(peer, 0, true, 6, 1024);
+                m.address = other;
+                assert_int_equal(take(b, &m), CODE_CONTINUE);
+        }
+        m = block(1, 1, false, 6, 1024);
+        m.address = one;
+        code = take(b, &m);
+        blockwise_free(b);
+        return code == 0;
+}
+
+/* There are more addresses than counts; but which of them share one nobody can tell. */
+static void nobody_chooses_whom_he_is_counted_with(void **state)
+{
+        enum { OTHERS = 2000, RUNS = 4 };
+
+        (void)state;
+        for (uint64_t other = 2; other < OTHERS; other++) {
+                int run = 0;
+
+                while (run < RUNS && !is_counted_apart(1, other))
+                        run++;
+                if (run == RUNS)
+                        fail_msg("%d", (int)other);
+        }
+}
+
 /* And so does one that sends much. */
 static void a_long_transfer_pushes_out_no_others(void **state)
 {
@@ -313,6 +351,7 @@ int main(void)
                 TEST(a_transfer_that_goes_on_is_not_the_oldest),
                 TEST(a_body_that_is_complete_takes_no_room),
                 TEST(an_address_pushes_out_its_own_transfers),
+                TEST(nobody_chooses_whom_he_is_counted_with),
                 TEST(a_long_transfer_pushes_out_no_others),
                 TEST(all_transfers_share_one_bound),
         };
