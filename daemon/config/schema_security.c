@@ -176,7 +176,8 @@ static const struct conf_row access_rows[] = {
         { ROW(CONF_STRINGS, conf_access_rule, allow), .flags = CONF_RELOAD | CONF_REQUIRED | CONF_NONE_OK,
           .max = 300, .example = "( \"psk:sensor-1\", \"cert:CN=ops\", \"oscore:02\", \"net:10.0.0.0/8\" )",
           .doc = "Who may, everyone else may not: anyone; authenticated (has proved any key); psk:IDENTITY; "
-                 "cert:CN=NAME, also with O, OU, DNS, URI and so on, several parts joined by commas; "
+                 "cert:CN=NAME, also with O, OU, DNS, URI and so on, several parts joined by commas, "
+                 "where a comma within one stands behind a backslash (which takes two in the file); "
                  "rpk:SHA256 of a raw public key; oscore:RECIPIENT_ID; or net:ADDRESS/BITS, which a client "
                  "without a key can forge over UDP. A * behind the colon of psk, cert, rpk and oscore stands "
                  "for every client of that kind. An empty list closes the paths to everyone." },

@@ -17,7 +17,8 @@
  *           their own: OBSERVE (with GET or FETCH) and CREATE (a PUT or POST that makes a new resource).
  *           "*" stands for all of them.
  * Subjects. anyone; authenticated (proved any key); psk:IDENTITY; cert:CN=NAME, also O=, OU=, DNS=, URI= and
- *           so on, with several parts joined by commas of which a certificate must have all; rpk:SHA256;
+ *           so on, with several parts joined by commas of which a certificate must have all (a comma or a
+ *           backslash within one stands behind a backslash); rpk:SHA256;
  *           oscore:RECIPIENT_ID; and net:PREFIX/LENGTH, an address that a peer without keys can forge over
  *           UDP. "psk:*", "cert:*", "rpk:*" and "oscore:*" stand for any peer of that kind.
  *

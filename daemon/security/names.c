@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Walks the subject, attribute by attribute, and the alternative names. Values come escaped as in RFC 4514,
- * so that a comma or a NUL within one can not pass for something else.
+ * so that a comma or a NUL within one can not pass for something else; in alternative names only what a rule would take for
+ * the end of one.
  */
 #include "security/names.h"
 
@@ -59,6 +60,19 @@ static void collect_subject(struct collector *c, gnutls_x509_crt_t crt)
         }
 }
 
+static void collect_alternative(struct collector *c, const char *kind, const char *value, size_t n)
+{
+        char escaped[1024];
+        size_t used = 0;
+
+        for (size_t i = 0; i < n && used + 2 <= sizeof(escaped); i++) {
+                if (value[i] == ',' || value[i] == '\\')
+                        escaped[used++] = '\\';
+                escaped[used++] = value[i];
+        }
+        collect(c, kind, escaped, used);
+}
+
 static void collect_address(struct collector *c, const uint8_t *p, size_t n)
 {
         char text[INET6_ADDRSTRLEN];
@@ -71,7 +85,7 @@ static void collect_address(struct collector *c, const uint8_t *p, size_t n)
 static void collect_alternatives(struct collector *c, gnutls_x509_crt_t crt)
 {
         for (unsigned i = 0; i < IDENTITY_MAX_NAMES; i++) {
-                char value[512];
+                char value[512]; /* half of what it is when all of it is escaped */
                 size_t n = sizeof(value);
                 unsigned type;
                 int r = gnutls_x509_crt_get_subject_alt_name2(crt, i, value, &n, &type, NULL);
@@ -81,11 +95,11 @@ static void collect_alternatives(struct collector *c, gnutls_x509_crt_t crt)
                 if (r < 0)
                         return;
                 if (type == GNUTLS_SAN_DNSNAME)
-                        collect(c, "DNS", value, n);
+                        collect_alternative(c, "DNS", value, n);
                 else if (type == GNUTLS_SAN_URI)
-                        collect(c, "URI", value, n);
+                        collect_alternative(c, "URI", value, n);
                 else if (type == GNUTLS_SAN_RFC822NAME)
-                        collect(c, "EMAIL", value, n);
+                        collect_alternative(c, "EMAIL", value, n);
                 else if (type == GNUTLS_SAN_IPADDRESS)
                         collect_address(c, (const uint8_t *)value, n);
         }

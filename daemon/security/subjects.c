@@ -123,6 +123,16 @@ static int add_hex(struct subjects *subjects, uint32_t rule, enum subject_kind k
         return subject_keys_add(&subjects->keys, rule, kind, 0, span_of(lower, n));
 }
 
+/* Whether the comma divides: RFC 4514, 2.4; a backslash may stand before it that is escaped itself. */
+static bool divides(const char *text, size_t comma)
+{
+        size_t n = 0;
+
+        while (n < comma && text[comma - 1 - n] == '\\')
+                n++;
+        return n % 2 == 0;
+}
+
 /* Upper case for what stands in front of '=' in each part; false when a part has no '=' or nothing around it.
  */
 static bool normalise_parts(char *text)
@@ -134,7 +144,7 @@ static bool normalise_parts(char *text)
                         if (c == text || c[-1] == ',' || !c[1] || c[1] == ',')
                                 return false;
                         name = false;
-                } else if (*c == ',' && c > text && c[-1] != '\\') {
+                } else if (*c == ',' && c > text && divides(text, (size_t)(c - text))) {
                         if (name)
                                 return false;
                         name = true;
@@ -213,7 +223,7 @@ static bool has_all_parts(const struct identity *who, struct span compound)
         size_t start = 0;
 
         for (size_t i = 0; i <= compound.n; i++) {
-                if (i < compound.n && (compound.p[i] != ',' || (i > 0 && compound.p[i - 1] == '\\')))
+                if (i < compound.n && (compound.p[i] != ',' || !divides((const char *)compound.p, i)))
                         continue;
                 if (!has_name(who, span_of(compound.p + start, i - start)))
                         return false;

@@ -107,6 +107,29 @@ static void values_are_escaped(void **state)
         names_deinit(&names);
 }
 
+/* Else no rule could name it, and what stands behind the comma would be a part of its own there. */
+static void alternatives_are_escaped_where_a_rule_would_end_them(void **state)
+{
+        static char commas[511];
+        static char expected_commas[4 + 2 * sizeof(commas) + 1] = "URI=";
+        const struct alternative alternatives[] = {
+                TEXT(URI, "urn:a,O=Example"),
+                TEXT(URI, "urn:b\\,c;d+e"),
+                { GNUTLS_SAN_URI, { (const uint8_t *)commas, sizeof(commas) } },
+        };
+        const char *const expected[] = { "CN=ops", "URI=urn:a\\,O=Example", "URI=urn:b\\\\\\,c;d+e",
+                                         expected_commas };
+        struct names names;
+
+        (void)state;
+        memset(commas, ',', sizeof(commas));
+        for (size_t i = 0; i < sizeof(commas); i++)
+                memcpy(expected_commas + 4 + 2 * i, "\\,", 2);
+        names = read_names("CN=ops", alternatives, ARRAY_LEN(alternatives));
+        check(&names, expected, ARRAY_LEN(expected));
+        names_deinit(&names);
+}
+
 static void a_name_that_is_too_long_hides_no_other(void **state)
 {
         static char uri[600];
@@ -169,6 +192,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_attribute_and_alternative_is_a_name),
                 cmocka_unit_test(values_are_escaped),
+                cmocka_unit_test(alternatives_are_escaped_where_a_rule_would_end_them),
                 cmocka_unit_test(a_name_that_is_too_long_hides_no_other),
                 cmocka_unit_test(there_are_so_many_at_most),
                 cmocka_unit_test(an_empty_subject_is_no_name),

@@ -129,6 +129,33 @@ static void an_escaped_comma_divides_nothing(void **state)
         }
 }
 
+static void a_comma_behind_an_escaped_backslash_divides(void **state)
+{
+        static const struct span names[] = { SPAN_LITERAL("CN=dir\\\\"), SPAN_LITERAL("O=Example"),
+                                             SPAN_LITERAL("OU=a\\\\\\,b") };
+        static const struct {
+                const char *subject;
+                bool matches;
+        } cases[] = {
+                { "cert:CN=dir\\\\", true },
+                { "cert:cn=dir\\\\,o=Example", true },
+                { "cert:O=Example,CN=dir\\\\", true },
+                { "cert:CN=dir\\\\,O=Other", false },
+                { "cert:OU=a\\\\\\,b,O=Example", true },
+                { "cert:OU=a\\\\\\,b,O=Other", false },
+        };
+        struct identity who = { .kind = IDENTITY_CERT, .names = names, .n_names = ARRAY_LEN(names) };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct subjects *all = lists(&cases[i].subject, 1);
+
+                if (subjects_have(all, 0, &who) != cases[i].matches)
+                        fail_msg("\"%s\"", cases[i].subject);
+                subjects_free(all);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -136,6 +163,7 @@ int main(void)
                 cmocka_unit_test(a_network_is_of_its_length),
                 cmocka_unit_test(who_has_no_address_is_in_no_network),
                 cmocka_unit_test(an_escaped_comma_divides_nothing),
+                cmocka_unit_test(a_comma_behind_an_escaped_backslash_divides),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
