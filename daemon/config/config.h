@@ -22,9 +22,10 @@ struct conf_server {
         long long max_sessions;
         long long shards;         /* libcoap contexts: base/shards.h; 0: by need */
         long long observer_check; /* seconds between two confirmable notifications to an observer, at most */
-        bool q_block;             /* RFC 9177, over plain UDP */
-        bool core_dumps;          /* also of a process that has keys in its memory */
-        long long receive_buffer; /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
+        long long confirm_interval; /* and at least, but where all are */
+        bool q_block;               /* RFC 9177, over plain UDP */
+        bool core_dumps;            /* also of a process that has keys in its memory */
+        long long receive_buffer;   /* SO_RCVBUF of a datagram endpoint, bytes; 0: the kernel's default */
         long long send_buffer;
         char *control; /* the control socket; NULL: none */
 };

@@ -40,6 +40,11 @@ static const struct conf_row server_rows[] = {
           .unit = "seconds", .flags = CONF_RELOAD,
           .doc = "Every observer is sent a confirmable notification at least this often, whether something "
                  "changed or not: one that does not acknowledge it is forgotten (RFC 7641, 4.5)." },
+        { ROW(CONF_INT, conf_server, confirm_interval), .fallback = "30", .min = 0, .max = 86400,
+          .unit = "seconds", .flags = CONF_RELOAD,
+          .doc = "One in six notifications that need not be confirmable is so all the same, so that an "
+                 "observer that is gone is found out soon, but none within so long of the last one to the "
+                 "same observer: each draws an acknowledgement. 0: one in six, however fast they come." },
         { ROW(CONF_BOOL, conf_server, core_dumps), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Whether the kernel may write a core dump, and other processes of coapd's user look into "
                  "its "
@@ -130,7 +135,7 @@ static const struct conf_row resource_rows[] = {
         { ROW(CONF_BOOL, conf_resource, confirmable), .fallback = "false", .flags = CONF_RELOAD,
           .doc = "Whether every notification is to be acknowledged by the client, and sent again until it "
                  "is. "
-                 "Otherwise one in six is." },
+                 "Otherwise one in six is, if server.confirm_interval allows." },
         { ROW(CONF_INT, conf_resource, notify_interval), .flags = CONF_RELOAD, .fallback = "0", .min = 0,
           .max = SECONDS_A_YEAR, .unit = "seconds",
           .doc = "Observers that heard nothing for so long are sent the present state again, so that they "

@@ -155,6 +155,9 @@ bool resource_evict(struct resource *resource, uint8_t code);
 /* Somebody observes it: the time-driven repetition begins. */
 void resource_repeat(struct resource *resource);
 uint64_t notify_now(const struct registry *registry);
+/* A notification is written: whether the client is to acknowledge it. */
+void notify_settle_type(const struct place *place, struct observation *one, const coap_session_t *session,
+                        coap_pdu_t *notification);
 /* The config has another time for confirmable notifications, or the first. 0 or -errno. */
 int notify_apply(struct registry *registry);
 

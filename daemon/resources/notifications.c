@@ -50,6 +50,23 @@ static bool notify(struct resource *resource, bool confirmable)
         return any;
 }
 
+/*
+ * libcoap has chosen a type, and sends it with the one that we leave. Over a stream, where nobody acknowledges, it is
+ * always the same.
+ */
+void notify_settle_type(const struct place *place, struct observation *one, const coap_session_t *session,
+                        coap_pdu_t *notification)
+{
+        const struct config *config = place->registry->config;
+        uint64_t interval_us = config ? (uint64_t)config->server.confirm_interval * US_PER_S : 0;
+
+        if (coap_pdu_get_type(notification) == COAP_MESSAGE_CON &&
+            !COAP_PROTO_RELIABLE(coap_session_get_proto(session)) &&
+            !observation_confirms(one, place->mode == COAP_RESOURCE_FLAGS_NOTIFY_CON,
+                                  notify_now(place->registry), interval_us))
+                coap_pdu_set_type(notification, COAP_MESSAGE_NON);
+}
+
 bool resource_is_ready(const struct resource *resource)
 {
         const struct kind *kind = resource->kind;
@@ -71,10 +88,7 @@ static bool tell(struct resource *resource, bool confirmable)
         return resource->observed;
 }
 
-/*
- * libcoap confirms every sixth notification to an observer, but a resource that changes once a week does not get
- * there in time.
- */
+/* One in six notifications is confirmable, but a resource that changes once a week does not get there in time. */
 bool resource_changed(struct resource *resource)
 {
         return tell(resource, is_due(resource, notify_now(resource->registry)));

@@ -10,7 +10,7 @@
 #include "base/util.h"
 #include "resources/message.h"
 
-enum { BUCKETS_LEAST = 256 };
+enum { BUCKETS_LEAST = 256, TURNS = 6 };
 
 struct observation {
         struct observation *same_bucket;
@@ -20,7 +20,9 @@ struct observation {
         struct observed *observed;
         uint64_t token, options; /* hashes */
         coap_mid_t mid;          /* of the last notification, as a RST names it */
+        uint8_t turns;           /* to wait, below TURNS */
         uint64_t serial;         /* falls along the resource's list */
+        uint64_t confirmed_us;   /* when the last notification left that is to be acknowledged; 0: never */
 };
 
 struct observations {
@@ -187,17 +189,18 @@ static struct observation *add(struct observations *o, struct client *client, st
 
         if (!one)
                 return NULL;
-        *one = (struct observation){ *bucket,
-                                     client->observations,
-                                     &client->observations,
-                                     observed->first,
-                                     &observed->first,
-                                     client,
-                                     observed,
-                                     token,
-                                     options,
-                                     COAP_INVALID_MID,
-                                     ++o->last_serial };
+        *one = (struct observation){ .same_bucket = *bucket,
+                                     .next_of_client = client->observations,
+                                     .of_client = &client->observations,
+                                     .next_of_resource = observed->first,
+                                     .of_resource = &observed->first,
+                                     .client = client,
+                                     .observed = observed,
+                                     .token = token,
+                                     .options = options,
+                                     .mid = COAP_INVALID_MID,
+                                     .turns = ++o->last_serial % TURNS,
+                                     .serial = o->last_serial };
         *bucket = client->observations = observed->first = one;
         if (one->next_of_client)
                 one->next_of_client->of_client = &one->next_of_client;
@@ -271,8 +274,9 @@ static void insist_on_the_answer(const coap_pdu_t *request)
 }
 
 /* A registration takes the place of one with another token and the same options, also when it is refused then. */
-void observations_note(struct observations *o, struct client *client, struct observed *observed,
-                       const coap_pdu_t *request, const coap_pdu_t *response, bool is_notification)
+struct observation *observations_note(struct observations *o, struct client *client,
+                                      struct observed *observed, const coap_pdu_t *request,
+                                      const coap_pdu_t *response, bool is_notification)
 {
         enum { SUCCESS = 2, CANCELS_BY_OPTIONS = 4003005 };
         coap_opt_t *option = message_option(request, COAP_OPTION_OBSERVE);
@@ -283,11 +287,11 @@ void observations_note(struct observations *o, struct client *client, struct obs
         uint64_t token, options;
 
         if (!option)
-                return;
+                return NULL;
         if (registers && class > SUCCESS)
                 insist_on_the_answer(request);
         if (!client)
-                return;
+                return NULL;
         token = hash_token(o, request);
         one = find(o, client, observed, token);
         if (!one && (registers || LIBCOAP_VERSION >= CANCELS_BY_OPTIONS)) {
@@ -302,6 +306,22 @@ void observations_note(struct observations *o, struct client *client, struct obs
         }
         if (one && is_notification)
                 one->mid = coap_pdu_get_mid(response);
+        return one;
+}
+
+/* Who were asked all at once, or registered together, take turns from then on, so that their answers do not meet. */
+bool observation_confirms(struct observation *one, bool must, uint64_t now_us, uint64_t interval_us)
+{
+        if (must) {
+                one->turns = one->serial % TURNS;
+        } else if (now_us - one->confirmed_us < interval_us) {
+                return false;
+        } else if (one->turns > 0) {
+                one->turns--;
+                return false;
+        }
+        one->confirmed_us = now_us;
+        return true;
 }
 
 void observations_nacked(struct observations *o, struct client *client, const coap_pdu_t *sent,

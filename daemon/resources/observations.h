@@ -45,10 +45,17 @@ const char *observations_refuse(const struct observations *observations,
 
 /*
  * libcoap has called for a GET or FETCH with Observe, a registration or a notification, or the end of one, and is
- * answered with `response`.
+ * answered with `response`. The observation, if it is one from here on, else NULL.
  */
-void observations_note(struct observations *observations, struct client *client, struct observed *observed,
-                       const coap_pdu_t *request, const coap_pdu_t *response, bool is_notification);
+struct observation *observations_note(struct observations *observations, struct client *client,
+                                      struct observed *observed, const coap_pdu_t *request,
+                                      const coap_pdu_t *response, bool is_notification);
+
+/*
+ * libcoap would have the client acknowledge a notification: each, if all `must` be, else the sixth since the last one
+ * and what follows. Whether it is to.
+ */
+bool observation_confirms(struct observation *one, bool must, uint64_t now_us, uint64_t interval_us);
 
 /* A notification was rejected or never acknowledged. `sent` is NULL for one that needed no acknowledgement. */
 void observations_nacked(struct observations *observations, struct client *client, const coap_pdu_t *sent,

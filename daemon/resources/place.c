@@ -41,8 +41,7 @@ bool place_is_observable(const struct place *place)
 
 static coap_resource_t *new_handle(struct place *place, size_t shard)
 {
-        coap_resource_t *handle = coap_resource_init(coap_make_str_const(place->first->path),
-                                                     resource_notification_mode(place->first));
+        coap_resource_t *handle = coap_resource_init(coap_make_str_const(place->first->path), place->mode);
 
         if (!handle)
                 return NULL;
@@ -180,7 +179,10 @@ static int found(struct resource *resource)
                 free(place);
                 return -ENOMEM;
         }
-        *place = (struct place){ .registry = registry, .first = resource, .number = FIRST_NUMBER };
+        *place = (struct place){ .registry = registry,
+                                 .first = resource,
+                                 .mode = resource_notification_mode(resource),
+                                 .number = FIRST_NUMBER };
         if (registry->host.first_number)
                 registry->host.first_number(registry->host.user, path, &place->number);
         place->handle = new_handle(place, 0);
@@ -249,13 +251,8 @@ void place_abandon(struct resource *resource)
 
 void place_configure(const struct resource *resource)
 {
-        struct place *place = resource->place;
-        int mode = resource_notification_mode(resource);
-
-        for_each_handle(place, set_observable);
-        coap_resource_set_mode(place->handle, mode);
-        for (size_t i = 0; i < place->twins.n; i++)
-                coap_resource_set_mode(place->twins.v[i].handle, mode);
+        for_each_handle(resource->place, set_observable);
+        place_set_mode(resource->place, resource_notification_mode(resource));
 }
 
 /* ---------------------------------------------------------------- in the other contexts */
@@ -326,7 +323,18 @@ void registry_make_handle(struct registry *registry, size_t shard, struct span d
                 place_handle(place, shard);
 }
 
-/* ---------------------------------------------------------------- Observe numbers */
+/* ---------------------------------------------------------------- of all handles */
+
+static void set_handle_mode(struct place *place, coap_resource_t *handle)
+{
+        coap_resource_set_mode(handle, place->mode);
+}
+
+void place_set_mode(struct place *place, int mode)
+{
+        place->mode = mode;
+        for_each_handle(place, set_handle_mode);
+}
 
 static void set_handle_number(struct place *place, coap_resource_t *handle)
 {

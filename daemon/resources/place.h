@@ -23,10 +23,10 @@ struct place {
         struct registry *registry;
         struct resource *first;    /* the others by ->next_host */
         coap_resource_t *handle;   /* of the first context; userdata points back here */
+        int mode;                  /* COAP_RESOURCE_FLAGS_NOTIFY_CON or _NON, of all handles */
         struct twins twins;        /* of the others */
         struct observed observers; /* of all handles */
         uint32_t number;           /* of the last notification, where there are several contexts */
-        uint32_t round;            /* counts the notifications */
         struct place *next_leaving;
 };
 
@@ -71,6 +71,7 @@ bool place_is_observable(const struct place *place);
 bool place_lacks_handle(const struct place *place, size_t shard);
 
 /* place.c, for place_notify.c */
+void place_set_mode(struct place *place, int mode);
 void place_set_number(struct place *place, uint32_t number);
 void place_delete_handle(struct place *place, coap_resource_t *handle);
 

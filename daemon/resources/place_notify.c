@@ -9,21 +9,7 @@ static size_t n_shards(const struct place *place)
         return place->registry->host.shards.n;
 }
 
-/*
- * libcoap confirms every sixth notification to an observer, and for those that registered together that is the same
- * one. With so many observers that most contexts have some these take turns, so that the acknowledgements do not all
- * come at once.
- */
-static int mode_of(const struct place *place, size_t shard, int mode)
-{
-        enum { EVERY = 6 };
-
-        if (place->twins.n > n_shards(place) / 2 && (place->round + shard) % EVERY == 0)
-                return COAP_RESOURCE_FLAGS_NOTIFY_CON;
-        return mode;
-}
-
-static bool notify_one(struct place *place, coap_resource_t *handle, size_t shard, int mode)
+static bool notify_one(struct place *place, coap_resource_t *handle, size_t shard)
 {
         const struct registry_host *host = &place->registry->host;
 
@@ -32,7 +18,6 @@ static bool notify_one(struct place *place, coap_resource_t *handle, size_t shar
                 coap_persist_set_observe_num(handle, place->number);
         if (!coap_resource_notify_observers(handle, NULL))
                 return false;
-        coap_resource_set_mode(handle, mode_of(place, shard, mode));
         host->kick_soon(host->user, shard);
         return true;
 }
@@ -42,11 +27,11 @@ bool place_notify(struct place *place, int mode)
         struct places *places = &place->registry->places;
         bool any;
 
-        place->round++;
-        any = notify_one(place, place->handle, 0, mode);
+        place_set_mode(place, mode);
+        any = notify_one(place, place->handle, 0);
         for (size_t i = 0; i < place->twins.n;) {
                 struct twin twin = place->twins.v[i];
-                bool told = notify_one(place, twin.handle, twin.shard, mode);
+                bool told = notify_one(place, twin.handle, twin.shard);
 
                 any |= told;
                 if (told || places->n_twins <= IDLE_TWINS_KEPT || twin.handle == places->serving) {
@@ -64,17 +49,12 @@ bool place_notify(struct place *place, int mode)
         return any;
 }
 
-static void hurry_one(struct place *place, coap_resource_t *handle, size_t shard)
+void place_hurry(struct place *place)
 {
         const struct registry_host *host = &place->registry->host;
 
-        coap_resource_set_mode(handle, COAP_RESOURCE_FLAGS_NOTIFY_NON);
-        host->kick_soon(host->user, shard);
-}
-
-void place_hurry(struct place *place)
-{
-        hurry_one(place, place->handle, 0);
+        place_set_mode(place, COAP_RESOURCE_FLAGS_NOTIFY_NON);
+        host->kick_soon(host->user, 0);
         for (size_t i = 0; i < place->twins.n; i++)
-                hurry_one(place, place->twins.v[i].handle, place->twins.v[i].shard);
+                host->kick_soon(host->user, place->twins.v[i].shard);
 }

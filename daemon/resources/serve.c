@@ -230,6 +230,7 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
         struct place *place = coap_resource_get_userdata(handle);
         const coap_str_const_t *path = coap_resource_get_uri_path(handle);
         struct registry *registry;
+        struct observation *one;
 
         (void)query;
         if (!place) {
@@ -244,8 +245,10 @@ void serve(coap_resource_t *handle, coap_session_t *session, const coap_pdu_t *r
                 gate_leave(registry, session, request, response_pdu);
         }
         registry->places.serving = NULL;
-        observations_note(registry->observations, client_of(session), &place->observers, request,
-                          response_pdu, !registry->is_request);
+        one = observations_note(registry->observations, client_of(session), &place->observers, request,
+                                response_pdu, !registry->is_request);
+        if (one && !registry->is_request)
+                notify_settle_type(place, one, session, response_pdu);
 }
 
 static void serve_path(struct registry *registry, coap_session_t *session, const coap_pdu_t *request,

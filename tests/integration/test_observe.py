@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Observations (RFC 7641) of every kind of client, from registration to end."""
 
+import contextlib
+import os
+import time
+
 import coap
 import pytest
 from clients import CoapClient, aiocoap_run, node
@@ -59,7 +63,7 @@ def test_silence_ends_it(coapd):
     """A confirmable notification that nobody acknowledges ends the observation, if only after its retransmissions.
 
     Here that is seen as: the same message comes again."""
-    daemon = coapd(resources=LAMP)
+    daemon = coapd(resources=LAMP, server={"confirm_interval": 0})
     with daemon.client() as client:
         client.acknowledge = False
         watch = client.observe("lamp")
@@ -77,7 +81,7 @@ def test_silence_ends_it(coapd):
 
 def test_one_in_six_is_confirmable(coapd):
     """RFC 7641, 4.5: so that a client which is gone is found out."""
-    daemon = coapd()
+    daemon = coapd(server={"confirm_interval": 0})
     with daemon.client() as writer, daemon.client() as client:
         writer.put("value", b"0")
         watch = client.observe("value")
@@ -85,7 +89,45 @@ def test_one_in_six_is_confirmable(coapd):
         for i in range(1, 19):
             writer.put("value", b"%d" % i)
             kinds.append(watch.fresh().type)
-        assert kinds.count(coap.CON) >= 2 and coap.NON in kinds
+        first = kinds.index(coap.CON)
+        assert 5 <= first < 11
+        assert kinds[first:] == [coap.NON if i % 6 else coap.CON for i in range(18 - first)]
+
+
+def test_what_changes_fast_is_not_confirmed_as_often(coapd):
+    """server.confirm_interval, however fast notifications come."""
+    daemon = coapd(server={"confirm_interval": 2})
+    with daemon.client() as writer, daemon.client() as client:
+        writer.put("value", b"0")
+        watch, confirmed = client.observe("value"), []
+        for i in range(1, 100000):
+            writer.put("value", b"%d" % i)
+            if watch.fresh().type == coap.CON:
+                confirmed.append(time.monotonic())
+            if len(confirmed) == 3:
+                break
+        assert 1 < confirmed[1] - confirmed[0] and 3 < confirmed[2] - confirmed[0] < 5 * SLOW
+
+
+def test_observers_take_turns(coapd):
+    """So that their acknowledgements do not all come at once, also after they did."""
+    daemon = coapd(server={"confirm_interval": 0})
+    turns = [0] * 5 + [2] * 6
+    with contextlib.ExitStack() as stack:
+        writer, *clients = [stack.enter_context(daemon.client()) for _ in range(13)]
+        writer.put("value", b"")
+        watches = [client.observe("value") for client in clients]
+
+        def confirmed(confirmable):
+            daemon.write_config(dynamic={"enable": True, "prefix": [""], "confirmable": confirmable})
+            daemon.reload()
+            for _ in turns:
+                writer.put("value", os.urandom(8))
+                yield [watch.fresh().type for watch in watches].count(coap.CON)
+
+        assert list(confirmed(["other"])) == turns
+        assert next(confirmed([""])) == 12
+        assert list(confirmed(["other"])) == turns
 
 
 def test_what_comes_late_can_be_told(coapd):

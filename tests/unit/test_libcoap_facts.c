@@ -24,6 +24,7 @@ struct seen {
         uint8_t request[512];
         size_t request_n;
         bool oscore;
+        int confirmable;
 };
 
 static int on_added(coap_session_t *session, coap_subscription_t *subscription, coap_proto_t proto,
@@ -336,6 +337,40 @@ static void the_end_is_told_in_the_other_mode(void **state)
         }
 }
 
+static void on_confirmable_get(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                               const coap_string_t *query, coap_pdu_t *response)
+{
+        struct seen *seen = coap_resource_get_userdata(resource);
+
+        (void)session, (void)request, (void)query;
+        coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
+        if (coap_pdu_get_type(response) == COAP_MESSAGE_CON && ++seen->confirmable <= 2)
+                coap_pdu_set_type(response, COAP_MESSAGE_NON);
+}
+
+/* notify_settle_type(): libcoap asks for it with the sixth, and with each that follows until one is confirmable. */
+static void the_handler_says_what_is_confirmable(void **state)
+{
+        struct facts *f = *state;
+        coap_resource_t *a;
+
+        begin(f, "127.0.0.1");
+        a = rig_resource(&f->rig, "a");
+        rig_observe(&f->rig, f->client, "a", "tok");
+        coap_resource_set_userdata(a, &f->seen);
+        coap_register_request_handler(a, COAP_REQUEST_GET, on_confirmable_get);
+        for (int i = 1; i <= 9; i++) {
+                uint8_t data[64];
+
+                rig_notify(&f->rig, "a");
+                rig_pump(&f->rig);
+                assert_true(recv(f->client, data, sizeof data, 0) > 4);
+                assert_int_equal(f->seen.confirmable, i < 6 ? 0 : MIN(i - 5, 3));
+                assert_int_equal(data[0] >> 4 & 3, i == 8 ? COAP_MESSAGE_CON : COAP_MESSAGE_NON);
+        }
+        finish(f);
+}
+
 /* One row for each observation: a new token for the same question ends the old one, and that is told. */
 static void a_new_token_ends_the_old_observation(void **state)
 {
@@ -528,6 +563,7 @@ int main(void)
                 TEST(set_number_counts_from_there),
                 TEST(a_change_counts_where_somebody_observes),
                 TEST(the_end_is_told_in_the_other_mode),
+                TEST(the_handler_says_what_is_confirmable),
                 TEST(a_new_token_ends_the_old_observation),
                 TEST(the_request_is_whole),
                 TEST(an_observer_of_an_unknown_context_would_be_told_in_the_clear),
