@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A 64-bit checksum against accidents (a flipped bit, a torn sector), not against attackers: every step is a
- * bijection of the state, so two inputs of one length that differ in a single word never agree.
+ * bijection of the state, so two inputs of one length that differ in a single word never agree. It serves tables, too:
+ * where peers choose what goes in, the sum begins with a number that they do not know.
  */
 #ifndef COAPD_BASE_CHECKSUM_H
 #define COAPD_BASE_CHECKSUM_H

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "resources/clients.h"
 #include "resources/kind.h"
 
@@ -33,7 +34,7 @@ static bool set_peer(struct duplicate_key *key, const void *peer)
 
 static void set_token(struct duplicate_key *key, struct span token)
 {
-        uint64_t hash = 0xcbf29ce484222325U;
+        uint64_t hash;
 
         key->token_length = (uint16_t)token.n;
         if (token.n <= DUPLICATE_TOKEN) {
@@ -41,8 +42,7 @@ static void set_token(struct duplicate_key *key, struct span token)
                         memcpy(key->token, token.p, token.n);
                 return;
         }
-        for (size_t i = 0; i < token.n; i++)
-                hash = (hash ^ token.p[i]) * 0x100000001b3U;
+        hash = checksum_span(0, token);
         memcpy(key->token, &hash, sizeof hash);
 }
 

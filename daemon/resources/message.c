@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/checksum.h"
 #include "resources/clients.h"
 
 void response_error(struct response *response, uint8_t code, const char *fmt, ...)
@@ -139,35 +140,25 @@ static bool parse_blocks(struct message *m)
         return !m->has_block2 || coap_get_block_b(m->session, m->pdu, COAP_OPTION_BLOCK2, &m->block2);
 }
 
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-        const uint8_t *p = bytes;
-
-        for (size_t i = 0; i < n; i++)
-                hash = (hash ^ p[i]) * 0x100000001b3U;
-        return hash ^ hash >> 32;
-}
-
 /*
  * RFC 9175, 3.3: what is to be done stands in critical options, of which those of the blocks themselves differ. It need
  * not be hard to forge: who can, can repeat the options.
  */
 uint64_t message_operation(const coap_pdu_t *pdu)
 {
-        uint64_t hash = 0xcbf29ce484222325U;
+        uint64_t hash = 0;
         coap_opt_iterator_t iterator;
         coap_opt_t *option;
 
         coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
         while ((option = coap_option_next(&iterator))) {
                 coap_option_num_t number = iterator.number;
-                uint16_t head[] = { number, (uint16_t)coap_opt_length(option) };
 
                 if (!(number & 1) || number == COAP_OPTION_BLOCK1 || number == COAP_OPTION_BLOCK2 ||
                     number == COAP_OPTION_Q_BLOCK1 || number == COAP_OPTION_Q_BLOCK2)
                         continue;
-                hash = hash_bytes(hash, head, sizeof head);
-                hash = hash_bytes(hash, coap_opt_value(option), head[1]);
+                hash = checksum_word(hash, number);
+                hash = checksum_span(hash, span_of(coap_opt_value(option), coap_opt_length(option)));
         }
         return hash;
 }

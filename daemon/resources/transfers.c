@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/checksum.h"
 #include "resources/blockwise_internal.h"
 
 /*
@@ -46,9 +47,7 @@ static uint64_t hash_of(const struct message *m)
 {
         uint64_t hash = m->operation ^ (uintptr_t)m->session ^ (uint64_t)m->request.method << 56;
 
-        for (size_t i = 0; i < m->request.path.n; i++)
-                hash = (hash ^ m->request.path.p[i]) * 0x100000001b3U;
-        return hash ^ hash >> 32;
+        return checksum_span(hash, m->request.path);
 }
 
 static void unlink_age(struct blockwise *b, struct transfer *t)
