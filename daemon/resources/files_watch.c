@@ -3,6 +3,9 @@
  * Observation of files, through inotify. A watch is on each folder from the root down to what is observed, since
  * a file that is replaced is another file. What happened is settled a moment later, by comparing ETags: an editor
  * that deletes and writes anew has changed the file, and a program that appends has done so once in a while.
+ *
+ * Where links are followed, the folders on the way through them are watched as well, and whatever happens in a folder
+ * that is watched may have changed what is behind a link.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +28,7 @@ struct files_watched {
         struct buf rest; /* as in requests */
         struct etag seen;
         bool dirty;
+        bool linked; /* there is a link on its way */
         char path[];
 };
 
@@ -57,6 +61,15 @@ static void wake_within(struct files *files, uint64_t delay_us)
                 files->wake_us = at;
 }
 
+/* The way to what is observed may be another one now. */
+static bool is_new_link(const struct files *files, const char *path, const struct inotify_event *event)
+{
+        char target;
+
+        return files->follow_symlinks && event->mask & (IN_CREATE | IN_MOVED_TO) &&
+               readlinkat(files->root, path, &target, sizeof target) >= 0;
+}
+
 static void mark(struct files *files, const struct files_folder *folder, const struct inotify_event *event)
 {
         char path[PATH_MAX];
@@ -70,13 +83,13 @@ static void mark(struct files *files, const struct files_folder *folder, const s
                 bool whole_folder = event->mask & MASK_FOLDER || event->len == 0;
                 const char *above = whole_folder ? folder->path : path;
 
-                if (!lies_below(w->path, above) && strcmp(w->path, folder->path) != 0)
+                if (!w->linked && !lies_below(w->path, above) && strcmp(w->path, folder->path) != 0)
                         continue;
                 w->dirty = touched = true;
         }
         if (!touched)
                 return;
-        if (event->mask & (IN_ISDIR | MASK_FOLDER))
+        if (event->mask & (IN_ISDIR | MASK_FOLDER) || is_new_link(files, path, event))
                 files->rebuild = true;
         wake_within(files, event->mask & MASK_WHOLE ? SOON_US : LATER_US);
 }
@@ -139,20 +152,76 @@ static int watch_folder(struct files *files, const char *path)
         return 0;
 }
 
-/* From the root down to `path`, and `path` itself where it is a folder. */
-static int watch_folders(struct files *files, const char *path)
-{
-        char part[PATH_MAX];
-        int r = watch_folder(files, ".");
+/* On a way from the root: what of it is done, without links, and what is left. */
+struct way {
+        struct files *files;
+        char done[PATH_MAX], left[PATH_MAX];
+        unsigned links;
+};
 
-        for (const char *slash = strchr(path, '/'); slash && r == 0; slash = strchr(slash + 1, '/')) {
-                snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-                r = watch_folder(files, part);
+static int go_up(struct way *way)
+{
+        char *slash = strrchr(way->done, '/');
+
+        if (slash)
+                *slash = '\0';
+        else if (strcmp(way->done, ".") == 0)
+                return -EXDEV;
+        else
+                memcpy(way->done, ".", 2);
+        return 0;
+}
+
+static int go_down(struct way *way, size_t n)
+{
+        enum { MOST_LINKS = 40 }; /* as in path_resolution(7) */
+        bool at_root = strcmp(way->done, ".") == 0;
+        char next[PATH_MAX], target[PATH_MAX];
+        ssize_t length;
+
+        if (snprintf(next, sizeof next, "%s%s%.*s", at_root ? "" : way->done, at_root ? "" : "/", (int)n,
+                     way->left) >= (int)sizeof next)
+                return -ENAMETOOLONG;
+        length = readlinkat(way->files->root, next, target, sizeof target);
+        if (length < 0) {
+                memcpy(way->done, next, strlen(next) + 1);
+                memmove(way->left, way->left + n, strlen(way->left + n) + 1);
+                return 0;
         }
-        if (r < 0)
-                return r;
-        r = watch_folder(files, path);
-        return r == -ENOTDIR ? 0 : r;
+        if (++way->links > MOST_LINKS || target[0] == '/')
+                return -ELOOP;
+        if (snprintf(next, sizeof next, "%.*s%s", (int)length, target, way->left + n) >= (int)sizeof next)
+                return -ENAMETOOLONG;
+        memcpy(way->left, next, strlen(next) + 1);
+        return 0;
+}
+
+static int go_on(struct way *way)
+{
+        size_t slashes = strspn(way->left, "/"), n;
+
+        memmove(way->left, way->left + slashes, strlen(way->left + slashes) + 1);
+        n = strcspn(way->left, "/");
+        if (n > 2 || strncmp(way->left, "..", n) != 0)
+                return go_down(way, n);
+        memmove(way->left, way->left + n, strlen(way->left + n) + 1);
+        return n == 2 ? go_up(way) : 0;
+}
+
+/* From the root down to it, and itself where it is a folder. Where there is nothing, settle() will find that. */
+static int watch_folders(struct files *files, struct files_watched *w)
+{
+        struct way way = { .files = files, .done = "." };
+        int r = watch_folder(files, way.done);
+
+        snprintf(way.left, sizeof way.left, "%s", w->path);
+        while (r == 0 && way.left[0] && go_on(&way) == 0) {
+                r = watch_folder(files, way.done);
+                if (r == -ENOTDIR || r == -ENOENT)
+                        r = 0;
+        }
+        w->linked = way.links > 0;
+        return r;
 }
 
 /* --- what is observed --- */
@@ -192,7 +261,7 @@ int files_watch(struct files *files, struct span rest)
         memcpy(w->path, path, n + 1);
         buf_append_span(&w->rest, rest);
         /* First the watch, then the look: so nothing is missed between them. */
-        r = buf_ok(&w->rest) ? watch_folders(files, path) : -ENOMEM;
+        r = buf_ok(&w->rest) ? watch_folders(files, w) : -ENOMEM;
         if (r == 0)
                 r = etag_now(files, w, &w->seen);
         if (r < 0) {
@@ -245,7 +314,7 @@ static void rebuild(struct files *files)
         drop_folders(files);
         for (struct files_watched *w = files->watched; w; w = w->next) {
                 w->dirty = true;
-                watch_folders(files, w->path); /* where it fails there is nothing, as settle() will find */
+                watch_folders(files, w);
         }
 }
 
@@ -255,6 +324,15 @@ static bool is_needed(const struct files *files, const struct files_folder *fold
                 if (lies_below(w->path, folder->path))
                         return true;
         return false;
+}
+
+static bool any_is_linked(const struct files *files)
+{
+        const struct files_watched *w = files->watched;
+
+        while (w && !w->linked)
+                w = w->next;
+        return w;
 }
 
 static void drop_unneeded_folders(struct files *files)
@@ -293,8 +371,12 @@ void files_watch_wake(struct files *files)
                 watched_free(w);
                 dropped = true;
         }
-        if (dropped)
+        if (dropped && !any_is_linked(files)) {
                 drop_unneeded_folders(files);
+        } else if (dropped) {
+                files->rebuild = true;
+                wake_within(files, LATER_US);
+        }
 }
 
 void files_watch_free(struct files *files)

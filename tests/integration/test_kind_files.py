@@ -390,6 +390,52 @@ def test_observe_through_a_folder_that_is_replaced(coapd, tree):
         assert watch.next().text == "4.04"
 
 
+def point(link, target):
+    """As programs do that put a new version in place: at once."""
+    new = link.with_name(".new-link")
+    new.symlink_to(target)
+    new.rename(link)
+
+
+def test_observe_through_links(coapd, tmp_path):
+    """What is observed is behind links: to the file, to its folder, and from one to another."""
+    root = tmp_path / "root"
+    for version in ("v1", "v2"):
+        (root / "versions" / version).mkdir(parents=True)
+        (root / "versions" / version / "f").write_text(version)
+    (root / "sub").mkdir()
+    point(root / "..data", "versions/v1")
+    point(root / "file", "..data/f")
+    point(root / "sub/folder", "../..data")
+    (root / "late").write_text("x")
+    daemon = coapd(resources=fw(root, follow_symlinks=True))
+    with daemon.client() as client:
+        watches = [client.observe("fw/file"), client.observe("fw/sub/folder/f"), client.observe("fw/late")]
+        assert [watch.first.payload for watch in watches] == [b"v1", b"v1", b"x"]
+        point(root / "late", "sub/folder/f")
+        assert watches[2].fresh().payload == b"v1"
+
+        def each_hears_of(body):
+            for watch in watches:
+                while watch.fresh().payload != body:
+                    pass
+
+        for change in (1, 2):
+            (root / "versions/v1/f").write_text(f"changed {change}")
+            each_hears_of(b"changed %d" % change)
+        point(root / "..data", "versions/v2")
+        each_hears_of(b"v2")
+        (root / "versions/v2/f").write_text("last")
+        each_hears_of(b"last")
+        # Those who are there still go on when others leave.
+        watches.pop(0).cancel()
+        for body in ("more", "and more"):
+            (root / "versions/v2/f").write_text(body)
+            each_hears_of(body.encode())
+        (root / "..data").unlink()
+        assert [watch.next().text for watch in watches] == ["4.04", "4.04"]
+
+
 def test_observe_many(coapd, tmp_path):
     for i in range(200):
         (tmp_path / f"{i}.txt").write_text(str(i))
