@@ -241,7 +241,7 @@ static bool files_has_below(void *self, struct span rest)
         /* What can not be written is not made either: the answer says why. */
         if (!files->writable || rest.n == 0 || files_path(rest, path) < 0)
                 return true;
-        CLEANUP(closep) int folder = files_open_parent(files, path, false, &name);
+        CLEANUP(closep) int folder = files_open_parent(files, path, NULL, &name);
         return folder >= 0 ? fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 : folder != -ENOENT;
 }
 

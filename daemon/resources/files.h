@@ -56,8 +56,13 @@ int files_path(struct span rest, char path[PATH_MAX]);
 /* As openat2(2), with O_CLOEXEC. A descriptor or -errno. */
 int files_open(const struct files *files, const char *path, int flags, mode_t mode);
 
-/* The folder of a path, and the path's last segment. A descriptor or -errno. */
-int files_open_parent(const struct files *files, const char *path, bool make, const char **ret_name);
+/*
+ * The folder of a path, and the path's last segment. `ret_made`: makes the folders that are missing, for files_unmake();
+ * NULL: does not. A descriptor or -errno, then nothing was made.
+ */
+int files_open_parent(const struct files *files, const char *path, size_t *ret_made, const char **ret_name);
+/* Takes back what files_open_parent() made for this path, as far as it is empty still. */
+void files_unmake(const struct files *files, const char *path, size_t made);
 
 /* What the file is now; takes `fd` over. 0, or -errno: -ENOENT for what is no file and no folder to be listed. */
 int files_read(struct files *files, int fd, const char *path, struct span rest,

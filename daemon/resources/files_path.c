@@ -143,8 +143,8 @@ int files_open(const struct files *files, const char *path, int flags, mode_t mo
         return fd < 0 ? -errno : (int)fd;
 }
 
-/* Makes what is missing of the folders, from the top. */
-static int make_folders(const struct files *files, const char *folder)
+/* Makes what is missing of the folders, from the top; `*made` is the length of the first one that was. */
+static int make_folders(const struct files *files, const char *folder, size_t *made)
 {
         enum { MODE = 0777 };
         char part[PATH_MAX];
@@ -156,16 +156,39 @@ static int make_folders(const struct files *files, const char *folder)
 
                 snprintf(part, sizeof part, "%.*s", stop ? (int)(stop - folder) : (int)strlen(folder),
                          folder);
-                above = files_open_parent(files, part, false, &name);
+                above = files_open_parent(files, part, NULL, &name);
                 if (above < 0)
                         return above;
-                if (mkdirat(above, name, MODE) == 0 ? fsync(above) < 0 : errno != EEXIST)
+                if (mkdirat(above, name, MODE) < 0) {
+                        if (errno == EEXIST)
+                                continue;
+                        return -errno;
+                }
+                if (*made == 0)
+                        *made = strlen(part);
+                if (fsync(above) < 0)
                         return -errno;
         }
         return 0;
 }
 
-int files_open_parent(const struct files *files, const char *path, bool make, const char **ret_name)
+void files_unmake(const struct files *files, const char *path, size_t made)
+{
+        char part[PATH_MAX], *slash;
+
+        snprintf(part, sizeof part, "%s", path);
+        while (made && (slash = strrchr(part, '/')) && (size_t)(slash - part) >= made) {
+                const char *name = NULL;
+                CLEANUP(closep) int above = -1;
+
+                *slash = '\0';
+                above = files_open_parent(files, part, NULL, &name);
+                if (above < 0 || unlinkat(above, name, AT_REMOVEDIR) < 0)
+                        return;
+        }
+}
+
+int files_open_parent(const struct files *files, const char *path, size_t *ret_made, const char **ret_name)
 {
         const char *slash = strrchr(path, '/');
         char folder[PATH_MAX] = ".";
@@ -174,9 +197,13 @@ int files_open_parent(const struct files *files, const char *path, bool make, co
         if (slash)
                 snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
         fd = files_open(files, folder, O_RDONLY | O_DIRECTORY, 0);
-        if (fd == -ENOENT && make) {
-                r = make_folders(files, folder);
+        if (ret_made)
+                *ret_made = 0;
+        if (fd == -ENOENT && ret_made) {
+                r = make_folders(files, folder, ret_made);
                 fd = r < 0 ? r : files_open(files, folder, O_RDONLY | O_DIRECTORY, 0);
+                if (fd < 0)
+                        files_unmake(files, path, *ret_made);
         }
         if (fd >= 0)
                 *ret_name = slash ? slash + 1 : path;

@@ -73,7 +73,8 @@ static int write_new(int folder, const char *name, const struct stat *old, struc
 int files_write(struct files *files, const char *path, struct span body, int content_format)
 {
         const char *name = NULL;
-        CLEANUP(closep) int folder = files_open_parent(files, path, true, &name);
+        size_t made;
+        CLEANUP(closep) int folder = files_open_parent(files, path, &made, &name);
         struct stat old;
         bool is_new;
         int r;
@@ -88,6 +89,7 @@ int files_write(struct files *files, const char *path, struct span body, int con
                 r = -errno;
         if (r < 0) {
                 unlinkat(folder, new_name, 0);
+                files_unmake(files, path, made);
                 return r;
         }
         return fsync(folder) < 0 ? -errno : is_new;
@@ -96,7 +98,7 @@ int files_write(struct files *files, const char *path, struct span body, int con
 int files_delete(struct files *files, const char *path)
 {
         const char *name = NULL;
-        CLEANUP(closep) int folder = files_open_parent(files, path, false, &name);
+        CLEANUP(closep) int folder = files_open_parent(files, path, NULL, &name);
         struct stat status;
 
         if (folder < 0)

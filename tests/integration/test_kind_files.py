@@ -266,6 +266,9 @@ def test_disk_full(coapd, tmp_path):
         refused = client.put_blocks("fw/image", b"y" * 60_000, 1024)
         assert refused.text == "5.03" and refused.max_age > 0
         assert client.get_blocks("fw/image", 1024).payload == b"x" * 20_000
+        # Nor are the folders there that it would have been in.
+        assert client.put_blocks("fw/new/er/image", b"y" * 60_000, 1024).text == "5.03"
+        assert client.get("fw").payload == b"</fw/image>;ct=42;sz=20000"
         assert client.put("fw/image", b"small").text == "2.04"
 
 
