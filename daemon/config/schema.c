@@ -260,10 +260,14 @@ static const struct conf_row limit_rows[] = {
                  "ones of the addresses that have the most of them end." },
         { ROW(CONF_INT, conf_limits, observations), .flags = CONF_RELOAD, .fallback = "1000000", .min = 1,
           .max = 100000000, .unit = "observations",
-          .doc = "How many observations there may be, about 1.3 kB each. One more is answered 5.03." },
+          .doc = "How many observations there may be, about 1.3 kB each. One more is answered 5.03. A "
+                 "quarter is "
+                 "kept for clients that have proved their address (see limits.unproven), as anybody can "
+                 "forge "
+                 "the others." },
         { ROW(CONF_INT, conf_limits, observations_per_resource), .flags = CONF_RELOAD, .fallback = "100000",
           .min = 1, .max = 100000000, .unit = "observations",
-          .doc = "How many of them one resource may have." },
+          .doc = "How many of them one resource may have, a quarter of which is kept likewise." },
         { ROW(CONF_INT, conf_limits, observations_per_session), .flags = CONF_RELOAD, .fallback = "1000",
           .min = 1, .max = 100000000, .unit = "observations",
           .doc = "How many of them one session of a client may have." },

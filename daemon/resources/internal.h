@@ -182,6 +182,8 @@ int owned_hand_over(struct registry *registry, struct span path, const struct st
 
 /* proof.c: an Echo option may prove the address; */
 void proof_heed(struct registry *registry, struct client *client, const coap_pdu_t *request);
+/* whether it is proved, as far as the config wants that; */
+bool proof_has(struct registry *registry, struct client *client);
 /* where nothing does, a long answer is cut into blocks, or made a request for the proof. */
 void proof_ask(struct registry *registry, struct message *m, struct response *response);
 

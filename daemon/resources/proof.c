@@ -66,13 +66,17 @@ void proof_heed(struct registry *registry, struct client *client, const coap_pdu
                 clients_prove(registry->clients, client);
 }
 
+bool proof_has(struct registry *registry, struct client *client)
+{
+        return registry->config->limits.unproven == CONF_UNPROVEN_SERVE || is_proved(registry, client);
+}
+
 bool request_has_proved(const struct resource *resource, const struct request *request,
                         struct response *response)
 {
         struct registry *registry = resource->registry;
 
-        if (registry->config->limits.unproven == CONF_UNPROVEN_SERVE || !request->message ||
-            is_proved(registry, client_of(request->message->session)))
+        if (!request->message || proof_has(registry, client_of(request->message->session)))
                 return true;
         registry->host.metrics->answers_refused++;
         response_error(response, CODE_UNAUTHORIZED, "send the Echo option back");

@@ -148,14 +148,23 @@ void rules_settle_content(const struct resource *resource, const struct message 
                 response->code = CODE_VALID;
 }
 
+/* Whoever forges addresses, as many as there is room for, leaves some to those that have proved theirs. */
+static size_t room_for(long long limit, bool proved)
+{
+        enum { ONE_OF = 4 };
+
+        return (size_t)(proved ? limit : limit - limit / ONE_OF);
+}
+
 /* libcoap has added it already; upon an error it takes it back. */
 static bool may_observe(struct registry *registry, const struct message *m, struct response *response)
 {
         enum { RETRY_AFTER_S = 60 };
         const struct conf_limits *limits = &registry->config->limits;
+        bool proved = proof_has(registry, client_of(m->session));
         const struct observations_bounds bounds = {
-                .all = (size_t)limits->observations,
-                .of_resource = (size_t)limits->observations_per_resource,
+                .all = room_for(limits->observations, proved),
+                .of_resource = room_for(limits->observations_per_resource, proved),
                 .of_client = (size_t)limits->observations_per_session,
         };
         const char *refused = m->observers ? observations_refuse(registry->observations, &bounds,

@@ -169,6 +169,23 @@ def test_forged_observers_keep_no_session_out(far, asking, network):
         assert [stream.get("short").text for _ in range(2)] == ["2.05", "2.05"]
 
 
+@pytest.mark.parametrize("limit", ["observations", "observations_per_resource"])
+def test_forged_observers_leave_room_for_those_who_prove(far, asking, network, limit):
+    daemon = far(**{limit: 5})
+    clients = [asking(daemon) for _ in range(5)]
+    assert [ask(client, "short", observe=0)[0].text for client in clients] == ["2.05"] * 4 + ["5.03"]
+    assert ask(clients[0], "short", observe=0)[0].text == "2.05", "who is there may stay"
+    echo = ask(clients[4], "long")[0].option(coap.ECHO)
+    assert ask(clients[4], "short", observe=0, extra=[(coap.ECHO, echo)])[0].text == "2.05"
+    with network.inside(), StreamClient(daemon.port, HOST) as stream:
+        assert stream.request(coap.GET, "short", observe=0).text == "5.03", "that was the last one"
+
+
+def test_all_observe_where_nobody_is_to_prove(far, asking):
+    daemon = far(unproven="serve", observations=5)
+    assert {ask(asking(daemon), "short", observe=0)[0].text for _ in range(5)} == {"2.05"}
+
+
 def test_a_proof_gets_nobody_beyond_the_limit(far, asking):
     daemon = far(sessions_per_address=3)
     clients = [asking(daemon) for _ in range(10)]
