@@ -221,29 +221,56 @@ static void ignore_gone(void *owner, int fd, void *tag)
         (void)owner, (void)fd, (void)tag;
 }
 
-/* So that what has waited for it can be written, for which nobody would come back. */
-static void tells_when_a_peer_has_caught_up(void **state)
+static void ping(int far, int near, const char *payload)
+{
+        const uint8_t frame[] = { 0x89, 0x81, 0, 0, 0, 0, (uint8_t)payload[0] };
+        char got[14];
+
+        assert_int_equal(send(far, frame, sizeof frame, 0), sizeof frame);
+        while (recv(near, got, sizeof got, 0) <= 0)
+                assert_int_equal(errno, EAGAIN);
+}
+
+/* The last Ping's only, when the peer has read what came before: of that the reader is told, and comes back. */
+static void a_pong_waits_for_who_is_behind(void **state)
 {
         struct fixture *f = *state;
         static char block[10000], got[1 << 16];
+        size_t written = 0, read = 0;
+        ssize_t n;
         struct sockaddr_in a;
         int more = 0, far = socket(AF_INET, SOCK_STREAM, 0), near;
 
         stream_gate_set_reader(f->gate, &(struct stream_reader){ NULL, note_more, ignore_gone, &more });
         sockets_set_whole(f->listener);
+        sockets_set_websockets(f->listener);
         getsockname(f->listener, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
         connect(far, (struct sockaddr *)&a, sizeof a);
         near = accept(f->listener, NULL, NULL);
+        fcntl(near, F_SETFL, O_NONBLOCK);
+        fcntl(far, F_SETFL, O_NONBLOCK);
+        assert_int_equal(send(far, "GET\r\n\r\n", 7, 0), 7);
+        assert_int_equal(recv(near, got, 14, 0), 5);
+        assert_int_equal(recv(near, got, 14, 0), 2);
         assert_false(sockets_is_behind(near));
         f->holding = true;
-        while (!sockets_is_behind(near))
+        for (; !sockets_is_behind(near); written += sizeof block)
                 assert_int_equal(send(near, block, sizeof block, MSG_NOSIGNAL), sizeof block);
+        ping(far, near, "a");
+        ping(far, near, "b");
         assert_int_equal(more, 0);
-        while (sockets_is_behind(near)) {
-                recv(far, got, sizeof got, MSG_DONTWAIT);
+        while (read < written || sockets_is_behind(near)) {
+                n = recv(far, got, sizeof got, 0);
+                read += n > 0 ? (size_t)n : 0;
                 sd_event_run(f->event, 0);
         }
         assert_int_equal(more, 1);
+        stream_gate_flush(f->gate);
+        assert_int_equal(recv(near, got, 14, 0), -1);
+        stream_gate_flush(f->gate);
+        read += (size_t)recv(far, got, sizeof got, 0);
+        assert_memory_equal(got, "\x8a\1b", 3);
+        assert_int_equal(read, written + 3);
         close(near);
         close(far);
 }
@@ -298,7 +325,7 @@ int main(void)
                 STREAM_TEST(keeps_sessions_apart),
                 STREAM_TEST(sends_before_it_closes),
                 STREAM_TEST(keeps_a_stream_whole_for_a_slow_peer),
-                STREAM_TEST(tells_when_a_peer_has_caught_up),
+                STREAM_TEST(a_pong_waits_for_who_is_behind),
                 STREAM_TEST(forgets_a_peer_that_never_reads),
                 STREAM_TEST(survives_a_peer_that_is_gone),
                 STREAM_TEST(gives_descriptors_back),
