@@ -2,8 +2,8 @@
 /*
  * The floor: what a server costs that does nothing. One datagram per epoll_wait(), recvmsg() and sendmsg(),
  * sent back as it came but for the type (ACK) and the code (2.05), so that the load generator takes it for an
- * answer. With --batch, up to 64 datagrams per recvmmsg() and sendmmsg(): the floor of a server that batches. --tcp
- * and --dtls are the floors of those transports.
+ * answer. With --batch, up to 64 datagrams per recvmmsg() and sendmmsg(): the floor of a server that batches. --tcp,
+ * --ws and --dtls are the floors of those transports.
  */
 #include "echo.h"
 
@@ -107,17 +107,19 @@ static void echo_udp(int fd, void (*serve)(int fd))
 int main(int argc, char **argv)
 {
         const char *how = argc > 2 ? argv[2] : "";
-        bool tcp = strcmp(how, "--tcp") == 0, dtls = strcmp(how, "--dtls") == 0 && argc > 3;
-        int fd = argc > 1 ? echo_bind(tcp ? SOCK_STREAM : SOCK_DGRAM, (uint16_t)atoi(argv[1])) : -1;
+        bool tcp = strcmp(how, "--tcp") == 0, ws = strcmp(how, "--ws") == 0,
+             dtls = strcmp(how, "--dtls") == 0 && argc > 3;
+        int fd = argc > 1 ? echo_bind(tcp || ws ? SOCK_STREAM : SOCK_DGRAM, (uint16_t)atoi(argv[1])) : -1;
 
         if (fd < 0) {
-                fprintf(stderr, "usage: echo PORT [--batch | --tcp | --dtls KEY]: %s\n", strerror(errno));
+                fprintf(stderr, "usage: echo PORT [--batch | --tcp | --ws | --dtls KEY]: %s\n",
+                        strerror(errno));
                 return 2;
         }
         puts("ready");
         fflush(stdout);
-        if (tcp)
-                echo_tcp(fd);
+        if (tcp || ws)
+                echo_stream(fd, ws ? echo_answer_ws : echo_answer_tcp);
         else if (dtls)
                 echo_dtls(fd, argv[3]);
         else

@@ -29,7 +29,14 @@ struct echo_batch {
 int echo_receive(int fd, struct echo_batch *batch);
 
 /* Each serves for ever; returns after a line on stderr. */
-void echo_tcp(int fd);
+void echo_stream(int fd, size_t (*answer)(uint8_t *bytes, size_t n, size_t *ret_taken));
 void echo_dtls(int fd, const char *key);
+
+/*
+ * For echo_stream(): move the answers to what is whole to the front, and return their length. What is not whole yet is
+ * behind what was taken.
+ */
+size_t echo_answer_tcp(uint8_t *bytes, size_t n, size_t *ret_taken);
+size_t echo_answer_ws(uint8_t *bytes, size_t n, size_t *ret_taken);
 
 #endif

@@ -18,6 +18,7 @@ enum { STREAM_SIZE = 65536, CLASS_SIGNAL = 7 };
 
 struct stream {
         int fd;
+        size_t (*answer)(uint8_t *bytes, size_t n, size_t *ret_taken);
         size_t n;
         uint8_t bytes[STREAM_SIZE];
 };
@@ -40,19 +41,18 @@ static size_t measure(const uint8_t *p, size_t n, size_t *ret_code)
         return length <= n ? length : 0;
 }
 
-/* Moves the answers to the front; returns their length. What is not whole yet is kept behind them. */
-static size_t answer_all(struct stream *stream, size_t *ret_taken)
+size_t echo_answer_tcp(uint8_t *bytes, size_t n, size_t *ret_taken)
 {
-        size_t at = 0, kept = 0, code, n;
+        size_t at = 0, kept = 0, code, length;
 
-        while ((n = measure(stream->bytes + at, stream->n - at, &code)) > 0) {
-                if (stream->bytes[at + code] >> 5 != CLASS_SIGNAL) {
-                        stream->bytes[at + code] = CODE_CONTENT;
+        while ((length = measure(bytes + at, n - at, &code)) > 0) {
+                if (bytes[at + code] >> 5 != CLASS_SIGNAL) {
+                        bytes[at + code] = CODE_CONTENT;
                         if (kept < at)
-                                memmove(stream->bytes + kept, stream->bytes + at, n);
-                        kept += n;
+                                memmove(bytes + kept, bytes + at, length);
+                        kept += length;
                 }
-                at += n;
+                at += length;
         }
         *ret_taken = at;
         return kept;
@@ -71,14 +71,14 @@ static void serve(struct stream *stream)
                 return;
         }
         stream->n += (size_t)n;
-        answers = answer_all(stream, &taken);
+        answers = stream->answer(stream->bytes, stream->n, &taken);
         if (answers > 0 && send(stream->fd, stream->bytes, answers, MSG_NOSIGNAL) != (ssize_t)answers)
                 perror("echo: send");
         stream->n -= taken;
         memmove(stream->bytes, stream->bytes + taken, stream->n);
 }
 
-static void welcome(int epoll, int listener)
+static void welcome(int epoll, int listener, size_t (*answer)(uint8_t *bytes, size_t n, size_t *ret_taken))
 {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
         struct stream *stream = fd >= 0 ? malloc(sizeof *stream) : NULL;
@@ -90,12 +90,13 @@ static void welcome(int epoll, int listener)
                 return;
         }
         stream->fd = fd;
+        stream->answer = answer;
         stream->n = 0;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-void echo_tcp(int fd)
+void echo_stream(int fd, size_t (*answer)(uint8_t *bytes, size_t n, size_t *ret_taken))
 {
         int epoll = epoll_create1(EPOLL_CLOEXEC), n = 0;
         struct epoll_event events[ECHO_BATCH] = { { .events = EPOLLIN } };
@@ -110,7 +111,7 @@ void echo_tcp(int fd)
                         if (events[i].data.ptr)
                                 serve(events[i].data.ptr);
                         else
-                                welcome(epoll, fd);
+                                welcome(epoll, fd, answer);
                 }
         }
 }

@@ -183,7 +183,7 @@ class BareEcho:
 
 
 @pytest.mark.parametrize("scheme,how", [("coap", ()), ("coap", ("--batch",)), ("coap+tcp", ("--tcp",)),
-                                        ("coaps", ("--dtls", "secret"))])
+                                        ("coap+ws", ("--ws",)), ("coaps", ("--dtls", "secret"))])
 def test_the_floor_of_each_transport_answers_every_request(load, scheme, how):
     with BareEcho(load.program.with_name("echo"), *how) as echo:
         flow = load("--peers", "3", "--window", "30", "--count", "1000", "--timeout", "5", "--psk", "x:secret",
@@ -201,6 +201,26 @@ def test_the_floor_of_tcp_puts_messages_together(load):
         assert client.recv(len(get), socket.MSG_WAITALL) == answer
         client.sendall(get[3:])
         assert client.recv(len(get), socket.MSG_WAITALL) == answer
+
+
+def test_the_floor_of_websockets_puts_frames_together(load):
+    def frame(mask, message):
+        return b"\x82" + bytes((0x80 | len(message),)) + mask + bytes(c ^ mask[i % 4] for i, c in enumerate(message))
+
+    csm, get = frame(b"\1\2\3\4", b"\x00\xe1"), frame(b"mask", b"\x01\x01\x77\xb4time")
+    with BareEcho(load.program.with_name("echo"), "--ws") as echo, \
+            socket.create_connection(("127.0.0.1", echo.port), timeout=5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+        client.sendall(b"X: %b\r\n\r\n" % (b"x" * 100))
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, 1.3
+        client.sendall(csm + get + get[:5])
+        answer = b"\x82\x08\x01" + bytes((CONTENT,)) + b"\x77\xb4time"
+        assert client.recv(len(answer), socket.MSG_WAITALL) == answer
+        client.sendall(get[5:])
+        assert client.recv(len(answer), socket.MSG_WAITALL) == answer
 
 
 def test_it_never_floods_another_machine(load):

@@ -326,7 +326,8 @@ def transport(bench, kind, scheme, window, oscore=False):
 
 
 # Any server has these to pay: the kernel's part and GnuTLS's, and no more. Of UDP by the batch, as coapd does it.
-FLOORS = (("udp", "coap", "batch"), ("tcp", "coap+tcp", "tcp"), ("dtls-psk", "coaps", "dtls"))
+FLOORS = (("udp", "coap", "batch"), ("tcp", "coap+tcp", "tcp"), ("dtls-psk", "coaps", "dtls"),
+          ("ws", "coap+ws", "ws"))
 
 
 def floor(bench, scheme, how, window):

@@ -277,8 +277,8 @@ class Echo(Server):
         self.how = how
 
     def command(self):
-        how = {None: [], "batch": ["--batch"], "tcp": ["--tcp"], "dtls": ["--dtls", PSK_KEY]}[self.how]
-        return [str(self.binary), str(self.port + (self.how == "dtls")), *how]
+        how = {None: [], "batch": ["--batch"], "tcp": ["--tcp"], "ws": ["--ws"], "dtls": ["--dtls", PSK_KEY]}[self.how]
+        return [str(self.binary), str(self.port + {"dtls": 1, "ws": 2}.get(self.how, 0)), *how]
 
     def wait_ready(self):
         for _ in range(500):
