@@ -44,6 +44,8 @@ struct fixture {
         int client[N_ENDPOINTS]; /* connected to the endpoint of the same number */
         unsigned handled;
         unsigned read;   /* of these: because something was read */
+        int stream;      /* 0: none; the next request comes in over it, while a datagram is served */
+                         /* of these: because something was read */
         unsigned number; /* what the resource answers */
 };
 
@@ -58,15 +60,21 @@ static void on_log(coap_log_t level, const char *text)
         }
 }
 
+/* GET /n with token 1: RFC 8323, 3.2. */
+static const uint8_t get_over_stream[] = { 0x21, 1, 1, 0xb1, 'n' };
+
 static void on_get(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
                    const coap_string_t *query, coap_pdu_t *response)
 {
         struct fixture *f = coap_resource_get_userdata(resource);
         char text[16];
 
-        (void)session, (void)request, (void)query;
+        (void)request, (void)query;
         f->handled++;
         f->read += f->pump && pump_is_reading(f->pump);
+        if (f->stream && coap_session_get_proto(session) == COAP_PROTO_UDP)
+                assert_int_equal(send(f->stream, get_over_stream, sizeof get_over_stream, 0),
+                                 sizeof get_over_stream);
         coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
         coap_add_data(response, (size_t)snprintf(text, sizeof text, "%u", f->number), (uint8_t *)text);
 }
@@ -464,6 +472,39 @@ static void answers_streams_beside_datagrams(void **state)
         close(fd);
 }
 
+/* The walk over so many sessions is dear enough to look for more first, and there is a stream. */
+static void reads_streams_in_the_same_call(void **state)
+{
+        enum { SESSIONS = 3000, ROUNDS = 100 };
+        static const uint8_t csm[] = { 0x00, 0xe1 };
+        struct fixture *f = *state;
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        size_t stale;
+
+        f->entries[0].transport = TRANSPORT_TCP;
+        assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
+        a.sin_port = htons(f->entries[0].port);
+        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+        send(fd, csm, sizeof csm, 0);
+        for (unsigned i = 0; i < SESSIONS; i++) {
+                int client = new_client(f->entries[1].port);
+
+                ask(client, i);
+                run(f, 100000);
+                close(client);
+        }
+        f->handled = f->read = 0;
+        f->stream = fd;
+        for (unsigned i = 0; i < ROUNDS; i++) {
+                ask(f->client[1], i);
+                run(f, 100000);
+        }
+        assert_int_equal(f->handled, 2 * ROUNDS);
+        assert_int_equal(f->read, 2 * ROUNDS);
+        close(fd);
+}
+
 /* Nothing but streams: there is no datagram endpoint whose reads would let the pump go on. */
 static void serves_streams_alone(void **state)
 {
@@ -696,6 +737,7 @@ int main(void)
                 PUMP_TEST(sleeps_when_idle),
                 PUMP_TEST(kick_sends_notifications),
                 PUMP_TEST(tells_what_was_read_from_notifications),
+                PUMP_TEST(reads_streams_in_the_same_call),
                 PUMP_TEST(ignores_what_is_no_message),
                 PUMP_TEST(counts_what_the_kernel_dropped),
                 PUMP_TEST(discards_all_that_the_store_has_undone),
