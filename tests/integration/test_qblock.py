@@ -327,7 +327,7 @@ def test_the_options_are_of_their_own_message(client):
     """libcoap drops a message behind whose back they were taken out: the next one is not to have them."""
     for _ in range(2):
         dropped = coap.Message(coap.PUT, type=coap.NON, mid=77, token=b"same", payload=BODY[:SIZE],
-                               options=coap.request_options("q", extra=[(9, b"critical"), (coap.Q_BLOCK1, value(0, True)),
+                               options=coap.request_options("q", extra=[(2049, b"critical"), (coap.Q_BLOCK1, value(0, True)),
                                                                         (coap.REQUEST_TAG, b"1"), (coap.SIZE1, b"\x7f")]))
         assert client.send(dropped) and client.receive(5).type == coap.RST
         whole = coap.Message(coap.PUT, type=coap.NON, mid=77, token=b"same", payload=BODY[:SIZE],
