@@ -94,8 +94,12 @@ bool pump_may_send(void *pump);
 
 struct lane *turn_lane_of(const struct pump *pump, const void *tag);
 
-/* Asks the kernel what is ready, and reads it. Whether there was anything. */
+/* In turn_read.c: asks the kernel what is ready, and reads it. Whether there was anything. */
 bool turn_look(struct pump *pump);
+
+/* Reads from the endpoints that are known to be ready, and sorts by context what there is. */
+void turn_read(struct pump *pump);
+bool turn_any_is_ready(const struct pump *pump);
 
 /* Hands everything that was read to libcoap, context by context, and goes on while there is more. */
 void turn_run(struct pump *pump);

@@ -29,7 +29,8 @@ static void buffer_grows_and_is_a_string(void **state)
         assert_true(span_equal(buf_span(&b), SPAN_LITERAL("a\0b")));
 }
 
-static const char *name_of(int family, const char *ip, uint16_t port, uint32_t scope, char out[static PEER_NAME])
+static const char *name_of(int family, const char *ip, uint16_t port, uint32_t scope,
+                           char out[static PEER_NAME])
 {
         union {
                 struct sockaddr any;
