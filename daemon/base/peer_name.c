@@ -19,7 +19,7 @@ static struct sockaddr_in unmapped(const struct sockaddr_in6 *six)
 
 const char *peer_name(const struct sockaddr *address, char out[static PEER_NAME])
 {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+        const struct sockaddr_in6 *six = (const void *)address; /* if the family says so */
         sa_family_t family = address ? address->sa_family : AF_UNSPEC;
         char host[INET6_ADDRSTRLEN + IF_NAMESIZE], port[sizeof "65535"];
         struct sockaddr_in four;
