@@ -412,8 +412,8 @@ def test_observe_through_links(coapd, tmp_path):
     point(root / "sub/folder", "../..data")
     (root / "late").write_text("x")
     daemon = coapd(resources=fw(root, follow_symlinks=True))
-    with daemon.client() as client:
-        watches = [client.observe("fw/file"), client.observe("fw/sub/folder/f"), client.observe("fw/late")]
+    with daemon.client() as one, daemon.client() as two, daemon.client() as three:
+        watches = [one.observe("fw/file"), two.observe("fw/sub/folder/f"), three.observe("fw/late")]
         assert [watch.first.payload for watch in watches] == [b"v1", b"v1", b"x"]
         point(root / "late", "sub/folder/f")
         assert watches[2].fresh().payload == b"v1"
