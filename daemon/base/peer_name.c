@@ -32,7 +32,8 @@ const char *peer_name(const struct sockaddr *address, char out[static PEER_NAME]
         if ((family != AF_INET && family != AF_INET6) ||
             getnameinfo(address, family == AF_INET ? sizeof four : sizeof *six, host, sizeof host, port,
                         sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-                return strcpy(out, "?");
-        snprintf(out, PEER_NAME, family == AF_INET ? "%s:%s" : "[%s]:%s", host, port);
+                snprintf(out, PEER_NAME, "?");
+        else
+                snprintf(out, PEER_NAME, family == AF_INET ? "%s:%s" : "[%s]:%s", host, port);
         return out;
 }

@@ -5,6 +5,7 @@
  */
 #include "resources/fair.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -125,17 +126,15 @@ static void set_number(struct fair *fair, struct owner *owner, size_t n)
         owner->n = n;
         if (n > 0)
                 TAILQ_INSERT_TAIL(&fair->by_number[n], owner, of_number);
-        if (n > fair->most)
+        /* It has the most now, or was the only one that had so many. */
+        if (n > fair->most || TAILQ_EMPTY(&fair->by_number[fair->most]))
                 fair->most = n;
-        else if (TAILQ_EMPTY(&fair->by_number[fair->most]))
-                fair->most = n; /* it was the only one that had so many */
 }
 
 /* --- places --- */
 
-void fair_give_back(struct fair *fair, size_t place)
+static void give_back(struct fair *fair, struct place *p)
 {
-        struct place *p = &fair->places[place];
         struct owner *owner = p->owner;
 
         TAILQ_REMOVE(&fair->all, p, of_all);
@@ -145,6 +144,11 @@ void fair_give_back(struct fair *fair, size_t place)
         set_number(fair, owner, owner->n - 1);
         if (owner->n == 0)
                 drop(fair, owner);
+}
+
+void fair_give_back(struct fair *fair, size_t place)
+{
+        give_back(fair, &fair->places[place]);
 }
 
 static struct place *find_free(struct fair *fair)
@@ -165,7 +169,9 @@ size_t fair_take(struct fair *fair, uint64_t key)
 
         if (!p) {
                 owner = TAILQ_FIRST(&fair->by_number[fair->most]);
-                fair_give_back(fair, (size_t)(TAILQ_FIRST(&owner->places) - fair->places));
+                p = TAILQ_FIRST(&owner->places);
+                assert(p); /* whoever has the most has one */
+                give_back(fair, p);
                 p = find_free(fair);
         }
         owner = find_or_add(fair, key);
