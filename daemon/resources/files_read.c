@@ -15,10 +15,14 @@ struct state {
         uint64_t inode, size, modified_ns, changed_ns;
 };
 
+enum { HEAD_MOST = 1024, TRIES = 8 };
+
 struct open_file {
         struct representation rep;
         int fd;
         struct state state;
+        size_t head_n;
+        uint8_t head[HEAD_MOST]; /* the first bytes of that state */
 };
 
 static uint64_t ns_of(const struct timespec *t)
@@ -48,10 +52,9 @@ int files_format(int fd, const char *path)
         return format >= 0 ? format : CONTENT_FORMAT_OCTET_STREAM;
 }
 
-/* A file that changed since its ETag was made gives nothing more under it. */
-static ssize_t open_file_read(const struct representation *rep, uint64_t offset, uint8_t *to, size_t n)
+/* `n` bytes of the file as it was when its ETag was made. -EAGAIN: it has changed since then. */
+static ssize_t read_state(const struct open_file *file, uint64_t offset, uint8_t *to, size_t n)
 {
-        const struct open_file *file = rep->source;
         struct stat status;
         struct state now;
         size_t done = 0;
@@ -73,12 +76,41 @@ static ssize_t open_file_read(const struct representation *rep, uint64_t offset,
         return memcmp(&now, &file->state, sizeof now) == 0 ? (ssize_t)done : -EAGAIN;
 }
 
+/* A file that changed gives nothing more under its old ETag, but for what was read with it. */
+static ssize_t open_file_read(const struct representation *rep, uint64_t offset, uint8_t *to, size_t n)
+{
+        const struct open_file *file = rep->source;
+
+        if (offset + n > file->head_n)
+                return read_state(file, offset, to, n);
+        memcpy(to, file->head + offset, n);
+        return (ssize_t)n;
+}
+
 static void open_file_destroy(struct representation *rep)
 {
         struct open_file *file = rep->source;
 
         close(file->fd);
         free(file);
+}
+
+/*
+ * A notification is made because the file is being written, often while that goes on: an error in its place would end the
+ * observation. So what the first block holds is read again until it is of one state, within reason.
+ */
+static void read_head(struct open_file *file, const struct stat *status)
+{
+        struct stat now = *status;
+        ssize_t n = -EAGAIN;
+
+        for (int i = 0; i < TRIES && n == -EAGAIN; i++) {
+                file->state = state_of(&now);
+                n = read_state(file, 0, file->head, (size_t)MIN(file->state.size, (uint64_t)HEAD_MOST));
+                if (n == -EAGAIN && fstat(file->fd, &now) < 0)
+                        return;
+        }
+        file->head_n = (size_t)MAX(n, 0);
 }
 
 static int read_regular(int fd, const struct stat *status, const char *path, struct representation **ret_rep)
@@ -90,7 +122,7 @@ static int read_regular(int fd, const struct stat *status, const char *path, str
                 return -ENOMEM;
         }
         file->fd = fd;
-        file->state = state_of(status);
+        read_head(file, status);
         file->rep = (struct representation){
                 .refs = 1,
                 .content_format = files_format(fd, path),

@@ -474,6 +474,33 @@ def test_not_observable(coapd, tree):
         assert client.observe("fw").first.observe is None
 
 
+def test_a_file_that_is_written_all_the_time_keeps_its_observers(coapd, tree):
+    """It changes while it is read, each time that its observers are told of a change before."""
+    daemon = coapd(resources=fw(tree))
+    stop = threading.Event()
+
+    def write():
+        n = 0
+        while not stop.is_set():
+            n = n % 300 + 1
+            (tree / "a.txt").write_text("x" * n)
+
+    writer = threading.Thread(target=write)
+    with daemon.client() as client:
+        watch = client.observe("fw/a.txt")
+        writer.start()
+        try:
+            for _ in range(15):
+                note = watch.fresh()
+                assert note.text == "2.05" and set(note.payload) <= {ord("x")}, note
+        finally:
+            stop.set()
+            writer.join()
+        (tree / "a.txt").write_text("the last")
+        while watch.fresh().payload != b"the last":
+            pass
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_observers_over_a_restart(coapd, tree, how):
     daemon = coapd(resources=fw(tree))
