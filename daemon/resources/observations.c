@@ -236,7 +236,7 @@ uint64_t observation_serial(const struct observation *one)
         return one->serial;
 }
 
-const coap_session_t *observation_session(const struct observation *one)
+coap_session_t *observation_session(const struct observation *one)
 {
         return one->client->session;
 }

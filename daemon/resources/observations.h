@@ -30,7 +30,7 @@ struct observations_bounds {
 const struct observation *observations_first(const struct observed *observed, uint64_t before);
 const struct observation *observation_next(const struct observation *one);
 uint64_t observation_serial(const struct observation *one);
-const coap_session_t *observation_session(const struct observation *one);
+coap_session_t *observation_session(const struct observation *one);
 
 int observations_new(struct clients *clients, struct metrics *metrics,
                      struct observations **ret_observations);

@@ -96,6 +96,7 @@ static void place_free(struct place *place)
 {
         if (!place)
                 return;
+        last_word_end(&place->last_word);
         observations_forget_resource(place->registry->observations, &place->observers);
         place->registry->places.n_twins -= place->twins.n;
         twins_deinit(&place->twins);
@@ -104,6 +105,7 @@ static void place_free(struct place *place)
 
 static void end_place(struct place *place)
 {
+        last_word_begin(&place->last_word);
         for_each_handle(place, place_delete_handle);
         place_free(place);
 }
@@ -232,6 +234,7 @@ void place_leave(struct resource *resource)
                 place_notify(place, COAP_RESOURCE_FLAGS_NOTIFY_CON);
                 return;
         }
+        last_word_prepare(&place->last_word, &place->observers);
         /* Before libcoap tells of the sessions that end with them. */
         observations_forget_resource(place->registry->observations, &place->observers);
         if (!leaves(place))

@@ -14,6 +14,7 @@
 #include <coap3/coap.h>
 
 #include "base/spanmap.h"
+#include "resources/last_word.h"
 #include "resources/observations.h"
 #include "resources/twins.h"
 
@@ -21,12 +22,13 @@ struct resource;
 
 struct place {
         struct registry *registry;
-        struct resource *first;    /* the others by ->next_host */
-        coap_resource_t *handle;   /* of the first context; userdata points back here */
-        int mode;                  /* COAP_RESOURCE_FLAGS_NOTIFY_CON or _NON, of all handles */
-        struct twins twins;        /* of the others */
-        struct observed observers; /* of all handles */
-        uint32_t number;           /* of the last notification, where there are several contexts */
+        struct resource *first;     /* the others by ->next_host */
+        coap_resource_t *handle;    /* of the first context; userdata points back here */
+        int mode;                   /* COAP_RESOURCE_FLAGS_NOTIFY_CON or _NON, of all handles */
+        struct twins twins;         /* of the others */
+        struct observed observers;  /* of all handles */
+        uint32_t number;            /* of the last notification, where there are several contexts */
+        struct last_word last_word; /* to those who observe, while it is the end of that */
         struct place *next_leaving;
 };
 
@@ -49,8 +51,12 @@ void place_leave(struct resource *resource);
 /* Outside of libcoap: has them told, in a confirmable message if they owe no acknowledgement, and ends it. */
 void places_bury(struct registry *registry);
 
-/* Those who owe an acknowledgement, and so are not told yet, will be in a message that needs none. */
+/*
+ * Those who owe an acknowledgement, and so are not told yet, will be: in a message that needs none, if libcoap does not
+ * ask for one. Then place_calm().
+ */
 void place_hurry(struct place *place);
+void place_calm(struct place *place);
 
 /* Leaves the handles to libcoap, which answers 4.04 from here on. */
 void place_abandon(struct resource *resource);

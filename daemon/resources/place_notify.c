@@ -54,7 +54,14 @@ void place_hurry(struct place *place)
         const struct registry_host *host = &place->registry->host;
 
         place_set_mode(place, COAP_RESOURCE_FLAGS_NOTIFY_NON);
+        last_word_prepare(&place->last_word, &place->observers);
+        last_word_begin(&place->last_word);
         host->kick_soon(host->user, 0);
         for (size_t i = 0; i < place->twins.n; i++)
                 host->kick_soon(host->user, place->twins.v[i].shard);
+}
+
+void place_calm(struct place *place)
+{
+        last_word_end(&place->last_word);
 }

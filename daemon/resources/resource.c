@@ -174,6 +174,8 @@ int registry_bury(sd_event_source *source, void *user)
                 struct resource *resource = registry->to_bury;
 
                 bury_list_drop(resource);
+                if (resource->place)
+                        place_calm(resource->place);
                 if (resource->gone) {
                         registry_remove(resource);
                         continue;

@@ -261,6 +261,56 @@ def test_the_end_is_told_to_who_owes_an_acknowledgement(coapd, end):
         assert client.nothing(0.3)
 
 
+def told_the_end(watches, code="4.04"):
+    """Each of them, whatever else was under way."""
+    for watch in watches:
+        while (note := watch.next()).text != code:
+            assert note.observe is not None, note
+    return True
+
+
+@pytest.mark.parametrize("changes", [4, 5, 6, 11])
+@pytest.mark.parametrize("code", ["4.04", "4.06"])
+def test_the_end_of_two_observations_of_one_client(coapd, code, changes):
+    """One is under way when the other is to be told, which libcoap holds back when five were not acknowledged."""
+    daemon = coapd()
+    paths = ("one", "two")
+    with daemon.client() as writer, daemon.client() as client:
+        for path in paths:
+            writer.put(path, b"text", content_format=coap.TEXT)
+        watches = [client.observe(path) for path in paths]
+        for i in range(changes):
+            for path, watch in zip(paths, watches):
+                writer.put(path, f"{i}".encode(), content_format=coap.TEXT)
+                assert watch.fresh().payload == f"{i}".encode()
+        client.acknowledge = False
+        for path in paths:
+            if code == "4.04":
+                writer.delete(path)
+            else:
+                writer.put(path, b"[]", content_format=coap.JSON)
+        assert told_the_end(watches, code)
+
+
+@pytest.mark.parametrize("changes", [4, 5, 6, 11])
+def test_the_end_of_two_by_the_operator(coapd, changes):
+    def lamps(content):
+        return [{**LAMP[0], "path": path, "content": content} for path in ("one", "two")]
+
+    daemon = coapd(resources=lamps("0"))
+    with daemon.client() as client:
+        watches = [client.observe("one"), client.observe("two")]
+        for i in range(changes):
+            daemon.write_config(resources=lamps(f"{i + 1}"))
+            daemon.reload()
+            for watch in watches:
+                assert watch.fresh().payload == f"{i + 1}".encode()
+        client.acknowledge = False
+        daemon.write_config(resources=[{"path": "time", "kind": "time"}])
+        daemon.reload()
+        assert told_the_end(watches)
+
+
 def test_the_end_by_the_operator_arrives(coapd):
     """A reload removes one resource and changes the format of another."""
     daemon = coapd(resources=LAMP)
