@@ -49,11 +49,11 @@ def test_a_check_by_root_finds_what_the_service_may_not_read(coapd):
     coapd.run("chgrp coapd /etc/coapd.key && coapd --check && systemctl restart coapd; rm /etc/coapd.key")
     # The sandbox it does not know; the daemon says what to do then.
     coapd.write("/etc/coapd.conf", CONFIG.replace(
-        "resources = (", 'resources = ( { path = "up"; kind = "files"; root = "/srv/coap"; writable = true; },'))
-    coapd.run("mkdir -p /srv/coap")
+        "resources = (", 'resources = ( { path = "up"; kind = "files"; root = "/srv/up"; writable = true; },'))
+    coapd.run("mkdir -p /srv/up")
     told = coapd.run("coapd --check", check=False)
     assert told.returncode == 1 and "root: may not be written by this user" in told.stdout, told.stdout
-    coapd.run("chown coapd /srv/coap && coapd --check && ! systemctl reload coapd; rm -r /srv/coap")
+    coapd.run("chown coapd /srv/up && coapd --check && ! systemctl reload coapd; rm -r /srv/up")
     assert "expected ReadWritePaths= of the unit to name it" in coapd.journal()
 
 
