@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* WebSockets over TLS; see websocket_tls.h. The pointer that GnuTLS keeps for its user, libcoap leaves alone.
- */
+/* WebSockets over TLS; see websocket_tls.h. The pointer that GnuTLS keeps for its user, libcoap leaves alone. */
 #include "endpoints/websocket_tls.h"
 
 #include <assert.h>
@@ -64,6 +63,14 @@ void websocket_tls_guard(coap_session_t *session)
         gnutls_session_set_ptr(tls, guard ? (void *)guard : (void *)(uintptr_t)&no_memory);
 }
 
+/* NULL: it has none, for it needs none or there was no memory. */
+static struct guard *guard_of(gnutls_session_t session)
+{
+        void *kept = gnutls_session_get_ptr(session);
+
+        return kept == &no_memory ? NULL : kept;
+}
+
 struct below {
         gnutls_session_t session;
         struct guard *guard;
@@ -95,16 +102,13 @@ static void send_pong(gnutls_session_t session, const struct guard *guard)
 
 INTERPOSED ssize_t gnutls_record_recv(gnutls_session_t session, void *to, size_t n)
 {
-        void *kept = gnutls_session_get_ptr(session);
-        struct below below = { .session = session, .guard = kept };
+        struct below below = { .session = session, .guard = guard_of(session) };
         ssize_t r;
 
         if (!real.recv)
                 find_real("gnutls_record_recv", &real.recv);
-        if (!kept)
-                return real.recv(session, to, n);
-        if (kept == &no_memory)
-                return GNUTLS_E_PULL_ERROR;
+        if (!below.guard)
+                return gnutls_session_get_ptr(session) ? GNUTLS_E_PULL_ERROR : real.recv(session, to, n);
         r = websocket_read(below.guard->websocket, read_record, &below, to, n);
         send_pong(session, below.guard);
         /* Of a record with several frames the kernel has nothing any more. */
@@ -116,16 +120,14 @@ INTERPOSED ssize_t gnutls_record_recv(gnutls_session_t session, void *to, size_t
 
 const void *websocket_tls_written(gnutls_session_t session, const void *bytes, size_t n)
 {
-        void *kept = gnutls_session_get_ptr(session);
-        struct guard *guard = kept == &no_memory ? NULL : kept;
+        const struct guard *guard = guard_of(session);
 
         return guard ? websocket_written(guard->websocket, span_of(bytes, n)).p : bytes;
 }
 
 INTERPOSED void gnutls_deinit(gnutls_session_t session)
 {
-        void *kept = session ? gnutls_session_get_ptr(session) : NULL;
-        struct guard *guard = kept == &no_memory ? NULL : kept;
+        struct guard *guard = session ? guard_of(session) : NULL;
 
         if (!real.deinit)
                 find_real("gnutls_deinit", &real.deinit);

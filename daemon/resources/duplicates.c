@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/checksum.h"
 #include "resources/clients.h"
 #include "resources/duplicate_key.h"
 #include "resources/fair.h"
@@ -146,12 +147,7 @@ static struct pool *pool_of(struct duplicates *d, const struct duplicate_key *ke
 
 static uint32_t hash_of(const struct pool *pool, const struct duplicate_key *key)
 {
-        const uint8_t *p = (const uint8_t *)key;
-        uint64_t hash = pool->seed;
-
-        for (size_t i = 0; i < sizeof *key; i++)
-                hash = (hash ^ p[i]) * 0x9e3779b97f4a7c15U;
-        return (uint32_t)(hash ^ hash >> 32);
+        return (uint32_t)checksum_span(pool->seed, span_of((const uint8_t *)key, sizeof *key));
 }
 
 static time_t now_s(void)

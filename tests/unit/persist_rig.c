@@ -150,8 +150,8 @@ static void observer_restored(void *user, coap_resource_t *resource, coap_subscr
         rig->observers_restored++;
 }
 
-static void on_get(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
-                   const coap_string_t *query, coap_pdu_t *response)
+void rig_answer(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                const coap_string_t *query, coap_pdu_t *response)
 {
         struct rig *rig = coap_resource_get_userdata(resource);
 
@@ -183,8 +183,8 @@ coap_resource_t *rig_add_resource(struct rig *rig, const char *path)
         coap_str_const_t *name = coap_make_str_const(path);
         coap_resource_t *resource = coap_resource_init(name, 0);
 
-        coap_register_request_handler(resource, COAP_REQUEST_GET, on_get);
-        coap_register_request_handler(resource, COAP_REQUEST_FETCH, on_get);
+        coap_register_request_handler(resource, COAP_REQUEST_GET, rig_answer);
+        coap_register_request_handler(resource, COAP_REQUEST_FETCH, rig_answer);
         coap_resource_set_get_observable(resource, 1);
         coap_resource_set_userdata(resource, rig);
         coap_add_resource(rig->context, resource);

@@ -82,6 +82,10 @@ size_t rig_count_files(const struct rig *rig, const char *part);
 
 /* A socket towards the server; `host` as with rig_context(). */
 int rig_client(const struct rig *rig, const char *host);
+
+/* A handler of a resource whose userdata is the rig: counts in `handled`, and answers 2.05. */
+void rig_answer(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+                const coap_string_t *query, coap_pdu_t *response);
 /* Registers; returns the Observe number of the answer, or -1 when there is none. */
 int rig_observe(struct rig *rig, int client, const char *path, const char *token);
 /* The same with options of one's own, as bytes behind the token. */

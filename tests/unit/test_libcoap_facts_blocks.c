@@ -23,23 +23,11 @@ struct facts {
         uint16_t mid;
 };
 
-static void on_put(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
-                   const coap_string_t *query, coap_pdu_t *response)
-{
-        struct rig *rig = coap_resource_get_userdata(resource);
-
-        (void)session;
-        (void)request;
-        (void)query;
-        rig->handled++;
-        coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
-}
-
 static void begin(struct facts *f, uint8_t mode)
 {
         rig_context(&f->rig, "127.0.0.1");
         coap_resource_set_userdata(rig_resource(&f->rig, "a"), &f->rig);
-        coap_register_request_handler(rig_resource(&f->rig, "a"), COAP_REQUEST_PUT, on_put);
+        coap_register_request_handler(rig_resource(&f->rig, "a"), COAP_REQUEST_PUT, rig_answer);
         coap_context_set_block_mode(f->rig.context, mode);
 }
 

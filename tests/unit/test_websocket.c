@@ -179,12 +179,6 @@ static void an_empty_message_ends_it(void **state)
 
 int main(void)
 {
-        static bool no = false, yes = true;
-#define EITHER_WAY(name)                                                                                     \
-        { #name, name, NULL, NULL, &no },                                                                    \
-        {                                                                                                    \
-                #name " (ahead)", name, NULL, NULL, &yes                                                     \
-        }
         const struct CMUnitTest tests[] = {
                 EITHER_WAY(handshake_ends_where_frames_begin), EITHER_WAY(frames_are_whole),
                 EITHER_WAY(frames_do_not_run_together),        EITHER_WAY(too_long_a_frame_ends_it),

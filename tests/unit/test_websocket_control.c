@@ -366,12 +366,6 @@ static void only_a_close_frame_is_changed(void **state)
 
 int main(void)
 {
-        static bool no = false, yes = true;
-#define EITHER_WAY(name)                                                                                     \
-        { #name, name, NULL, NULL, &no },                                                                    \
-        {                                                                                                    \
-                #name " (ahead)", name, NULL, NULL, &yes                                                     \
-        }
         const struct CMUnitTest tests[] = {
                 EITHER_WAY(fragments_are_joined),
                 EITHER_WAY(too_long_a_message_ends_it),

@@ -161,12 +161,6 @@ static void one_without_end_ends(void **state)
 
 int main(void)
 {
-        static bool no = false, yes = true;
-#define EITHER_WAY(name)                                                                                     \
-        { #name, name, NULL, NULL, &no },                                                                    \
-        {                                                                                                    \
-                #name " (ahead)", name, NULL, NULL, &yes                                                     \
-        }
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lines_become_what_libcoap_reads),
                 cmocka_unit_test(no_line_is_too_long_for_libcoap),

@@ -17,6 +17,14 @@
 
 enum { AGAIN = WEBSOCKET_AGAIN };
 
+/* A test twice: `*state` points to whether it reads ahead. */
+static bool not_ahead = false, ahead_too = true;
+#define EITHER_WAY(name)                                                                                     \
+        { #name, name, NULL, NULL, &not_ahead },                                                             \
+        {                                                                                                    \
+                #name " (ahead)", name, NULL, NULL, &ahead_too                                               \
+        }
+
 /* A transport: bytes, of which up to `piece` come at once, and a pause behind each `pause` of them. */
 struct wire {
         const uint8_t *p;
