@@ -21,16 +21,17 @@ static inline uint64_t checksum_word(uint64_t sum, uint64_t word)
 /* Its length too, so that bytes which move from one field to the next show. */
 static inline uint64_t checksum_span(uint64_t sum, struct span s)
 {
+        size_t whole = s.n / sizeof(uint64_t), tail = s.n % sizeof(uint64_t);
         uint64_t word;
 
         sum = checksum_word(sum, s.n);
-        for (; s.n >= sizeof word; s = span_skip(s, sizeof word)) {
-                memcpy(&word, s.p, sizeof word);
+        for (size_t i = 0; i < whole; i++) {
+                memcpy(&word, s.p + i * sizeof word, sizeof word);
                 sum = checksum_word(sum, word);
         }
         word = 0;
-        if (s.n > 0)
-                memcpy(&word, s.p, s.n);
+        if (tail > 0)
+                memcpy(&word, s.p + whole * sizeof word, tail);
         return checksum_word(sum, word);
 }
 
