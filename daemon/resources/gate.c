@@ -1,35 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What stands before every request, whatever it is for: was it answered before, and may this client ask at all? */
+#include "base/coap_options.h"
 #include "resources/internal.h"
 
 enum { NO_ROOM_RETRY_S = 60 };
-
-/* An option as it stands in a message (RFC 7252, 3.1), when its delta and its length take at most one byte more. */
-struct option_head {
-        size_t at, end;
-        unsigned delta;
-};
-
-static bool read_option(struct span message, size_t at, struct option_head *ret)
-{
-        enum { MARKER = 0xff, ONE_BYTE = 13 };
-        unsigned delta, length;
-        size_t p = at;
-
-        if (at >= message.n || message.p[at] == MARKER)
-                return false;
-        delta = message.p[p] >> 4;
-        length = message.p[p++] & 15;
-        if (delta > ONE_BYTE || length > ONE_BYTE ||
-            p + (delta == ONE_BYTE) + (length == ONE_BYTE) > message.n)
-                return false;
-        if (delta == ONE_BYTE)
-                delta += message.p[p++];
-        if (length == ONE_BYTE)
-                length += message.p[p++];
-        *ret = (struct option_head){ .at = at, .end = p + length, .delta = delta };
-        return true;
-}
 
 /*
  * libcoap answers a request with If-None-Match by itself where the resource is there: with 4.12, also when it is the
@@ -38,24 +12,27 @@ static bool read_option(struct span message, size_t at, struct option_head *ret)
  */
 static void turn_if_none_match(uint8_t *bytes, size_t n)
 {
-        enum { HEAD = 4, DELTA = 1 << 4, IN_NIBBLE = 13 };
-        struct span message = span_of(bytes, n);
-        struct option_head option = { .end = HEAD + (size_t)(bytes[0] & 15) }, next;
-        unsigned number = 0;
+        enum { DELTA = 1 << 4, IN_NIBBLE = 13 };
+        struct coap_options options;
+        uint8_t *head, *next;
+        struct span value;
 
-        while (number < COAP_OPTION_IF_NONE_MATCH) {
-                if (!read_option(message, option.end, &option))
-                        return;
-                number += option.delta;
-        }
-        if (number != COAP_OPTION_IF_NONE_MATCH)
+        if (!coap_options_begin(span_of(bytes, n), &options))
                 return;
-        if (read_option(message, option.end, &next)) {
-                if (next.delta == 0 || next.delta >= IN_NIBBLE)
+        do {
+                head = bytes + (n - options.rest.n);
+                if (!coap_options_next(&options, &value))
                         return;
-                bytes[next.at] -= DELTA;
+        } while (options.number < COAP_OPTION_IF_NONE_MATCH);
+        if (options.number != COAP_OPTION_IF_NONE_MATCH)
+                return;
+        next = bytes + (n - options.rest.n);
+        if (coap_options_next(&options, &value)) {
+                if (*next < DELTA || *next >> 4 >= IN_NIBBLE)
+                        return;
+                *next -= DELTA;
         }
-        bytes[option.at] += DELTA;
+        *head += DELTA;
 }
 
 void registry_datagram(struct registry *registry, const struct msghdr *message, size_t *n)

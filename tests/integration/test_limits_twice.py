@@ -15,20 +15,23 @@ from test_limits import counters, watched
 def test_a_first_put_that_comes_twice_is_the_first_again(coapd, host, kind):
     """libcoap would say 4.12 to the second one, for the resource is there now."""
     daemon = coapd()
+    some = [(coap.URI_HOST, b"h" * 40), (coap.ETAG, b"1234")]
+    # A long token (RFC 8974) of bytes that would pass for options.
+    shapes = [(b"once", []), (b"once", some), (b"\x51\x00" * 8, some), (b"\x50\x61" * 100, some)]
     with daemon.client(host) as client, daemon.client(host) as other:
-        for extra in ([], [(coap.URI_HOST, b"h" * 40), (coap.ETAG, b"1234")]):
-            path = f"first{len(extra)}"
-            create = coap.Message(coap.PUT, type=kind, token=b"once", mid=70 + len(extra), payload=b"1", options=sorted(
+        for number, (token, extra) in enumerate(shapes):
+            path = f"first{number}"
+            create = coap.Message(coap.PUT, type=kind, token=token, mid=70 + number, payload=b"1", options=sorted(
                 coap.request_options(path, extra=[(coap.IF_NONE_MATCH, b""), *extra])))
             for _ in range(3):
                 client.send(create)
-                assert client.receive(wanted=lambda m: m.token == b"once").text == "2.01"
+                assert client.receive(wanted=lambda m: m.token == token).text == "2.01"
             # Somebody else's message of the same number is another one, and so is a new one of the same client.
             other.send(create)
             assert other.receive().text == "4.12"
             create.mid += 1000
             client.send(create)
-            assert client.receive(wanted=lambda m: m.token == b"once").text == "4.12"
+            assert client.receive(wanted=lambda m: m.token == token).text == "4.12"
             assert client.get(path).payload == b"1"
         assert client.post(path, b"3").text == "2.04"
 
