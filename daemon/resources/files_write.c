@@ -31,6 +31,7 @@ static int keep_format(int fd, const char *name, int content_format)
 {
         const char *type = content_format >= 0 ? content_format_name((unsigned)content_format) : NULL;
         char number[16];
+        int r;
 
         if (content_format < 0 || content_format_by_extension(name) == content_format)
                 return 0;
@@ -38,10 +39,10 @@ static int keep_format(int fd, const char *name, int content_format)
                 snprintf(number, sizeof number, "%d", content_format);
                 type = number;
         }
-        if (fsetxattr(fd, "user.mime_type", type, strlen(type), 0) == 0 ||
-            files_format(fd, name) == content_format)
+        if (fsetxattr(fd, "user.mime_type", type, strlen(type), 0) == 0)
                 return 0;
-        return errno == ENOSPC || errno == EDQUOT ? -errno : -ENOTSUP;
+        r = errno == ENOSPC || errno == EDQUOT ? -errno : -ENOTSUP;
+        return files_format(fd, name) == content_format ? 0 : r;
 }
 
 static int create_new(int folder, mode_t mode)
