@@ -179,7 +179,7 @@ static int dump_section(const struct section *section, const char *path, bool js
                 if (print_table(statement, out) != SQLITE_DONE)
                         return tell_failure(db, path, errors);
         } else if (sqlite3_step(statement) == SQLITE_ROW) {
-                fputs((const char *)sqlite3_column_text(statement, 0), out);
+                fputs(store_text(statement, 0), out);
         } else {
                 return tell_failure(db, path, errors);
         }

@@ -188,7 +188,8 @@ static int write_file(const char *name, const char *path, const struct store_sch
         if (!file)
                 return -errno;
         fchmod(fileno(file), S_IRUSR | S_IWUSR);
-        r = store_errno(db, sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL));
+        r = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
+        r = store_errno(db, r);
         if (r == 0)
                 r = copy_rows(db, schema, file, ret_copied, ret_skipped);
         /* Which folds its log in: what is set aside is one file. */

@@ -132,9 +132,8 @@ static int judge_content(const char *path, const struct store_schema *schema, ch
         if (r == SQLITE_OK && st.st_size <= CHECK_LIMIT) {
                 r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
                 if (r == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW &&
-                    strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0) {
-                        snprintf(reason, size, "is damaged: %s",
-                                 (const char *)sqlite3_column_text(statement, 0));
+                    strcmp(store_text(statement, 0), "ok") != 0) {
+                        snprintf(reason, size, "is damaged: %s", store_text(statement, 0));
                         reason[strcspn(reason, "\n")] = '\0';
                         verdict = STORE_DAMAGED;
                 }

@@ -4,13 +4,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
-#include "persist/files.h"
 
 enum {
         NUMBER_MASK = 0xffffff, /* Observe numbers have 24 bits */
@@ -144,28 +142,6 @@ static int write_counter(struct store_counters *self, struct counter *c)
         return r;
 }
 
-/* "BOOT N": the boot in which it runs, "" after an orderly end, and how many power cuts there were. */
-static int write_running(struct store_counters *self, const char *boot)
-{
-        char text[96];
-
-        snprintf(text, sizeof text, "%s %u", boot, self->power_cuts);
-        sqlite3_bind_text(self->boot_put, 1, text, -1, SQLITE_STATIC);
-        return store_write(self->store, self->boot_put);
-}
-
-/* Notes that it has not ended yet this time, so that a power cut from now on is found out. */
-static bool note_running(struct store_counters *self)
-{
-        char boot[64];
-
-        persist_boot_id(boot, sizeof boot);
-        self->unnoted = self->store->refusing || write_running(self, boot) < 0;
-        if (!self->unnoted)
-                store_sync(self->store);
-        return !self->unnoted;
-}
-
 bool store_counters_flush(struct store_counters *self)
 {
         bool done = true;
@@ -175,7 +151,7 @@ bool store_counters_flush(struct store_counters *self)
         if (store_refuses(self->store))
                 return false;
         if (self->unnoted)
-                done = note_running(self);
+                done = store_running_note(self);
         for (size_t i = 0; i < self->n_counters && self->unsaved && done; i++)
                 if (self->counters[i].unsaved)
                         done = write_counter(self, &self->counters[i]) == 0;
@@ -205,28 +181,6 @@ static void read_row(struct store_counters *self, uint32_t jump)
                 return;
         c->reserved = (uint32_t)(reserved + jump) & NUMBER_MASK;
         c->deleted_us = deleted;
-}
-
-/* Whether the machine went down since the last orderly end. */
-static void look_for_power_cut(struct store_counters *self)
-{
-        char boot[64], last[96] = "", *count;
-
-        persist_boot_id(boot, sizeof boot);
-        if (sqlite3_step(self->boot_get) == SQLITE_ROW)
-                strncpy(last, (const char *)sqlite3_column_text(self->boot_get, 0), sizeof last - 1);
-        sqlite3_reset(self->boot_get);
-        count = last + strcspn(last, " ");
-        if (*count) {
-                self->power_cuts = (uint32_t)strtoul(count + 1, NULL, 10);
-                *count = '\0';
-        }
-        self->power_cut = last[0] && strcmp(last, boot) != 0;
-        self->power_cuts += self->power_cut;
-        if (self->power_cut)
-                log_notice("%s: the machine went down without stopping coapd; Observe numbers skip ahead",
-                           self->store->path);
-        note_running(self);
 }
 
 static int prepare_all(struct store_counters *self)
@@ -265,7 +219,7 @@ int store_counters_init(struct store_counters *self, struct store *store)
                 store_counters_deinit(self, false);
                 return r;
         }
-        look_for_power_cut(self);
+        store_running_look(self);
         if (!store->refusing)
                 prune(self, store_now_us());
         while ((code = sqlite3_step(self->all)) == SQLITE_ROW)
@@ -280,7 +234,7 @@ int store_counters_init(struct store_counters *self, struct store *store)
 void store_counters_deinit(struct store_counters *self, bool clean)
 {
         if (self->store && clean && !self->unsaved && self->boot_put && !self->store->refusing)
-                write_running(self, "");
+                store_running_end(self);
         for (size_t i = 0; i < self->n_counters; i++)
                 free((void *)self->counters[i].path.p);
         free(self->counters);

@@ -66,6 +66,14 @@ int store_sequences_save(struct store_counters *self, const char *name, uint64_t
 int store_sequences_read(struct store_counters *self);
 void store_sequences_free(struct store_counters *self);
 
+/* --- sqlite_running.c, for sqlite_counters.c --- */
+
+/* Looks whether the machine went down since the last orderly end, and notes that it has not ended yet this time. */
+void store_running_look(struct store_counters *self);
+/* Notes that, so that a power cut from now on is found out. False: the store refuses. */
+bool store_running_note(struct store_counters *self);
+void store_running_end(struct store_counters *self);
+
 #define COUNTER_COLUMNS "resource, reserved, save_frequency, changed_us, deleted_us, checksum"
 #define SEQUENCE_COLUMNS "name, reserved, changed_us, checksum"
 

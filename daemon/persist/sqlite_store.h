@@ -130,6 +130,14 @@ void store_quarantine(struct store *store, const struct store_table *table, int6
 /* What SQLite says, as -errno. */
 int store_errno(sqlite3 *db, int code);
 
+/* A column as text, "" for NULL and without memory; until the next step. */
+static inline const char *store_text(sqlite3_stmt *statement, int column)
+{
+        const char *text = (const char *)sqlite3_column_text(statement, column);
+
+        return text ? text : "";
+}
+
 /* --- sqlite_copy.c --- */
 
 /* What can be read of the file, in memory, as store->db. 0 or -errno. */

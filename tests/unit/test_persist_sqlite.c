@@ -3,6 +3,7 @@
 #include "persist_rig.h"
 
 #include <errno.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -496,6 +497,28 @@ static void numbers_skip_after_a_power_cut(void **state)
         close(watch->client);
 }
 
+/* A store that somebody has mended by hand: SQLite has no text for NULL. */
+static void a_boot_of_no_name_is_none(void **state)
+{
+        struct rig *rig = *state;
+        sqlite3 *db = NULL;
+
+        rig_start(rig, "sqlite", "127.0.0.1");
+        rig_stop(rig);
+        assert_int_equal(sqlite3_open(rig->files[2], &db), SQLITE_OK);
+        assert_int_equal(
+                sqlite3_exec(db,
+                             "DROP TABLE running; CREATE TABLE running(id INTEGER PRIMARY KEY, boot);"
+                             "INSERT INTO running(id) VALUES(1)",
+                             NULL, NULL, NULL),
+                SQLITE_OK);
+        sqlite3_close(db);
+        rig_start(rig, "sqlite", "127.0.0.1");
+        assert_false(rig_logged(rig, "went down"));
+        rig_stop(rig);
+        assert_int_equal(rig_sql(rig, 2, "SELECT boot = ' 0' FROM running"), 1);
+}
+
 /* Its row went with the power: the number is newer all the same, each time. */
 static void numbers_without_a_row_skip_as_well(void **state)
 {
@@ -636,6 +659,7 @@ int main(void)
                 TEST(numbers_wrap),
                 TEST(a_resource_made_again_counts_on),
                 TEST(numbers_skip_after_a_power_cut),
+                TEST(a_boot_of_no_name_is_none),
                 TEST(numbers_without_a_row_skip_as_well),
                 TEST(sequences_are_never_given_twice),
                 TEST(each_file_may_be_missing),
