@@ -29,7 +29,7 @@ static void apply_log_level(const struct config *config)
 /* libcoap and GnuTLS have copies of the keys all over the heap, so it is all of the memory or nothing. */
 static void guard_memory(const struct server *server)
 {
-        bool keys = security_has_tls(server->security) || security_has_oscore(server->security);
+        bool keys = security_has_tls(server->security) || security_count_oscore(server->security) > 0;
 
         /* Keys that a reload took out may be there still. */
         if (keys && prctl(PR_SET_DUMPABLE, server->config->server.core_dumps) < 0)

@@ -40,7 +40,9 @@ uint64_t shards_hash(uint64_t seed, const struct sockaddr *peer)
 
 size_t shards_find(const struct shards *shards, const struct sockaddr *peer)
 {
-        return shards->n == 1 ? 0 : shards_hash(shards->seed, peer) % shards->n;
+        size_t n = shards->n - shards->n_protected;
+
+        return n == 1 ? 0 : shards_hash(shards->seed, peer) % n;
 }
 
 size_t shards_of_context(const struct shards *shards, const coap_context_t *context)

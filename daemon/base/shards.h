@@ -6,7 +6,8 @@
  *
  * Only UDP is divided. The first context has its shard, and all else: DTLS and streams. What is protected by OSCORE over
  * UDP goes to the context that its security context was given to (security/oscore.h): one that were there twice
- * would use its nonces twice. After a reload that libcoap can not bring to OSCORE contexts once given, new sessions of
+ * would use its nonces twice. Those are contexts of their own: once libcoap has opened a protected request, the session
+ * protects all that it sends, and what it can not it drops; the same peer may ask in the clear, too. After a reload that libcoap can not bring to OSCORE contexts once given, new sessions of
  * DTLS and streams begin in the context that follows; those that stand go on where they are.
  */
 #ifndef COAPD_BASE_SHARDS_H
@@ -24,6 +25,7 @@ struct shards {
         coap_context_t *const *v; /* borrowed */
         size_t n;                 /* at least 1 */
         uint64_t seed;            /* so that nobody can choose addresses that fall into the same shard */
+        size_t n_protected;       /* of them, the last: for OSCORE over UDP, and no peer's shard; fewer than n */
 };
 
 /*
@@ -37,10 +39,22 @@ static inline size_t shards_for_streams(size_t n)
         return 1 + (n / ONE_OF < MOST ? n / ONE_OF : MOST);
 }
 
+/*
+ * How many of `n` are set aside for so many security contexts of OSCORE and some that reloads may add; none of those for
+ * streams. 0 where there is one context only, or nothing to protect.
+ */
+static inline size_t shards_for_oscore(size_t n, size_t security_contexts)
+{
+        enum { TO_COME = 16 };
+        size_t wanted = security_contexts + n / TO_COME;
+
+        return security_contexts == 0 ? 0 : wanted < n / 2 ? wanted : n / 2;
+}
+
 /* All there is. `context` must outlive the result. */
 static inline struct shards shards_of_one(coap_context_t *const *context)
 {
-        return (struct shards){ context, 1, 0 };
+        return (struct shards){ .v = context, .n = 1 };
 }
 
 /* Whose context it is; the first, where it is none of them. */

@@ -37,7 +37,7 @@ struct oscore;
 
 /* *ret_oscore is never NULL, also without any context. 0, -ENOMEM, or -EINVAL with the errors reported. */
 int oscore_load(const struct config *config, struct key_errors *errors, struct oscore **ret_oscore);
-bool oscore_is_empty(const struct oscore *oscore);
+size_t oscore_count(const struct oscore *oscore); /* security contexts */
 
 /* Gives the contexts to libcoap. `store` may be NULL. 0 or -errno, logged. */
 int oscore_open(struct oscore *oscore, struct shards shards, const struct security_store *store);

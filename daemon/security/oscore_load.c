@@ -212,7 +212,7 @@ int oscore_load(const struct config *config, struct key_errors *errors, struct o
         return 0;
 }
 
-bool oscore_is_empty(const struct oscore *oscore)
+size_t oscore_count(const struct oscore *oscore)
 {
-        return oscore->n == 0;
+        return oscore->n;
 }

@@ -101,19 +101,31 @@ static void survey(const struct oscore_context *context, unsigned count[SHARDS_M
         }
 }
 
+/* The one that has the fewest contexts, from `begin` to the last that is not closed; n where all are. */
+static size_t choose(size_t begin, size_t n, const unsigned count[SHARDS_MOST], const bool closed[SHARDS_MOST])
+{
+        size_t best = n;
+
+        for (size_t i = begin; i < n; i++) {
+                if (!closed[i] && (best == n || count[i] < count[best]))
+                        best = i;
+        }
+        return best;
+}
+
 int oscore_places_open(struct oscore_context *context)
 {
-        size_t n = context->owner->shards.n, best = n == 1 ? 0 : shards_for_streams(n);
+        const struct shards *shards = &context->owner->shards;
         unsigned count[SHARDS_MOST] = { 0 };
         bool closed[SHARDS_MOST] = { false };
+        size_t n = shards->n, best;
         int r;
 
         survey(context, count, closed);
-        for (size_t i = best + 1; i < n; i++) {
-                if (closed[best] || (!closed[i] && count[i] < count[best]))
-                        best = i;
-        }
-        if (closed[best])
+        best = choose(n - shards->n_protected, n, count, closed);
+        if (best == n) /* among peers' shards then: better than not at all */
+                best = choose(n == 1 ? 0 : shards_for_streams(n), n, count, closed);
+        if (best == n)
                 return -EBUSY;
         r = oscore_place_open(&context->datagrams, best);
         for (struct oscore_recipient *recipient = context->recipients; recipient; recipient = recipient->next)

@@ -111,9 +111,9 @@ bool security_has_tls(const struct security *security)
         return keys_exist(security->keys);
 }
 
-bool security_has_oscore(const struct security *security)
+size_t security_count_oscore(const struct security *security)
 {
-        return !oscore_is_empty(security->oscore);
+        return oscore_count(security->oscore);
 }
 
 enum { RECORD_HANDSHAKE = 22 };

@@ -80,9 +80,9 @@ bool security_has_opened(struct security *security);
 /* Which one has the DTLS session of who has sent a datagram, as security_admit() has it, or is for a new one. */
 size_t security_session_home(const struct security *security, int fd, const struct msghdr *message);
 
-/* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and whether OSCORE is spoken. */
+/* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and how many security contexts of OSCORE there are. */
 bool security_has_tls(const struct security *security);
-bool security_has_oscore(const struct security *security);
+size_t security_count_oscore(const struct security *security);
 
 /*
  * A datagram that has come in on an endpoint's descriptor, before libcoap sees it, as recvmsg() gave it:

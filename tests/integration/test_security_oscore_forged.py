@@ -9,7 +9,7 @@ import coap
 import oscore
 import pytest
 from coap import GET, NON, OSCORE, POST, PUT, Block, Message, request_options
-from coap_stream import StreamClient
+from coap_stream import PING, StreamClient
 from daemon import SLOW
 
 SECRET, SALT = "0102030405060708090a0b0c0d0e0f10", "9e7ca92223786340"
@@ -111,6 +111,31 @@ def test_what_waits_is_answered_whatever_comes_meanwhile(coapd, tmp_path):
 
 
 # --- and what nobody forges: clients behind one proxy have one address, and keys of their own ---
+
+
+def test_who_has_keys_may_ask_in_the_clear_too(coapd):
+    """libcoap protects all that goes to who has sent a protected request, or sends nothing: such requests have contexts of their own."""
+    daemon = coapd(server={**ONE_SHARD, "shards": 2}, security=context(), access=[PUBLIC, MINE])
+    shared = keys()
+    for _ in range(8):  # by turns, two shards would be for about half of them the one that has the keys
+        with oscore.Client(shared, daemon.port) as mine:
+            assert mine.ask(PUT, "door", payload=b"open").text in ("2.01", "2.04")
+            assert mine.exchange(Message(GET, mid=mine.next_mid(), token=b"t", options=request_options("pub/x"))).text == "4.04"
+            assert mine.ask(GET, "door").payload == b"open"
+
+
+def test_over_a_stream_libcoap_answers_in_the_clear_no_more(coapd):
+    """A fact of libcoap's, for docs/conformance.md: a version that does otherwise shows here."""
+    daemon = coapd(endpoints=["coap://127.0.0.1:{port}", "coap+tcp://127.0.0.1:{port}"], security=context(), access=[PUBLIC, MINE])
+    with oscore.Stream(keys(), daemon.port) as mine:
+        assert mine.ask(GET, "time").text == "2.05"
+        mine.send(Message(GET, token=b"clear", options=request_options("pub/x")))
+        mine.send(Message(PING, token=b"clear"))
+        assert mine.ask(GET, "time").text == "2.05"
+        assert "OSCORE: PDU could not be encrypted" in daemon.stderr
+        assert not [m for m in mine.inbox if m.token == b"clear"]
+    with StreamClient(daemon.port) as other:
+        assert other.get("pub/x").text == "4.04"
 
 
 def test_an_answer_that_is_given_again_is_its_senders(coapd):

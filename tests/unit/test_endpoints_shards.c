@@ -76,7 +76,7 @@ static uint16_t free_port(void)
 
 static struct shards shards_of(struct fixture *f)
 {
-        return (struct shards){ f->context, N, 42 };
+        return (struct shards){ .v = f->context, .n = N, .seed = 42 };
 }
 
 static void add_context(struct fixture *f, int i, int flags)
@@ -106,7 +106,7 @@ static int set_up(void **state)
         };
         /* As the daemon does: the addresses first, then the other contexts. */
         assert_int_equal(
-                endpoints_open((struct shards){ f->context, 1, 42 }, &f->config, NULL, &f->endpoints), 0);
+                endpoints_open((struct shards){ .v = f->context, .n = 1, .seed = 42 }, &f->config, NULL, &f->endpoints), 0);
         assert_int_equal(endpoints_divide(f->endpoints, shards_of(f)), 0);
         assert_true(sd_event_new(&f->event) >= 0);
         assert_int_equal(pump_attach(f->event, shards_of(f), &f->metrics, &f->pump), 0);
@@ -477,7 +477,7 @@ static void oscore_goes_to_the_first_context(void **state)
                 { SPAN_LITERAL("\x51\x01\x00"), false, false },
                 { SPAN_LITERAL(""), false, false },
         };
-        const struct shards shards = { NULL, N, 42 };
+        const struct shards shards = { .n = N, .seed = 42 };
         struct sockaddr_in peer = peer_of_another_shard(&shards);
         struct router router;
         bool observes;
@@ -503,7 +503,7 @@ static void oscore_goes_where_its_context_is(void **state)
         struct span protected = SPAN_LITERAL("\x51\x02\x00\x01t\x92\x09\x01\xff...");
         struct span strange = SPAN_LITERAL("\x51\x02\x00\x01t\x91\x09\xff...");
         struct span plain = SPAN_LITERAL("\x51\x01\x00\x01t\xb1n");
-        const struct shards shards = { NULL, N, 42 };
+        const struct shards shards = { .n = N, .seed = 42 };
         struct sockaddr_in peer = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
         const struct sockaddr *from = (struct sockaddr *)&peer;
         struct router router;
@@ -526,7 +526,7 @@ static void oscore_goes_where_its_context_is(void **state)
 
 static void an_acknowledgement_goes_where_it_is_waited_for(void **state)
 {
-        const struct shards shards = { NULL, N, 42 };
+        const struct shards shards = { .n = N, .seed = 42 };
         struct sockaddr_in peer = peer_of_another_shard(&shards);
         const struct sockaddr *from = (struct sockaddr *)&peer;
         size_t home = shards_find(&shards, from);
@@ -578,7 +578,7 @@ static void ipv4_is_the_same_within_ipv6(void **state)
 static void shards_get_about_the_same_number_of_peers(void **state)
 {
         enum { PEERS = 64000, SHARDS = 64 };
-        const struct shards shards = { NULL, SHARDS, 7 };
+        const struct shards shards = { .n = SHARDS, .seed = 7 };
         unsigned count[SHARDS] = { 0 };
 
         (void)state;

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <netinet/in.h>
+
 #include <cmocka.h>
 
 #include "base/shards.h"
@@ -43,6 +45,24 @@ static void as_many_as_the_observers_need(void **state)
                 before.observers = 0;
                 assert_int_equal(shards_for_streams(shards_choose(&before)),
                                  shards_for_streams(cases[i].shards));
+        }
+}
+
+/* None of theirs has what is sent in the clear, nor streams. */
+static void what_oscore_protects_has_shards_of_its_own(void **state)
+{
+        (void)state;
+        for (size_t n = 1; n <= SHARDS_MOST; n++) {
+                for (size_t contexts = 0; contexts <= SHARDS_MOST; contexts += contexts < 20 ? 1 : 167) {
+                        struct shards shards = { .n = n, .n_protected = shards_for_oscore(n, contexts) };
+                        struct sockaddr_in peer = { .sin_family = AF_INET, .sin_port = (in_port_t)contexts };
+
+                        assert_int_equal(shards.n_protected > 0, contexts > 0 && n > 1);
+                        assert_true(shards.n_protected + shards_for_streams(n) <= n);
+                        assert_true(shards.n_protected >= MIN(contexts, n / 2));
+                        assert_true(shards_find(&shards, (const struct sockaddr *)&peer) <
+                                    n - shards.n_protected);
+                }
         }
 }
 
@@ -91,6 +111,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(as_many_as_the_observers_need),
+                cmocka_unit_test(what_oscore_protects_has_shards_of_its_own),
                 cmocka_unit_test(handles_are_found_by_their_shard),
         };
 
