@@ -107,7 +107,8 @@ int contexts_grow(struct server *server)
                 r = add_contexts(server, count_wanted(server, engine->count_observers(server->engine_self)));
         if (r < 0)
                 return r;
-        server->shards.n_protected = shards_for_oscore(server->shards.n, security_count_oscore(server->security));
+        server->shards.n_protected =
+                shards_for_oscore(server->shards.n, security_count_oscore(server->security));
         server->persist_host.shards = server->shards;
         log_info("clients of coap:// are divided into %zu shards", server->shards.n);
         return endpoints_divide(server->endpoints, server->shards);

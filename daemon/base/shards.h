@@ -25,7 +25,7 @@ struct shards {
         coap_context_t *const *v; /* borrowed */
         size_t n;                 /* at least 1 */
         uint64_t seed;            /* so that nobody can choose addresses that fall into the same shard */
-        size_t n_protected;       /* of them, the last: for OSCORE over UDP, and no peer's shard; fewer than n */
+        size_t n_protected; /* of them, the last: for OSCORE over UDP, and no peer's shard; fewer than n */
 };
 
 /*

@@ -102,7 +102,8 @@ static void survey(const struct oscore_context *context, unsigned count[SHARDS_M
 }
 
 /* The one that has the fewest contexts, from `begin` to the last that is not closed; n where all are. */
-static size_t choose(size_t begin, size_t n, const unsigned count[SHARDS_MOST], const bool closed[SHARDS_MOST])
+static size_t choose(size_t begin, size_t n, const unsigned count[SHARDS_MOST],
+                     const bool closed[SHARDS_MOST])
 {
         size_t best = n;
 

@@ -105,8 +105,9 @@ static int set_up(void **state)
                 .port = free_port(),
         };
         /* As the daemon does: the addresses first, then the other contexts. */
-        assert_int_equal(
-                endpoints_open((struct shards){ .v = f->context, .n = 1, .seed = 42 }, &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open((struct shards){ .v = f->context, .n = 1, .seed = 42 }, &f->config,
+                                        NULL, &f->endpoints),
+                         0);
         assert_int_equal(endpoints_divide(f->endpoints, shards_of(f)), 0);
         assert_true(sd_event_new(&f->event) >= 0);
         assert_int_equal(pump_attach(f->event, shards_of(f), &f->metrics, &f->pump), 0);
