@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "coapd_version.h"
 #include "persist/dump.h"
+#include "persist/persist.h"
 #include "server.h"
 #include "service_user.h"
 #include "settings.h"
@@ -132,7 +133,8 @@ static int check(const char *file)
 {
         CLEANUP(settings_deinit) struct settings settings = { 0 };
 
-        if (settings_load(file, stderr, &settings) < 0 || !service_can_read(file, settings.config))
+        if (settings_load(file, stderr, &settings) < 0 || !service_can_read(file, settings.config) ||
+            persist_check(settings.config, stderr) < 0)
                 return EXIT_INVALID;
         printf("%s: valid\n", file);
         return EXIT_GOOD;

@@ -61,7 +61,11 @@ static const struct conf_row pki_rows[] = {
           .doc = "The authorities whose client certificates are accepted, in PEM." },
         { ROW(CONF_STRING, conf_pki, crl), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/ca.crl\"",
-          .doc = "The list of client certificates that were revoked, in PEM." },
+          .doc = "The lists of certificates that were revoked, in PEM, each signed by one of ca: those of an "
+                 "intermediate authority want it to be in ca, too. An authority that is revoked itself lets "
+                 "nobody in, also where ca names it. One without a list is believed in all that it signed. A "
+                 "list "
+                 "that has ended lets nobody of its authority in before there is a new one." },
         { ROW(CONF_BOOL, conf_pki, require_client_certificate), .flags = CONF_RELOAD, .fallback = "false",
           .doc = "Turns away clients that show no certificate of one of the authorities." },
 };

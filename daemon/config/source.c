@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/credential.h"
 #include "config/lexer.h"
@@ -44,15 +45,29 @@ static int append_wiped(struct buf *b, const char *p, size_t n)
         return buf_ok(b) ? 0 : -ENOMEM;
 }
 
-static int read_file(const char *file, struct buf *text)
+/* What is masked by a link to /dev/null is empty. */
+static bool is_readable_kind(const struct stat *status)
 {
-        CLEANUP(closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
+        return S_ISREG(status->st_mode) || S_ISDIR(status->st_mode) ||
+               (S_ISCHR(status->st_mode) && status->st_rdev == makedev(1, 3));
+}
+
+/*
+ * An included file that is a FIFO would stop the daemon until somebody writes to it: -ENODEV. The first file may be a
+ * pipe, as of a shell that makes it on the way.
+ */
+static int read_file(const char *file, bool included, struct buf *text)
+{
+        CLEANUP(closep) int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | (included ? O_NONBLOCK : 0));
+        struct stat status;
         char chunk[READ_CHUNK];
         ssize_t n;
         int r = 0;
 
-        if (fd < 0)
+        if (fd < 0 || fstat(fd, &status) < 0)
                 return -errno;
+        if (included && !is_readable_kind(&status))
+                return -ENODEV;
         while (r == 0 && (n = read(fd, chunk, sizeof(chunk))) != 0) {
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -221,7 +236,7 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
         if (reading->ended)
                 return 0;
         name = keep_name(reading->source, file);
-        r = name ? read_file(file, &text) : -ENOMEM;
+        r = name ? read_file(file, from.line, &text) : -ENOMEM;
         if (r == -ENOMEM)
                 return r;
         if (r == 0 && reading->source->text.n + text.n > MAX_TEXT)
@@ -233,7 +248,8 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
                 return 0;
         }
         if (r < 0) {
-                if (asprintf(&message, "can not be read (%s), expected a file of text", strerror(-r)) < 0) {
+                if (asprintf(&message, "can not be read (%s), expected a file of text",
+                             r == -ENODEV ? "not a regular file" : strerror(-r)) < 0) {
                         message = NULL;
                         return -ENOMEM;
                 }

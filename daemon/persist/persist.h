@@ -139,4 +139,10 @@ extern const size_t persist_engine_count;
 
 const struct persist_engine *persist_engine_find(const char *name);
 
+/*
+ * For a check of the config while the daemon may run: which files a start would refuse (conf->bad_file), one line each
+ * on `errors` at the place in `config`. Changes none. 0 or -EINVAL.
+ */
+int persist_check(const struct config *config, FILE *errors);
+
 #endif

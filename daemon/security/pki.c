@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Loads what the config names. The authorities go into a trust list of our own beside the credentials' one,
- * so that a reload can judge the chains of living sessions again.
- */
+/* Loads what the config names: coapd's own certificate and raw key, and the raw keys of clients. */
 #include "security/pki.h"
 
 #include <assert.h>
@@ -16,6 +13,7 @@
 #include "base/util.h"
 #include "security/dates.h"
 #include "security/identity.h"
+#include "security/pki_load.h"
 #include "security/token.h"
 
 struct pki {
@@ -27,23 +25,6 @@ struct pki {
         size_t n_raw_keys;
         struct dates dates;
 };
-
-/* Where the errors of one file are reported. */
-struct place {
-        struct key_errors *errors;
-        struct conf_origin at;
-        const char *key;
-        const char *file;
-};
-
-static int complain(const struct place *place, int gnutls_error, const char *expected)
-{
-        if (gnutls_error == GNUTLS_E_MEMORY_ERROR)
-                return -ENOMEM;
-        key_error(place->errors, place->at, place->key, "%s: %s Expected %s", place->file,
-                  gnutls_strerror(gnutls_error), expected);
-        return -EINVAL;
-}
 
 static int compare_names(const void *a, const void *b)
 {
@@ -60,23 +41,22 @@ int raw_key_name(struct span spki, char out[64])
         return 0;
 }
 
-static void remember_certificates(struct pki *pki, const char *file, const gnutls_x509_crt_t *crts,
-                                  unsigned n)
+/* A certificate of a token ends as one of a file does. */
+static int watch_token(struct pki *pki)
 {
-        for (unsigned i = 0; i < n; i++)
-                dates_add(&pki->dates, file, gnutls_x509_crt_get_activation_time(crts[i]),
-                          gnutls_x509_crt_get_expiration_time(crts[i]));
+        gnutls_x509_crt_t *crts = NULL;
+        unsigned n = 0;
+        int r = gnutls_certificate_get_x509_crt(pki->credentials, 0, &crts, &n);
+
+        if (r < 0)
+                return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : 0;
+        pki_watch(&pki->dates, "security.pki.certificate", crts, n); /* the URI may have a PIN in it */
+        pki_free_certificates(crts, n);
+        return 0;
 }
 
-static void free_certificates(gnutls_x509_crt_t *crts, unsigned n)
-{
-        for (unsigned i = 0; i < n; i++)
-                gnutls_x509_crt_deinit(crts[i]);
-        gnutls_free(crts);
-}
-
-/* At least one of the two is a URI. Dates of what a token holds are not watched. */
-static int load_from_token(struct pki *pki, const struct conf_pki *conf, const struct place *place)
+/* At least one of the two is a URI. */
+static int load_from_token(struct pki *pki, const struct conf_pki *conf, const struct pki_place *place)
 {
         CLEANUP(freep) char *certificate = NULL, *key = NULL;
         CLEANUP(secret_deinit) struct secret pin = { 0 };
@@ -91,7 +71,8 @@ static int load_from_token(struct pki *pki, const struct conf_pki *conf, const s
                 return r == -ENOMEM ? r : -EINVAL;
         r = gnutls_certificate_set_x509_key_file2(pki->credentials, certificate, key, GNUTLS_X509_FMT_PEM,
                                                   pin.n ? (const char *)pin.p : NULL, 0);
-        return r < 0 ? complain(place, r, "a PKCS#11 URI of a certificate and its private key") : 0;
+        return r < 0 ? pki_complain(place, r, "a PKCS#11 URI of a certificate and its private key")
+                     : watch_token(pki);
 }
 
 /* Owner's certificate chain and key, from files or a token. */
@@ -99,8 +80,8 @@ static int load_certificate(struct pki *pki, const struct conf_pki *conf, struct
 {
         CLEANUP(secret_deinit) struct secret certificate = { 0 };
         CLEANUP(secret_deinit) struct secret key = { 0 };
-        struct place place = { errors, config_origin(errors->config, &conf->certificate), "certificate",
-                               conf->certificate };
+        struct pki_place place = { errors, config_origin(errors->config, &conf->certificate), "certificate",
+                                   conf->certificate };
         gnutls_x509_crt_t *crts = NULL;
         unsigned n = 0;
         int r;
@@ -116,77 +97,16 @@ static int load_certificate(struct pki *pki, const struct conf_pki *conf, struct
                                          &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
                                          GNUTLS_X509_FMT_PEM, 0);
         if (r < 0)
-                return complain(&place, r, "certificates in PEM, coapd's own first");
-        remember_certificates(pki, conf->certificate, crts, n);
-        free_certificates(crts, n);
+                return pki_complain(&place, r, "certificates in PEM, coapd's own first");
+        pki_watch(&pki->dates, conf->certificate, crts, n);
+        pki_free_certificates(crts, n);
         place.at = config_origin(errors->config, &conf->private_key);
         place.key = "private_key";
         place.file = conf->private_key;
         r = gnutls_certificate_set_x509_key_mem2(
                 pki->credentials, &(gnutls_datum_t){ certificate.p, (unsigned)certificate.n },
                 &(gnutls_datum_t){ key.p, (unsigned)key.n }, GNUTLS_X509_FMT_PEM, NULL, 0);
-        return r < 0 ? complain(&place, r, "the certificate's private key, in PEM and not encrypted") : 0;
-}
-
-static int load_authorities(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
-{
-        struct place place = { errors, config_origin(errors->config, &conf->ca), "ca", conf->ca };
-        CLEANUP(secret_deinit) struct secret file = { 0 };
-        gnutls_x509_crt_t *crts = NULL;
-        gnutls_datum_t pem;
-        unsigned n = 0;
-        int r = secret_read_file(conf->ca, false, errors, place.at, place.key, &file);
-
-        if (r < 0)
-                return -EINVAL;
-        pem = (gnutls_datum_t){ file.p, (unsigned)file.n };
-        r = gnutls_x509_crt_list_import2(&crts, &n, &pem, GNUTLS_X509_FMT_PEM, 0);
-        if (r < 0)
-                return complain(&place, r, "certificates of authorities, in PEM");
-        remember_certificates(pki, conf->ca, crts, n);
-        if (gnutls_x509_trust_list_init(&pki->trust, n) < 0) {
-                free_certificates(crts, n);
-                return -ENOMEM;
-        }
-        /* The list takes the certificates over, but not the array. */
-        r = gnutls_x509_trust_list_add_cas(pki->trust, crts, n, 0);
-        gnutls_free(crts);
-        if (r < (int)n)
-                return -ENOMEM;
-        /* The credentials' own list is for the names of authorities that the client is told. */
-        r = gnutls_certificate_set_x509_trust_mem(pki->credentials, &pem, GNUTLS_X509_FMT_PEM);
-        return r < 0 ? complain(&place, r, "certificates of authorities, in PEM") : 0;
-}
-
-/* Lists that no authority of ours has signed are not added: whose revocations would they be? */
-static int load_revocations(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
-{
-        struct place place = { errors, config_origin(errors->config, &conf->crl), "crl", conf->crl };
-        CLEANUP(secret_deinit) struct secret file = { 0 };
-        gnutls_x509_crl_t *crls = NULL;
-        unsigned n = 0, refused = 0;
-        int r = secret_read_file(conf->crl, false, errors, place.at, place.key, &file);
-
-        if (r < 0)
-                return -EINVAL;
-        r = gnutls_x509_crl_list_import2(&crls, &n, &(gnutls_datum_t){ file.p, (unsigned)file.n },
-                                         GNUTLS_X509_FMT_PEM, 0);
-        if (r < 0)
-                return complain(&place, r, "certificate revocation lists, in PEM");
-        for (unsigned i = 0; i < n; i++) {
-                dates_add(&pki->dates, conf->crl, gnutls_x509_crl_get_this_update(crls[i]),
-                          gnutls_x509_crl_get_next_update(crls[i]));
-                if (gnutls_x509_trust_list_add_crls(pki->trust, &crls[i], 1, GNUTLS_TL_VERIFY_CRL, 0) == 1)
-                        continue;
-                gnutls_x509_crl_deinit(crls[i]); /* one that is not added stays ours */
-                refused++;
-        }
-        gnutls_free(crls);
-        if (refused == 0)
-                return 0;
-        key_error(errors, place.at, place.key, "%s: %u of %u lists are not signed by ca, expected all",
-                  conf->crl, refused, n);
-        return -EINVAL;
+        return r < 0 ? pki_complain(&place, r, "the certificate's private key, in PEM and not encrypted") : 0;
 }
 
 static int export_public_key(const struct secret *pem, struct secret *ret_spki)
@@ -214,14 +134,14 @@ static int export_public_key(const struct secret *pem, struct secret *ret_spki)
 
 static int load_raw_key(struct pki *pki, const struct conf_rpk *conf, struct key_errors *errors)
 {
-        struct place place = { errors, config_origin(errors->config, &conf->private_key), "private_key",
-                               conf->private_key };
+        struct pki_place place = { errors, config_origin(errors->config, &conf->private_key), "private_key",
+                                   conf->private_key };
         CLEANUP(secret_deinit) struct secret key = { 0 };
         CLEANUP(secret_deinit) struct secret spki = { 0 };
         int r;
 
         if (token_is_uri(conf->private_key))
-                return complain(&place, GNUTLS_E_UNIMPLEMENTED_FEATURE, "a file");
+                return pki_complain(&place, GNUTLS_E_UNIMPLEMENTED_FEATURE, "a file");
         if (secret_read_file(conf->private_key, true, errors, place.at, place.key, &key) < 0)
                 return -EINVAL;
         r = export_public_key(&key, &spki);
@@ -230,7 +150,7 @@ static int load_raw_key(struct pki *pki, const struct conf_rpk *conf, struct key
                         pki->credentials, &(gnutls_datum_t){ spki.p, (unsigned)spki.n },
                         &(gnutls_datum_t){ key.p, (unsigned)key.n }, GNUTLS_X509_FMT_PEM, NULL,
                         GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_AGREEMENT, NULL, 0, 0);
-        return r < 0 ? complain(&place, r, "a private key in PEM, not encrypted") : 0;
+        return r < 0 ? pki_complain(&place, r, "a private key in PEM, not encrypted") : 0;
 }
 
 static int add_raw_client(struct pki *pki, const char *digits)
@@ -283,13 +203,6 @@ static int check_completeness(const struct conf_pki *conf, struct key_errors *er
         return errors->n == before ? 0 : -EINVAL;
 }
 
-static int load_trust(struct pki *pki, const struct conf_pki *conf, struct key_errors *errors)
-{
-        int r = load_authorities(pki, conf, errors);
-
-        return r == 0 && conf->crl ? load_revocations(pki, conf, errors) : r;
-}
-
 static int load_parts(struct pki *pki, const struct conf_pki *conf, const struct conf_rpk *rpk,
                       struct key_errors *errors)
 {
@@ -301,7 +214,7 @@ static int load_parts(struct pki *pki, const struct conf_pki *conf, const struct
         pki->has_certificate = conf->certificate != NULL;
         result = r < 0 ? r : result;
         if (result != -ENOMEM && conf->ca) {
-                r = load_trust(pki, conf, errors);
+                r = trust_load(conf, errors, &pki->dates, pki->credentials, &pki->trust);
                 result = r < 0 ? r : result;
         }
         if (result != -ENOMEM && rpk && rpk->private_key) {

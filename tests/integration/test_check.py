@@ -24,6 +24,27 @@ def test_check_valid(coapd):
     assert not (daemon.folder / "observers").exists()
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "libcoap"])
+def test_check_tells_what_a_start_would_refuse(coapd, engine):
+    """persist.bad_file = "refuse": a check before a restart must not be the last good word. It changes no file."""
+    daemon = coapd(start=False)
+    for bad_file, code in (("start-empty", 0), ("refuse", 1)):
+        daemon.write_config(persist=daemon.persist(engine=engine, bad_file=bad_file))
+        assert run("-c", daemon.file, "--check").returncode == 0, "there is no file yet"
+        damaged = daemon.folder / "observers"
+        damaged.write_bytes(b"SQLite format 3\0" + b"x" * 100)
+        result = run("-c", daemon.file, "--check")
+        assert result.returncode == code, result
+        assert damaged.stat().st_size == 116 and sorted(p.name for p in daemon.folder.iterdir()) == [
+            "coapd.conf", "observers"]
+        damaged.unlink()
+    assert re.match(r"\S+coapd.conf:\d+: persist.observers: \S+/observers is a database of another application",
+                    result.stderr), result.stderr
+    # A good one of a daemon that runs.
+    daemon.start()
+    assert run("-c", daemon.file, "--check").returncode == 0
+
+
 def test_the_sample_is_valid_before_the_first_start():
     """The unit's StateDirectory= makes the folder; a mistyped one is an error all the same."""
     sample = Path(__file__).parents[2] / "conf/coapd.conf"

@@ -41,6 +41,25 @@ def test_the_key_of_a_token(coapd, certificates, token, tmp_path, pin):
     assert result.stdout == "hello\n", result
 
 
+def test_a_certificate_of_a_token_ends_as_one_of_a_file_does(coapd, certificates, token, tmp_path):
+    (tmp_path / "soon").mkdir()
+    for name in ("ca.crt", "ca.key"):
+        shutil.copy(certificates[name], tmp_path / "soon")
+    (tmp_path / "soon" / "t").write_text('cn = "localhost"\ntls_www_server\nsigning_key\nexpiration_days = 9\n')
+    for command in (
+            ["certtool", "--generate-certificate", "--load-privkey", certificates["server.key"], "--template", "t",
+             "--load-ca-certificate", "ca.crt", "--load-ca-privkey", "ca.key", "--outfile", "soon.crt"],
+            ["p11tool", "--login", "--set-pin", "1234", "--write", "--load-certificate", "soon.crt", "--label", "soon",
+             "pkcs11:token=coapd"]):
+        subprocess.run([str(word) for word in command], check=True, capture_output=True, cwd=tmp_path / "soon",
+                       env={**os.environ, **token})
+    pki = {"certificate": "pkcs11:token=coapd;object=soon;type=cert?pin-value=1234",
+           "private_key": "pkcs11:token=coapd;object=server;type=private?pin-value=1234"}
+    daemon = coapd(endpoints=["coaps://127.0.0.1:{port}"], environment=token, security={"pki": pki})
+    assert "security.pki.certificate ends on " in daemon.stderr
+    assert "pin-value" not in daemon.stderr
+
+
 def test_a_token_that_is_not_there(coapd, certificates):
     pki = {"certificate": "pkcs11:token=nowhere;object=server;type=cert",
            "private_key": "pkcs11:token=nowhere;object=server;type=private?pin-value=12345678"}

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/util.h"
 
@@ -236,6 +238,22 @@ static void includes(void **state)
                 "\"files\"\n@/c:5: servr: is not known, expected perhaps server\n");
 }
 
+/* A FIFO would stop a start, and a reload of the running daemon, for good; what is masked by a link is empty. */
+static void an_included_file_is_no_pipe(void **state)
+{
+        struct config *config = NULL;
+
+        (void)state;
+        fixture_write("pipes/.keep", "", 0644);
+        assert_int_equal(mkfifo(fixture_path("pipes/1.conf"), 0600), 0);
+        assert_int_equal(symlink("/dev/null", fixture_path("pipes/2.conf")), 0);
+        assert_int_equal(fixture_load(ENDPOINT "@include \"pipes/*.conf\"\n", &config), -EINVAL);
+        assert_string_equal(fixture_errors(),
+                            "@/c:2: @/pipes/1.conf: can not be read (not a regular file), expected a file "
+                            "of text\n");
+        config_free(fixture_good(ENDPOINT "@include \"pipes/2.conf\"\n"));
+}
+
 static void origins(void **state)
 {
         struct config *config = fixture_good(
@@ -329,6 +347,7 @@ int main(void)
                 cmocka_unit_test(given_values),
                 cmocka_unit_test(endpoints_are_taken_apart),
                 cmocka_unit_test(includes),
+                cmocka_unit_test(an_included_file_is_no_pipe),
                 cmocka_unit_test(files_add_to_groups_and_lists),
                 cmocka_unit_test(origins),
                 cmocka_unit_test(unreadable_file),

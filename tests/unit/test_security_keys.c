@@ -37,6 +37,16 @@ static const char make_files[] =
         "self other 'cn = other' ca cert_signing_key crl_signing_key 'expiration_days = 100'\n"
         "self server 'cn = server' 'expiration_days = 100'\n"
         "crl ca; crl other\n"
+        "signed() { name=$1 by=$2; shift 2; printf '%s\\n' \"$@\" >$name.cfg; certtool --generate-certificate"
+        " --load-privkey $name.key --load-ca-privkey $by.key --load-ca-certificate $by.crt --template "
+        "$name.cfg"
+        " --outfile $name.crt 2>/dev/null; }\n"
+        "key between leaf\n"
+        "signed between ca 'cn = between' ca cert_signing_key crl_signing_key 'expiration_days = 100'\n"
+        "signed leaf between 'cn = leaf' tls_www_client signing_key 'expiration_days = 100'\n"
+        "cat ca.crt between.crt >both.crt; crl between; cat ca.crl between.crl >none.crl\n"
+        "certtool --generate-crl --load-ca-privkey ca.key --load-ca-certificate ca.crt --template crl.cfg"
+        " --load-certificate between.crt --outfile revoked.crl 2>/dev/null; cat between.crl >>revoked.crl\n"
         "cp server.key open.key; chmod 604 open.key\n"
         "cp server.key group.key; chmod 640 group.key\n"
         "certtool --to-p8 --load-privkey server.key --password secret --outfile locked.key 2>/dev/null\n"
@@ -382,6 +392,47 @@ static void what_ends_soon_is_told(void **state)
         assert_string_equal(said, "");
 }
 
+/* What is said of leaf.crt, and of between.crt behind it where that is given. */
+static const char *judge_leaf(const char *crl, bool with_between)
+{
+        struct config config = { .file = (char *)"test.conf" };
+        struct key_errors errors = { .config = &config, .group = "security.pki", .out = stderr };
+        gnutls_datum_t pem, chain[2];
+        gnutls_alert_description_t alert;
+        gnutls_x509_crt_t crt;
+        struct pki *pki = NULL;
+        const char *why;
+
+        config.security.pki = (struct conf_pki){ .certificate = in_folder("server.crt"),
+                                                 .private_key = in_folder("server.key"),
+                                                 .ca = in_folder("both.crt"),
+                                                 .crl = in_folder(crl) };
+        assert_int_equal(pki_load(&config.security.pki, NULL, NULL, &errors, &pki), 0);
+        for (size_t i = 0; i < ARRAY_LEN(chain); i++) {
+                assert_int_equal(gnutls_load_file(in_folder(i ? "between.crt" : "leaf.crt"), &pem), 0);
+                gnutls_x509_crt_init(&crt);
+                assert_int_equal(gnutls_x509_crt_import(crt, &pem, GNUTLS_X509_FMT_PEM), 0);
+                assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &chain[i]), 0);
+                gnutls_x509_crt_deinit(crt);
+                gnutls_free(pem.data);
+        }
+        why = pki_judge(pki, GNUTLS_CRT_X509, chain, with_between ? 2 : 1, &alert);
+        gnutls_free(chain[0].data);
+        gnutls_free(chain[1].data);
+        pki_free(pki);
+        return why;
+}
+
+/* An authority that ca names and that another of them has revoked; the client chooses what it sends of the chain. */
+static void a_revoked_authority_lets_nobody_in(void **state)
+{
+        (void)state;
+        assert_null(judge_leaf("none.crl", false));
+        assert_null(judge_leaf("none.crl", true));
+        assert_string_equal(judge_leaf("revoked.crl", true), "it is revoked");
+        assert_non_null(judge_leaf("revoked.crl", false));
+}
+
 static int make_folder(void **state)
 {
         (void)state;
@@ -408,6 +459,7 @@ int main(void)
                 cmocka_unit_test(a_chain_has_an_end),
                 cmocka_unit_test(what_ends_soon_is_told),
                 cmocka_unit_test(every_file_is_watched),
+                cmocka_unit_test(a_revoked_authority_lets_nobody_in),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
