@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What RFC 6455 has beside whole messages, which libcoap does not know: fragments, Ping, Pong, and how connections end."""
 
+import asyncio
 import contextlib
+import ssl
 import time
 
 import coap
@@ -11,7 +13,7 @@ from certificates import PSK_IDENTITY, PSK_KEY
 from clients import tls_psk_context
 from coap_stream import CSM, Closed, WebSocketClient
 from daemon import SANITIZED, free_port
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -296,29 +298,36 @@ def test_handshake_with_bare_line_feeds(coapd):
         assert one.pong() == b"ping"
 
 
-def test_another_implementation(websocket):
-    """Python's websockets: fragments, and Pings that it matches with their Pongs."""
-    daemon, client = websocket()
-    scheme = "wss" if client().socket.__class__.__name__ == "SSLSocket" else "ws"
-    tls = {"ssl": tls_psk_context(PSK_IDENTITY, PSK_KEY)} if scheme == "wss" else {}
-    uri = f"{scheme}://127.0.0.1:{daemon.port}/.well-known/coap"
-    # Not from a thread of its own over TLS: Python's is not to be trusted with two that write.
-    with connect(uri, subprotocols=["coap"], ping_interval=None if tls else 0.05, **tls) as peer:
+async def talk_as_another_implementation(uri, tls):
+    async with connect(uri, subprotocols=["coap"], ping_interval=0.05, ssl=tls) as peer:
 
-        def ask(message):
-            peer.send(message)
+        async def ask(message):
+            await peer.send(message)
             while True:
-                answer = coap.Message.decode_websocket(peer.recv(10))
+                answer = coap.Message.decode_websocket(await asyncio.wait_for(peer.recv(), 10))
                 if answer.token == b"t":
                     return answer
 
         assert peer.subprotocol == "coap"
-        peer.send(WebSocketClient.capabilities.encode_websocket())
+        await peer.send(WebSocketClient.capabilities.encode_websocket())
         message = put(b"t", b"in fragments" * 50)
         for size in (1, 2, 3, 100, 600):
-            assert ask(message[i : i + size] for i in range(0, len(message), size)).text in ("2.01", "2.04")
-            assert peer.ping(b"there?").wait(10)
-        assert ask(coap.Message(coap.GET, token=b"t", options=coap.request_options("made")).encode_websocket()
-                   ).payload == b"in fragments" * 50
-        peer.close(4321, "bye")
+            assert (await ask(message[i : i + size] for i in range(0, len(message), size))).text in ("2.01", "2.04")
+            await asyncio.wait_for(await peer.ping(b"there?"), 10)
+        get = coap.Message(coap.GET, token=b"t", options=coap.request_options("made"))
+        assert (await ask(get.encode_websocket())).payload == b"in fragments" * 50
+        await peer.close(4321, "bye")
         assert (peer.protocol.close_rcvd.code, peer.protocol.close_rcvd_then_sent) == (4321, False)
+
+
+def test_another_implementation(websocket):
+    """Python's websockets: fragments, and Pings that it matches with their Pongs.
+
+    With asyncio, that is in one thread: its client with threads makes the socket non-blocking in the one that closes while
+    the other one is about to read, and what that finds then is a time-out at once.
+    """
+    daemon, client = websocket()
+    with client() as one:
+        tls = tls_psk_context(PSK_IDENTITY, PSK_KEY) if isinstance(one.socket, ssl.SSLSocket) else None
+    uri = f"{'wss' if tls else 'ws'}://127.0.0.1:{daemon.port}/.well-known/coap"
+    asyncio.run(talk_as_another_implementation(uri, tls))
