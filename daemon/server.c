@@ -156,7 +156,8 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 static int start_loop(struct server *server)
 {
         enum { BLOCK = SD_EVENT_SIGNAL_PROCMASK };
-        int r = sd_event_default(&server->event);
+        /* Not the thread's default one, of which each turn asks the kernel for the thread's number. */
+        int r = sd_event_new(&server->event);
 
         if (r >= 0)
                 r = sd_event_add_signal(server->event, NULL, SIGTERM | BLOCK, on_terminate, server);
