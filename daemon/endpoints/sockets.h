@@ -33,11 +33,12 @@ struct socket_io {
         /*
          * A stream that was accepted: the moment before recv(), send(), the moment before close(), and that there is
          * more to be read of it, of which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of
-         * its events; `whole`: it is to be written to its end, or the session is over.
+         * its events; `whole`: it is to be written to its end, or the session is over. on_close() returns whether it keeps
+         * the descriptor open and closes it later.
          */
         void (*on_read)(void *userdata);
         ssize_t (*write)(void *userdata, int fd, bool whole, const void *bytes, size_t n);
-        void (*on_close)(void *userdata, int fd, void *tag);
+        bool (*on_close)(void *userdata, int fd, void *tag);
         void (*on_more)(void *userdata, int fd, void *tag);
         /* Whether some of what was written waits for the peer to read. */
         bool (*is_behind)(void *userdata, int fd);
@@ -109,6 +110,7 @@ int sockets_epoll_of(int fd);
 /* The calls of libc past the ones above. */
 ssize_t sockets_raw_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t sockets_raw_recv(int fd, void *to, size_t n, int flags);
 ssize_t sockets_raw_send(int fd, const void *bytes, size_t n, int flags);
 int sockets_raw_settime(int fd, const struct itimerspec *value);
 

@@ -224,16 +224,26 @@ INTERPOSED ssize_t send(int fd, const void *bytes, size_t n, int flags)
         return io->write(io->userdata, fd, known->whole, bytes, n);
 }
 
+/* Returns whether it stays open. */
+static bool close_stream(struct known *known, int fd)
+{
+        int epoll_fd = known->epoll_fd; /* may become that of who keeps it */
+        bool kept = known->io && known->io->on_close(known->io->userdata, fd, known->tag);
+
+        /* What closing it would do, should libcoap not have done so: the tag is about to be nobody's. */
+        if (kept && epoll_fd >= 0)
+                syscall(SYS_epoll_ctl, epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        websocket_free(known->websocket);
+        *known = (struct known){ .kind = KNOWN_NOT };
+        return kept;
+}
+
 INTERPOSED int close(int fd)
 {
         struct known *known = known_find(fd);
 
-        if (known && known->kind == KNOWN_STREAM) {
-                if (known->io)
-                        known->io->on_close(known->io->userdata, fd, known->tag);
-                websocket_free(known->websocket);
-                *known = (struct known){ .kind = KNOWN_NOT };
-        }
+        if (known && known->kind == KNOWN_STREAM && close_stream(known, fd))
+                return 0;
         if (known && is_endpoint(known)) {
                 if (--known->open > 0)
                         return 0;

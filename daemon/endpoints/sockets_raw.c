@@ -15,6 +15,11 @@ ssize_t sockets_raw_sendmsg(int fd, const struct msghdr *message, int flags)
         return syscall(SYS_sendmsg, fd, message, flags);
 }
 
+ssize_t sockets_raw_recv(int fd, void *to, size_t n, int flags)
+{
+        return syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
+}
+
 ssize_t sockets_raw_send(int fd, const void *bytes, size_t n, int flags)
 {
         return syscall(SYS_sendto, fd, bytes, n, flags, NULL, 0);

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "endpoints/linger.h"
 
 enum { GATHERED_MOST = 16 * 1024, BACKLOG_LONG = 1024 * 1024, BACKLOG_MOST = 16 * 1024 * 1024 };
 
@@ -40,6 +41,7 @@ struct stream_gate {
         void *owner;
         struct stream_reader reader;
         struct backlog *backlogs;
+        struct lingerers *linger;
         int fd; /* whose bytes are gathered */
         size_t n;
         uint8_t bytes[GATHERED_MOST];
@@ -249,16 +251,29 @@ static bool gate_is_behind(void *userdata, int fd)
         return *find_backlog(userdata, fd) != NULL;
 }
 
-static void gate_on_close(void *userdata, int fd, void *tag)
+/* Returns whether the descriptor is kept open until the peer has all. */
+static bool gate_on_close(void *userdata, int fd, void *tag)
 {
         struct stream_gate *gate = userdata;
+        struct backlog *backlog;
+        struct buf rest = { 0 };
+        size_t from = 0;
+        bool kept;
 
         if (gate->n > 0 && gate->fd == fd)
                 stream_gate_flush(gate);
-        if (!push_backlog(gate, fd))
-                drop_backlog(gate, fd);
         if (gate->reader.on_gone)
                 gate->reader.on_gone(gate->reader.owner, fd, tag);
+        backlog = *find_backlog(gate, fd);
+        if (backlog) {
+                rest = backlog->bytes;
+                from = backlog->from;
+                backlog->bytes = (struct buf){ 0 };
+                drop_backlog(gate, fd);
+        }
+        kept = linger_take(gate->linger, fd, &rest, from);
+        buf_deinit(&rest);
+        return kept;
 }
 
 void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader *reader)
@@ -271,9 +286,15 @@ void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader
 int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate)
 {
         struct stream_gate *gate = malloc(sizeof *gate);
+        int r;
 
         if (!gate)
                 return -ENOMEM;
+        r = linger_new(event, &gate->linger);
+        if (r < 0) {
+                free(gate);
+                return r;
+        }
         gate->io = (struct socket_io){
                 .write = gate_write, .on_close = gate_on_close, .is_behind = gate_is_behind, .userdata = gate
         };
@@ -300,6 +321,7 @@ void stream_gate_free(struct stream_gate *gate)
         sockets_revoke_io(&gate->io);
         while (gate->backlogs)
                 drop_backlog(gate, gate->backlogs->fd);
+        linger_free(gate->linger);
         sd_event_unref(gate->event);
         free(gate);
 }

@@ -40,7 +40,10 @@ void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader
 /* What was gathered is never sent; its session ends, since a stream can not have a hole. */
 void stream_gate_discard(struct stream_gate *gate);
 
-/* Stands in for send() and close() of the sessions that a listener with this io accepts. */
+/*
+ * Stands in for send() and close() of the sessions that a listener with this io accepts. What was written arrives after
+ * close() as well, see linger.h.
+ */
 const struct socket_io *stream_gate_io(const struct stream_gate *gate);
 
 void stream_gate_flush(struct stream_gate *gate);

@@ -51,6 +51,7 @@ static int set_up(void **state)
         f->far = socket(AF_INET, SOCK_STREAM, 0);
         assert_int_equal(connect(f->far, (struct sockaddr *)&a, sizeof a), 0);
         f->near = accept(f->listener, NULL, NULL);
+        epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, f->near, &(struct epoll_event){ .data.ptr = f });
         fcntl(f->near, F_SETFL, O_NONBLOCK);
         fcntl(f->far, F_SETFL, O_NONBLOCK);
         *state = f;
@@ -288,6 +289,122 @@ static void forgets_a_peer_that_never_reads(void **state)
         assert_int_equal(sd_event_run(f->event, 0), 0);
 }
 
+static bool is_open(int fd)
+{
+        return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void read_behind_the_end(struct fixture *f, bool peer_is_first)
+{
+        static char block[10000], got[1 << 16];
+        size_t written = 0, read = 0;
+        int near = f->near;
+        ssize_t n = -1;
+
+        f->holding = true;
+        while (send(near, block, sizeof block, MSG_NOSIGNAL) > 0)
+                written += sizeof block;
+        assert_int_equal(send(f->far, "unread", 6, 0), 6);
+        if (peer_is_first)
+                assert_int_equal(shutdown(f->far, SHUT_WR), 0);
+        close(near);
+        f->near = -1;
+        while (n != 0) {
+                n = recv(f->far, got, sizeof got, 0);
+                read += n > 0 ? (size_t)n : 0;
+                assert_true(n >= 0 || errno == EAGAIN);
+                assert_true(sd_event_run(f->event, n < 0 ? 1000000 : 0) >= 0);
+        }
+        assert_int_equal(read, written);
+        assert_int_equal(is_open(near), !peer_is_first);
+        close(f->far);
+        f->far = -1;
+        while (is_open(near))
+                assert_true(sd_event_run(f->event, 1000000) > 0);
+}
+
+static void what_waits_for_a_slow_peer_arrives_after_the_end(void **state)
+{
+        read_behind_the_end(*state, false);
+}
+
+static void also_where_the_peer_has_ended_its_side(void **state)
+{
+        read_behind_the_end(*state, true);
+}
+
+/* Which would have the kernel forget what the peer has not got, and some peers what they have not read. */
+static void no_reset_ends_a_stream(void **state)
+{
+        struct fixture *f = *state;
+        int near = f->near;
+
+        assert_int_equal(send(f->far, "unread", 6, 0), 6);
+        write_near(f, "last");
+        close(near);
+        f->near = -1;
+        assert_int_equal(send(f->far, "more", 4, MSG_NOSIGNAL), 4);
+        while (sd_event_run(f->event, 0) > 0)
+                ;
+        assert_int_equal(send(f->far, "and more", 8, MSG_NOSIGNAL), 8);
+        assert_string_equal(read_far(f), "last");
+        assert_int_equal(recv(f->far, &(char){ 0 }, 1, 0), 0);
+        assert_true(is_open(near));
+        close(f->far);
+        f->far = -1;
+        while (is_open(near))
+                assert_true(sd_event_run(f->event, 1000000) > 0);
+}
+
+/* Nor is it waited for, where the peer was first. */
+static void a_stream_that_the_peer_ended_is_closed_at_once(void **state)
+{
+        struct fixture *f = *state;
+        int near = f->near;
+
+        assert_int_equal(shutdown(f->far, SHUT_WR), 0);
+        write_near(f, "last");
+        close(near);
+        f->near = -1;
+        assert_false(is_open(near));
+        assert_string_equal(read_far(f), "last");
+}
+
+static void who_does_not_close_is_not_waited_for_for_ever(void **state)
+{
+        struct fixture *f = *state;
+        int near = f->near;
+
+        close(near);
+        f->near = -1;
+        assert_true(is_open(near));
+        assert_true(sd_event_run(f->event, 20000000) > 0);
+        assert_false(is_open(near));
+}
+
+static void only_some_are_waited_for(void **state)
+{
+        struct fixture *f = *state;
+        struct sockaddr_in a;
+        int far[64];
+        int first = f->near, near = -1;
+
+        getsockname(f->listener, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
+        close(first);
+        f->near = -1;
+        for (size_t i = 0; i < ARRAY_LEN(far); i++) {
+                assert_true(is_open(first));
+                far[i] = socket(AF_INET, SOCK_STREAM, 0);
+                assert_int_equal(connect(far[i], (struct sockaddr *)&a, sizeof a), 0);
+                near = accept(f->listener, NULL, NULL);
+                close(near);
+        }
+        assert_false(is_open(first));
+        assert_true(is_open(near));
+        for (size_t i = 0; i < ARRAY_LEN(far); i++)
+                close(far[i]);
+}
+
 static void survives_a_peer_that_is_gone(void **state)
 {
         struct fixture *f = *state;
@@ -327,6 +444,12 @@ int main(void)
                 STREAM_TEST(keeps_a_stream_whole_for_a_slow_peer),
                 STREAM_TEST(a_pong_waits_for_who_is_behind),
                 STREAM_TEST(forgets_a_peer_that_never_reads),
+                STREAM_TEST(what_waits_for_a_slow_peer_arrives_after_the_end),
+                STREAM_TEST(also_where_the_peer_has_ended_its_side),
+                STREAM_TEST(no_reset_ends_a_stream),
+                STREAM_TEST(a_stream_that_the_peer_ended_is_closed_at_once),
+                STREAM_TEST(who_does_not_close_is_not_waited_for_for_ever),
+                STREAM_TEST(only_some_are_waited_for),
                 STREAM_TEST(survives_a_peer_that_is_gone),
                 STREAM_TEST(gives_descriptors_back),
         };
