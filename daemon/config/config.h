@@ -208,8 +208,9 @@ struct conf_origin config_origin(const struct config *config, const void *member
 bool config_has_identity(const struct config *config, const char *name);
 
 /*
- * Reports each file and folder that the config names and that is there but can not be used with the rights that the
- * process has by now, `who` being whose these are. Credentials are not looked at. Returns how many there are.
+ * Reports each file of the config itself, and each file and folder that it names, which is there but can not be used
+ * with the rights that the process has by now, `who` being whose these are. Credentials are not looked at. Returns how
+ * many there are.
  */
 size_t config_find_unreadable(const struct config *config, const char *who, FILE *errors);
 

@@ -39,6 +39,22 @@ static size_t look(const struct place *place, const char *path, const char *who,
         return 1;
 }
 
+/* The file itself, and what it includes. */
+static size_t look_at_files(const struct conf_memory *memory, const char *who, FILE *errors)
+{
+        size_t found = 0;
+
+        for (size_t i = 0; i < memory->files.n; i++) {
+                if (!unreadable(memory->files.v[i]))
+                        continue;
+                fprintf(errors,
+                        "%s: file: may not be read by the user %s, expected a file that it can read\n",
+                        memory->files.v[i], who);
+                found++;
+        }
+        return found;
+}
+
 /* What a kind has to say of its folders and programs. */
 static size_t look_at_resource(const struct config *config, const struct conf_resource *resource,
                                const char *who, FILE *errors)
@@ -62,7 +78,7 @@ size_t config_find_unreadable(const struct config *config, const char *who, FILE
 {
         const struct conf_memory *memory = config->memory;
         const struct conf_resource *resources = config->resources.v;
-        size_t found = 0;
+        size_t found = look_at_files(memory, who, errors);
 
         for (size_t i = 0; i < memory->n_places; i++) {
                 const struct place *place = &memory->places[i];

@@ -167,27 +167,40 @@ static char *pattern_from(const char *file, struct span pattern)
                                                                                                       : text;
 }
 
+/* No folder, no files; but one that can not be looked into may have rules of access in it. */
+static int stop_at(const char *folder, int error)
+{
+        (void)folder;
+        return error != ENOENT && error != ENOTDIR;
+}
+
+static int include_matches(struct reading *reading, const char *pattern, struct conf_origin at)
+{
+        glob_t found = { 0 };
+        int r = glob(pattern, 0, stop_at, &found);
+        const char *name = r == GLOB_ABORTED ? keep_name(reading->source, pattern) : NULL;
+
+        if (name)
+                fail(reading, at, name,
+                     "leads into a folder that can not be read, expected one that coapd can read", -EINVAL);
+        r = r == GLOB_NOSPACE || (r == GLOB_ABORTED && !name) ? -ENOMEM : 0;
+        for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
+                r = expand_file(reading, found.gl_pathv[i], at);
+        globfree(&found);
+        return r;
+}
+
 static int include(struct reading *reading, struct span pattern, struct conf_origin at)
 {
         CLEANUP(freep) char *name = strndup((const char *)pattern.p, pattern.n);
         CLEANUP(freep) char *path = NULL;
-        glob_t found = { 0 };
         int r = !name ? -ENOMEM : credential_is_named(name) ? credential_find(name, &path) : 0;
 
         if (r == 0)
                 path = pattern_from(at.file, pattern);
         if (!path)
                 return -ENOMEM;
-        if (!strpbrk(path, "*?["))
-                return expand_file(reading, path, at);
-        r = glob(path, 0, NULL, &found);
-        if (r == GLOB_NOSPACE)
-                return -ENOMEM;
-        r = 0;
-        for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
-                r = expand_file(reading, found.gl_pathv[i], at);
-        globfree(&found);
-        return r;
+        return strpbrk(path, "*?[") ? include_matches(reading, path, at) : expand_file(reading, path, at);
 }
 
 static int expand_text(struct reading *reading, const char *text, size_t n, const char *file)

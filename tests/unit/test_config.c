@@ -291,6 +291,34 @@ static void unreadable_file(void **state)
         config_free(NULL);
 }
 
+/* Root can read what the service can not. */
+static void unreadable_for_another_user(void **state)
+{
+        struct config *config;
+        char *text = NULL;
+        size_t size, found;
+        FILE *out = open_memstream(&text, &size);
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        fixture_write("open", "server: { };\n", 0644);
+        fixture_write("shut", "dynamic: { };\n", 0600);
+        config = fixture_good("@include \"open\"\n@include \"shut\"\n" ENDPOINT);
+        assert_int_equal(chmod(fixture_path("."), 0755), 0);
+        assert_int_equal(chmod(fixture_path("c"), 0644), 0);
+        assert_int_equal(seteuid(65534), 0);
+        found = config_find_unreadable(config, "nobody", out);
+        assert_int_equal(seteuid(0), 0);
+        fclose(out);
+        assert_int_equal(found, 1);
+        assert_string_equal(
+                strrchr(text, '/'),
+                "/shut: file: may not be read by the user nobody, expected a file that it can read\n");
+        free(text);
+        config_free(config);
+}
+
 static void expect_diff(const char *from, const char *to, size_t restarts, const char *expected)
 {
         struct config *old = fixture_good(from);
@@ -351,6 +379,7 @@ int main(void)
                 cmocka_unit_test(files_add_to_groups_and_lists),
                 cmocka_unit_test(origins),
                 cmocka_unit_test(unreadable_file),
+                cmocka_unit_test(unreadable_for_another_user),
                 cmocka_unit_test(differences),
         };
 

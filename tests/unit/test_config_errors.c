@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 
@@ -61,6 +62,9 @@ static const struct fixture_case syntax_cases[] = {
         { ENDPOINT "@include \"missing.conf\"\n@include \"folder\"\n",
           "@/c:2: @/missing.conf: can not be read (No such file or directory), expected a file of text\n"
           "@/c:3: @/folder: can not be read (Is a directory), expected a file of text\n" },
+        { ENDPOINT "@include \"none/*.conf\"\n@include \"loop/*.conf\"\n@include \"syntax.conf/*\"\n",
+          "@/c:3: @/loop/*.conf: leads into a folder that can not be read, expected one that coapd can "
+          "read\n" },
         { ENDPOINT "@include \"c\"\n",
           "@/c:2: @include: nested too deep, expected at most 10 files within each other\n" },
         /* Said once: it would be read 8^10 times else. */
@@ -230,6 +234,7 @@ static void long_segments(void **state)
 static void syntax(void **state)
 {
         (void)state;
+        assert_int_equal(symlink("loop", fixture_path("loop")), 0); /* root is kept out of it, too */
         fixture_write("syntax.conf", "server: {\nlog_level = info; };", 0644);
         fixture_run(syntax_cases, ARRAY_LEN(syntax_cases));
 }
