@@ -50,9 +50,10 @@ static const struct conf_row rows[] = {
                 .offset = offsetof(struct files_conf, listing),
                 .fallback = "true",
                 .flags = CONF_RELOAD,
-                .doc = "Whether a GET of a folder returns links to all that is in it "
-                       "(application/link-format), also "
-                       "to what the rules of access keep from who asks.",
+                .doc = "Whether a GET of a folder, which is named without a slash at its end, returns links "
+                       "to "
+                       "all that is in it (application/link-format), also to what the rules of access keep "
+                       "from who asks.",
         },
         {
                 .key = "follow_symlinks",
@@ -188,11 +189,19 @@ static void refuse(const struct files *files, const char *path, int r, struct re
                    strerror(-r));
 }
 
+/* A folder has one name, to which the rules of access are: the one without a slash at its end. */
+static bool ends_in_slash(const struct request *request)
+{
+        struct span path = request->path;
+
+        return request->rest.n == 0 && path.n > 0 && path.p[path.n - 1] == '/';
+}
+
 /* The path at files->root; else the response says that there is nothing. */
 static bool find(const struct files *files, const struct request *request, char path[PATH_MAX],
                  struct response *response)
 {
-        int r = files_path(request->rest, path);
+        int r = ends_in_slash(request) ? -ENOENT : files_path(request->rest, path);
 
         if (r < 0)
                 refuse(files, "", r, response);
@@ -291,7 +300,7 @@ static void files_observed(void *self)
 
 static int files_observe_below(void *self, struct span rest)
 {
-        return files_watch(self, rest);
+        return rest.n == 0 ? -ENOENT /* see ends_in_slash() */ : files_watch(self, rest);
 }
 
 static void files_wake(void *self, uint64_t now_us)

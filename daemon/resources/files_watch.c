@@ -285,7 +285,6 @@ static bool settle(struct files *files, struct files_watched *w)
 {
         struct span rest = buf_span(&w->rest);
         struct etag now;
-        bool observed = false;
         int r = etag_now(files, w, &now);
 
         if (r == -EAGAIN) { /* another program uses it, and is asked to let go of it */
@@ -303,9 +302,8 @@ static bool settle(struct files *files, struct files_watched *w)
         if (etag_equal(&now, &w->seen))
                 return true;
         w->seen = now;
-        if (rest.n == 0)
-                observed = resource_changed(files->resource);
-        return resource_below_changed(files->resource, rest) || observed;
+        return rest.n == 0 ? resource_changed(files->resource)
+                           : resource_below_changed(files->resource, rest);
 }
 
 /* Watches anew, and looks at everything after that: what happened in between told nobody. */
