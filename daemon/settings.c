@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/message_ids.h"
+#include "config/uri.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
 
@@ -46,11 +47,6 @@ static bool is_loopback(const char *host)
         return strcmp(host, "localhost") == 0;
 }
 
-static bool is_secure(enum transport transport)
-{
-        return transport == TRANSPORT_DTLS || transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
-}
-
 /* Legal, but seldom meant: whoever reaches the address may store data here. */
 static void warn_of_open_doors(const struct settings *settings)
 {
@@ -63,7 +59,7 @@ static void warn_of_open_doors(const struct settings *settings)
         if (rule)
                 snprintf(by, sizeof(by), ", by the rule at %s:%u", rule->at.file, rule->at.line);
         for (size_t i = 0; i < settings->config->endpoints.n; i++) {
-                if (is_secure(endpoints[i].transport) || is_loopback(endpoints[i].host))
+                if (transport_is_secure(endpoints[i].transport) || is_loopback(endpoints[i].host))
                         continue;
                 log_message(
                         LOG_WARNING,

@@ -167,6 +167,12 @@ int content_format_by_name(struct span name)
         return -1;
 }
 
+const char *content_format_check(const char *value)
+{
+        return content_format_by_name(span_of_string(value)) >= 0 ? NULL
+                                                                  : "a content format such as \"text/plain\"";
+}
+
 const char *content_format_name(unsigned number)
 {
         for (size_t i = 0; i < ARRAY_LEN(formats); i++)

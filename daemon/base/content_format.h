@@ -30,6 +30,9 @@ enum {
  */
 int content_format_by_name(struct span name);
 
+/* For a key of the config: what would have been expected instead; NULL when there is such a content format. */
+const char *content_format_check(const char *value);
+
 /* The media type as registered, without blanks; NULL when the number is not in the table. */
 const char *content_format_name(unsigned number);
 

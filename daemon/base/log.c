@@ -12,6 +12,8 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "base/utf8.h"
+
 /* Fields of struct log_fields, MESSAGE= and PRIORITY=. */
 enum { MAX_FIELDS = 10, MAX_FIELD = 256 };
 
@@ -161,25 +163,20 @@ bool log_gated(struct log_gate *gate, int level, const struct log_fields *fields
         return true;
 }
 
-/* Length of the well-formed, printable UTF-8 sequence at the head of `s`; 0 when there is none. */
-static size_t printable_sequence(struct span s)
+/* Marks that begin another line or turn the direction of one round. */
+static bool turns_lines(uint32_t character)
 {
-        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        uint8_t first = s.p[0];
-        size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-        uint32_t point = n > 1 ? first & (0xffU >> (n + 1)) : first;
+        return (character >= 0x2028 && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
+}
 
-        if (n == 0 || n > s.n || (n == 1 && (first < 0x20 || first == 0x7f || first == '\\')))
-                return 0;
-        for (size_t i = 1; i < n; i++) {
-                if (s.p[i] >> 6 != 2)
-                        return 0;
-                point = point << 6 | (s.p[i] & 0x3f);
-        }
-        /* Overlong forms, surrogates, C1 controls, and the marks that turn a line's direction round. */
-        if (n > 1 &&
-            (point < least[n] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000) || point < 0xa0 ||
-             (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069)))
+/* Length of the printable character at the head of `s`; 0 when there is none. */
+static size_t printable_first(struct span s)
+{
+        uint32_t character;
+        size_t n = utf8_first(s, &character);
+
+        if (n == 0 || character < 0x20 || (character >= 0x7f && character < 0xa0) || character == '\\' ||
+            turns_lines(character))
                 return 0;
         return n;
 }
@@ -190,7 +187,7 @@ const char *log_escape(struct span s, char *out, size_t size)
         size_t used = 0;
 
         while (s.n > 0) {
-                size_t n = printable_sequence(s);
+                size_t n = printable_first(s);
                 size_t need = n ? n : 4;
 
                 if (used + need + sizeof ellipsis > size) {

@@ -5,7 +5,13 @@
 
 #include "base/span.h"
 
-/* Whether it is UTF-8 throughout: no surrogates, nothing longer than needed. */
+/*
+ * How many bytes the character has that `text` begins with, and in *ret_character which it is. 0 and nothing there:
+ * the text is empty or begins with no character. Surrogates are none, nor is what is longer than needed.
+ */
+size_t utf8_first(struct span text, uint32_t *ret_character);
+
+/* Whether there are only characters in it. */
 bool utf8_is_valid(struct span text);
 
 /* The same without control characters: U+0000 to U+001F and U+007F to U+009F. */

@@ -12,12 +12,10 @@
 #include "base/percent.h"
 #include "base/util.h"
 #include "persist/files.h"
+#include "persist/import_records.h"
 #include "persist/observation.h"
 #include "persist/sqlite_counters.h"
 #include "persist/sqlite_resources.h"
-
-/* libcoap reads no longer ones back. */
-enum { FIELD_MAX = 0x10000, LINE_MAX_LIBCOAP = 1500 };
 
 static bool put_field(struct buf *out, struct span s)
 {
@@ -25,7 +23,7 @@ static bool put_field(struct buf *out, struct span s)
 
         buf_append(out, &n, sizeof n);
         buf_append_span(out, s);
-        return s.n <= FIELD_MAX;
+        return s.n <= LIBCOAP_FIELD_MAX;
 }
 
 static bool write_observer(const struct row *row, int64_t id, struct buf *out)
@@ -62,7 +60,7 @@ static bool write_counter(const struct row *row, int64_t id, struct buf *out)
                 return false;
         buf_append_span(out, path);
         buf_printf(out, " %lld\n", (long long)number);
-        return out->n < LINE_MAX_LIBCOAP && !memchr(path.p, ' ', path.n);
+        return out->n < LIBCOAP_LINE_MAX && !memchr(path.p, ' ', path.n);
 }
 
 /* One Uri-Path option for each segment, without its percent-encoding. */

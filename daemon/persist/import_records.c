@@ -10,9 +10,6 @@
 #include "persist/sqlite_counters.h"
 #include "persist/sqlite_resources.h"
 
-/* libcoap reads no longer ones back. */
-enum { FIELD_MAX = 0x10000, LINE_MAX_LIBCOAP = 1500 };
-
 void import_scratch_deinit(struct import_scratch *scratch)
 {
         observation_deinit(&scratch->observation);
@@ -39,7 +36,7 @@ static bool take_field(struct span *rest, bool may_lack, struct span *ret)
         *ret = (struct span){ 0 };
         if (n == -1 && may_lack)
                 return true;
-        if (n < 0 || n > FIELD_MAX || (size_t)n > rest->n)
+        if (n < 0 || n > LIBCOAP_FIELD_MAX || (size_t)n > rest->n)
                 return false;
         *ret = span_of(rest->p, (size_t)n);
         *rest = span_skip(*rest, (size_t)n);
@@ -149,7 +146,7 @@ enum import_result import_counter(struct span *rest, struct import_scratch *scra
         /* How far the numbers went beyond the one in the file is not known: at most save_frequency's maximum.
          */
         enum { SAFE = 100000, NUMBER_MASK = 0xffffff, DIGITS = 8 };
-        const uint8_t *end = rest->n ? memchr(rest->p, '\n', MIN(rest->n, (size_t)LINE_MAX_LIBCOAP)) : NULL;
+        const uint8_t *end = rest->n ? memchr(rest->p, '\n', MIN(rest->n, (size_t)LIBCOAP_LINE_MAX)) : NULL;
         const uint8_t *space = end ? memchr(rest->p, ' ', (size_t)(end - rest->p)) : NULL;
         struct span path, number;
         uint32_t value = 0;

@@ -10,6 +10,9 @@
 #include "persist/observation.h"
 #include "persist/sqlite_row.h"
 
+/* Bytes of a field, and of a line of text: libcoap reads no longer ones back. */
+enum { LIBCOAP_FIELD_MAX = 0x10000, LIBCOAP_LINE_MAX = 1500 };
+
 enum import_result {
         IMPORT_ROW,
         IMPORT_SKIP, /* well-formed, and nothing that can be kept */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/content_format.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -82,12 +83,11 @@ void store_resources_row(const struct stored_resource *stored, struct row *ret_r
 
 bool store_resources_parse(const struct row *row, struct stored_resource *ret_stored)
 {
-        enum { MAX_CONTENT_FORMAT = 65535 };
         struct stored_resource stored = { .content_format = -1 };
         int64_t format = -1;
 
         if (!row_get_text(row, 0, &stored.path) || stored.path.n == 0 ||
-            (!row_is_null(row, 1) && !row_get_int(row, 1, 0, MAX_CONTENT_FORMAT, &format)) ||
+            (!row_is_null(row, 1) && !row_get_int(row, 1, 0, CONTENT_FORMAT_MAX, &format)) ||
             !row_get_blob(row, 2, &stored.etag) || stored.etag.n == 0 || stored.etag.n > 8 ||
             !row_get_text(row, 3, &stored.attributes) || !row_get_blob(row, 4, &stored.body) ||
             !row_get_int(row, 5, 0, INT64_MAX, &stored.created_us) ||

@@ -9,12 +9,6 @@
 
 #include "base/content_format.h"
 
-static const char *check_content_format(const char *value)
-{
-        return content_format_by_name(span_of_string(value)) >= 0 ? NULL
-                                                                  : "a content format such as \"text/plain\"";
-}
-
 static const char *check_variable(const char *value)
 {
         const char *equals = strchr(value, '=');
@@ -99,7 +93,7 @@ const struct conf_row exec_rows[EXEC_ROWS] = {
                 .offset = offsetof(struct exec_conf, content_format),
                 .fallback = "\"text/plain\"",
                 .flags = CONF_RELOAD,
-                .check = check_content_format,
+                .check = content_format_check,
                 .doc = "What it writes, by the name or the number that IANA registered.",
         },
         {

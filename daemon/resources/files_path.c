@@ -6,14 +6,8 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 
+#include "base/percent.h"
 #include "resources/files.h"
-
-static int hex(uint8_t c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* The next byte of a segment that is percent-encoded; -1: not well-formed. */
 static int decode_byte(struct span *segment)
@@ -22,9 +16,9 @@ static int decode_byte(struct span *segment)
         size_t n = 1;
 
         if (c == '%') {
-                if (segment->n < 3 || hex(segment->p[1]) < 0 || hex(segment->p[2]) < 0)
+                if (segment->n < 3 || hex_digit(segment->p[1]) < 0 || hex_digit(segment->p[2]) < 0)
                         return -1;
-                c = hex(segment->p[1]) << 4 | hex(segment->p[2]);
+                c = hex_digit(segment->p[1]) << 4 | hex_digit(segment->p[2]);
                 n = 3;
         }
         *segment = span_skip(*segment, n);

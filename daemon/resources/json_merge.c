@@ -13,6 +13,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum { MAX_DEPTH = 64 };
 
 static void value_put(struct json_object **value)
@@ -41,27 +43,6 @@ static int refuse_what_is_no_number(struct json_object *value, int flags, struct
         return JSON_C_VISIT_RETURN_CONTINUE;
 }
 
-/* Takes a character off the front; 0 when it is no well-formed UTF-8 (RFC 3629, 4). */
-static uint32_t take_character(struct span *text)
-{
-        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        uint8_t first = text->p[0];
-        size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-        uint32_t character = n > 1 ? first & (0xffU >> (n + 1)) : first;
-
-        if (n == 0 || n > text->n)
-                return 0;
-        for (size_t i = 1; i < n; i++) {
-                if (text->p[i] >> 6 != 2)
-                        return 0;
-                character = character << 6 | (text->p[i] & 0x3f);
-        }
-        *text = span_skip(*text, n);
-        return character < least[n] || character > 0x10ffff || (character >= 0xd800 && character < 0xe000)
-                       ? 0
-                       : character;
-}
-
 /*
  * Where it is strict, json-c 0.18 takes no character beyond ASCII, not even within a string (its issue 892). So
  * they go in as escapes. False when the text is no JSON.
@@ -71,10 +52,12 @@ static bool spell_in_ascii(struct span text, struct buf *out)
         bool escaped = false; /* by a backslash, which would escape that of ours, too */
 
         while (text.n) {
-                uint32_t character = take_character(&text);
+                uint32_t character;
+                size_t n = utf8_first(text, &character);
 
-                if (character == 0 || (character >= 0x80 && escaped))
+                if (n == 0 || character == 0 || (character >= 0x80 && escaped))
                         return false;
+                text = span_skip(text, n);
                 escaped = character == '\\' && !escaped;
                 if (character < 0x80)
                         buf_append_byte(out, (uint8_t)character);

@@ -2,6 +2,7 @@
 /* The registry as seen and used by the operator: listings, and what is asked for by hand. See registry.h. */
 #include <errno.h>
 
+#include "base/content_format.h"
 #include "resources/internal.h"
 #include "resources/uri_path.h"
 
@@ -170,8 +171,6 @@ static bool is_spelled_well(struct span path)
 static const char *refuse_import(const struct registry *registry, const struct stored_resource *stored,
                                  const struct resource *there)
 {
-        enum { FORMAT_MAX = 65535 };
-
         if (!is_spelled_well(stored->path))
                 return "this is no path, expected one such as room/temperature, percent-encoded";
         if (there && !resource_is_dynamic(there))
@@ -180,7 +179,7 @@ static const char *refuse_import(const struct registry *registry, const struct s
                 return "the configuration does not let it exist: see dynamic.enable and dynamic.prefix";
         if (stored->body.n > dynamic_max_body(registry))
                 return "the body is larger than dynamic.max_size";
-        if (stored->content_format < -1 || stored->content_format > FORMAT_MAX)
+        if (stored->content_format < -1 || stored->content_format > CONTENT_FORMAT_MAX)
                 return "this is no content format";
         return NULL;
 }

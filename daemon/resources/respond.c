@@ -4,10 +4,11 @@
 
 #include <errno.h>
 
+#include "base/content_format.h"
 #include "base/log.h"
 
 /* RFC 9290, 2: concise problem details. */
-enum { FORMAT_PROBLEM_DETAILS = 257, PROBLEM_DETAIL_KEY = -2 };
+enum { PROBLEM_DETAIL_KEY = -2 };
 
 /* The largest block is 1024 bytes (RFC 7959, 2.2), of a body that goes in one piece over UDP too. */
 enum { MAX_BLOCK = 1024, MAX_BLOCK_SZX = 6, MAX_BERT = 64 * 1024 };
@@ -21,7 +22,7 @@ static void add_uint(coap_pdu_t *pdu, coap_option_num_t number, uint32_t value)
 
 static bool problem_details_wanted(const struct message *message)
 {
-        return message->request.accept == FORMAT_PROBLEM_DETAILS;
+        return message->request.accept == CONTENT_FORMAT_PROBLEM_DETAILS;
 }
 
 /* {-2: "diagnostic"}: the key -2 is `detail`. The text is shorter than 256 bytes. */
@@ -30,7 +31,7 @@ static void add_problem_details(coap_pdu_t *pdu, struct span text)
         uint8_t cbor[4 + sizeof((struct response *)0)->text] = { 0xa1, 0x21, 0x78, (uint8_t)text.n };
 
         memcpy(cbor + 4, text.p, text.n);
-        add_uint(pdu, COAP_OPTION_CONTENT_FORMAT, FORMAT_PROBLEM_DETAILS);
+        add_uint(pdu, COAP_OPTION_CONTENT_FORMAT, CONTENT_FORMAT_PROBLEM_DETAILS);
         coap_add_data(pdu, 4 + text.n, cbor);
 }
 

@@ -27,12 +27,6 @@ struct forms {
         struct representation *v[MAX_FORMS];
 };
 
-static const char *check_content_format(const char *value)
-{
-        return content_format_by_name(span_of_string(value)) >= 0 ? NULL
-                                                                  : "a content format such as \"text/plain\"";
-}
-
 static const struct conf_row rows[] = {
         {
                 .key = "content",
@@ -59,7 +53,7 @@ static const struct conf_row rows[] = {
                 .type = CONF_STRINGS,
                 .offset = offsetof(struct static_conf, content_format),
                 .flags = CONF_RELOAD,
-                .check = check_content_format,
+                .check = content_format_check,
                 .doc = "Its content format, by the name or the number that IANA registered; of several one "
                        "for each. "
                        "Without it the name of the file tells, and content is text/plain.",

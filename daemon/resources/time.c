@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/content_format.h"
 #include "resources/kind.h"
 
-enum { FORMAT_TEXT = 0, US_PER_S = 1000000 };
+enum { US_PER_S = 1000000 };
 
 struct clock_resource {
         struct resource *resource;
@@ -60,9 +61,9 @@ static void make_for(struct clock_resource *clock, time_t now)
         representation_unref(TAKE(clock->seconds));
         gmtime_r(&now, &tm);
         strftime(text, sizeof text, "%b %d %H:%M:%S", &tm);
-        clock->text = representation_new(span_of_string(text), FORMAT_TEXT);
+        clock->text = representation_new(span_of_string(text), CONTENT_FORMAT_TEXT);
         snprintf(text, sizeof text, "%lld", (long long)now);
-        clock->seconds = representation_new(span_of_string(text), FORMAT_TEXT);
+        clock->seconds = representation_new(span_of_string(text), CONTENT_FORMAT_TEXT);
         clock->made_for = now;
 }
 
@@ -113,7 +114,7 @@ static size_t time_formats(void *self, int formats[], size_t max)
 {
         (void)self;
         (void)max;
-        formats[0] = FORMAT_TEXT;
+        formats[0] = CONTENT_FORMAT_TEXT;
         return 1;
 }
 
