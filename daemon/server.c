@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/message_ids.h"
 #include "endpoints/endpoints.h"
+#include "endpoints/websocket_origin.h"
 #include "contexts.h"
 #include "settings.h"
 #include "systemd/fdstore.h"
@@ -34,6 +35,14 @@ static void guard_memory(const struct server *server)
         /* Keys that a reload took out may be there still. */
         if (keys && prctl(PR_SET_DUMPABLE, server->config->server.core_dumps) < 0)
                 log_warning("core dumps may show keys: %s", strerror(errno));
+}
+
+/* What follows the config and is no object of its own. */
+static void follow_config(const struct server *server)
+{
+        apply_log_level(server->config);
+        guard_memory(server);
+        websocket_allow_origins(&server->config->security.websocket_origins);
 }
 
 /* --- reload --- */
@@ -110,8 +119,7 @@ static int apply_settings(struct server *server, FILE *report)
                 server->engine->reload(server->engine_self, &new.config->persist);
         config_free(server->config);
         server->config = TAKE(new.config);
-        apply_log_level(server->config);
-        guard_memory(server);
+        follow_config(server);
         return 0;
 }
 
@@ -258,6 +266,7 @@ static void stop(struct server *server)
                 server->engine->close(server->engine_self);
         security_free(server->security);
         access_free(server->access);
+        websocket_allow_origins(NULL);
         config_free(server->config);
         sd_event_unref(server->event);
 }
@@ -313,8 +322,7 @@ int server_open(const char *file, struct server **ret_server)
         server->config = TAKE(settings.config);
         server->security = TAKE(settings.security);
         server->access = TAKE(settings.access);
-        apply_log_level(server->config);
-        guard_memory(server);
+        follow_config(server);
         r = start(server);
         if (r < 0)
                 return r;

@@ -152,6 +152,7 @@ struct conf_security {
         struct conf_list sni;             /* struct conf_sni */
         struct conf_list oscore;          /* struct conf_oscore */
         struct conf_strings oscore_files; /* of libcoap's, coap-oscore-conf(5) */
+        struct conf_strings websocket_origins;
 };
 
 struct conf_access_rule {

@@ -99,7 +99,11 @@ static const struct conf_group sni_group = {
         .name = "sni",
         GROUP_OF(conf_sni, sni_rows),
         .doc = "Keys of their own for clients that ask for one of these names (server name indication, RFC "
-               "6066, 3), instead of security.psk and security.pki. Those are for all others."
+               "6066, 3), instead of security.psk and security.pki. Those are for all others. A client may "
+               "ask for any of the "
+               "names, and rules of access know it by its identity alone: psk:NAME and cert:SUBJECT are the "
+               "same in all "
+               "tables, so give no two clients one identity where they are not to have the same rights."
 };
 
 static const struct conf_row oscore_rows[] = {
@@ -160,6 +164,17 @@ static const struct conf_row security_rows[] = {
           .doc = "More contexts of OSCORE, one in each file, as libcoap writes them down "
                  "(coap-oscore-conf(5)). "
                  "Nobody but the owner and group of a file may have access to it." },
+        { ROW(CONF_STRINGS, conf_security, websocket_origins), .flags = CONF_RELOAD, .fallback = "( \"*\" )",
+          .check = syntax_origin, .max = 300, .example = "( \"https://panel.example.org\" )",
+          .doc = "The web pages whose scripts may connect over WebSocket, by the Origin that a browser tells "
+                 "(RFC "
+                 "6455, 10.2), \"*\" for all. A page of any site that somebody opens in a browser can else "
+                 "ask coapd with "
+                 "the address and the certificate of that browser: name your own pages where an endpoint is "
+                 "coap+ws or "
+                 "coaps+ws and rules of access let anyone, net: or cert: write. Clients that are no browsers "
+                 "tell no "
+                 "Origin, and always may." },
 };
 
 const struct conf_group conf_group_security = {

@@ -167,6 +167,18 @@ const char *syntax_host(const char *value)
                        : expected;
 }
 
+const char *syntax_origin(const char *value)
+{
+        const char *host = strstr(value, "://");
+
+        if (strcmp(value, "*") == 0 || strcmp(value, "null") == 0)
+                return NULL;
+        /* A browser writes no slash at the end. */
+        return host && host > value && host[3] && !strpbrk(host + 3, "/?#@* ")
+                       ? NULL
+                       : "an origin such as https://panel.example.org, without a path, or \"*\"";
+}
+
 const char *syntax_oscore_id(const char *value)
 {
         return hex_digits(value, OSCORE_ID_MAX) ? NULL : "0 to 7 bytes as pairs of hex digits";

@@ -18,7 +18,8 @@ const char *syntax_prefix(const char *value);    /* the same, or "" for all */
 const char *syntax_title(const char *value);
 const char *syntax_link_value(const char *value); /* one value of `rt` or `if` */
 const char *syntax_server_name(const char *value);
-const char *syntax_host(const char *value); /* "HOST" or "HOST:PORT" */
+const char *syntax_origin(const char *value); /* "SCHEME://HOST", "SCHEME://HOST:PORT", "null" or "*" */
+const char *syntax_host(const char *value);   /* "HOST" or "HOST:PORT" */
 const char *syntax_oscore_id(const char *value);
 const char *syntax_id_context(const char *value);
 const char *syntax_hex(const char *value);

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/util.h"
+#include "endpoints/websocket_origin.h"
 
 /* What libcoap looks at, and the one member of a list that it is to find there. */
 static const struct field {
@@ -89,6 +90,10 @@ size_t handshake_line(struct span line, bool is_first, uint8_t to[HANDSHAKE_LINE
                 return put_end(to, put(to, 0, SPAN_LITERAL("?")));
         if (is_first || line.n == 0)
                 return put_end(to, put(to, 0, line));
+        if (is_same(span_of(line.p, name), "Origin"))
+                return websocket_allows_origin(trim(span_skip(line, name + 1)))
+                               ? 0
+                               : put_end(to, put(to, 0, SPAN_LITERAL("?")));
         field = find_field(span_of(line.p, name));
         if (!field)
                 return 0;

@@ -130,8 +130,9 @@ class StreamClient:
 class WebSocketClient(StreamClient):
     """CoAP over WebSockets. Frames from the client are masked (RFC 6455, 5.1)."""
 
-    def __init__(self, *args, **more):
+    def __init__(self, *args, fields=(), **more):
         self.pongs = []
+        self.fields = "".join(f"{field}\r\n" for field in fields)
         super().__init__(*args, **more)
 
     def handshake(self, host, port):
@@ -139,7 +140,7 @@ class WebSocketClient(StreamClient):
         name = f"[{host}]" if ":" in host else host
         self.send_raw(
             f"GET /.well-known/coap HTTP/1.1\r\nHost: {name}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: coap\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: coap\r\nSec-WebSocket-Version: 13\r\n{self.fields}\r\n".encode()
         )
         end = time.monotonic() + 10
         while b"\r\n\r\n" not in self.buffer:

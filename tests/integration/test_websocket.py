@@ -72,6 +72,28 @@ def test_ping_before_anything_else(websocket):
         assert one.get("time").text == "2.05"
 
 
+def test_pages_of_other_sites_are_turned_away(websocket):
+    """RFC 6455, 10.2: else the script of any page that somebody opens asks with his address, or his certificate."""
+    daemon, client = websocket()
+    panel, other = "https://panel.example.org:8443", "https://panel.example.org"
+
+    def may(*origins):
+        try:
+            with client(fields=[f"Origin: {origin}" for origin in origins]) as one:
+                return one.get("time").text == "2.05"
+        except Closed:
+            return False
+
+    assert may() and may(other) and may("null"), "without the key all may"
+    security = dict(daemon.groups["security"] or {})
+    daemon.write_config(security={**security, "websocket_origins": [panel, "null"]})
+    daemon.reload()
+    assert may() and may(panel) and may(panel.upper()) and may("null"), "no browser, and those that are named"
+    for origins in ((other,), (panel + "/",), (panel + ".example.net",), ("",), (panel, other), (other, panel)):
+        assert not may(*origins), origins
+    assert f'a page of "{other}" is not let in over WebSocket' in daemon.stderr
+
+
 @pytest.mark.parametrize("cuts", [(), (1,)])
 def test_empty_csm(websocket, cuts):
     """Two bytes, of which libcoap takes no notice: it would go on waiting for the CSM."""

@@ -60,6 +60,26 @@ static void addresses(void **state)
         }
 }
 
+#define NO_ORIGIN(i, value)                                                                                  \
+        "@/c:2: security.websocket_origins[" #i "]: \"" value                                                \
+        "\" is not valid, expected an origin such as https://panel.example.org, without a path, or \"*\"\n"
+
+static const struct fixture_case origin_cases[] = {
+        { ENDPOINT
+          "security: { websocket_origins = ( \"a.example\", \"https://a.example/\", \"://a\", \"https://\", "
+          "\"https://*.example\" ); };\n",
+          NO_ORIGIN(0, "a.example") NO_ORIGIN(1, "https://a.example/") NO_ORIGIN(2, "://a")
+                  NO_ORIGIN(3, "https://") NO_ORIGIN(4, "https://*.example") },
+};
+
+static void origins_have_a_form(void **state)
+{
+        (void)state;
+        config_free(fixture_good(ENDPOINT "security: { websocket_origins = ( \"https://a.example\", "
+                                          "\"http://[::1]:80\", \"null\", \"*\" ); };\n"));
+        fixture_run(origin_cases, ARRAY_LEN(origin_cases));
+}
+
 static const struct fixture_case endpoint_cases[] = {
         { "", "@/c:1: endpoints: there is none, expected at least one such as { uri = "
               "\"coap://127.0.0.1:5683\"; }\n" },
@@ -178,6 +198,7 @@ static void kept_state(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(origins_have_a_form),
                 cmocka_unit_test(addresses),
                 cmocka_unit_test(endpoints),
                 cmocka_unit_test(kept_state),
