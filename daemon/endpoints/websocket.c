@@ -33,6 +33,7 @@ struct websocket {
         unsigned reason;   /* of the Close frame that libcoap is to write */
         size_t joined;     /* bytes of the message under way */
         size_t from, to;   /* what was read and not given; a frame begins at `from` */
+        size_t whole;      /* the size of that frame, where it was seen to be all there; 0: not known */
         struct span given; /* what is left of the frame that libcoap reads */
         size_t pong_n;
         uint8_t pong[FRAME_HEADER_LEAST + FRAME_CONTROL_MOST];
@@ -129,22 +130,24 @@ static size_t payload_most(const struct websocket *ws, const uint8_t *frame)
 static size_t frame_needs(const struct websocket *ws)
 {
         const uint8_t *frame = ws->bytes + ws->from;
+        size_t n = have(ws), header;
+        uint64_t payload;
 
-        if (have(ws) < FRAME_HEADER_LEAST)
+        if (n < FRAME_HEADER_LEAST)
                 return FRAME_HEADER_LEAST;
         if (frame_refusal(frame, ws->joining))
                 return 0;
-        if (have(ws) < frame_header_size(frame))
-                return frame_header_size(frame);
-        if (frame_payload_size(frame) > payload_most(ws, frame))
-                return 0;
-        return frame_header_size(frame) + (size_t)frame_payload_size(frame);
+        header = frame_header_size(frame);
+        if (n < header)
+                return header;
+        payload = frame_payload_size(frame);
+        return payload > payload_most(ws, frame) ? 0 : header + (size_t)payload;
 }
 
 /* 1: the frame is whole, or refused; else as websocket_read(). */
 static ssize_t fill_frame(struct websocket *ws, websocket_below *read, void *below, size_t *ret_size)
 {
-        size_t need = frame_needs(ws);
+        size_t need = ws->whole ? ws->whole : frame_needs(ws);
 
         while (have(ws) < need) {
                 ssize_t r = read_below(ws, read, below, need);
@@ -223,10 +226,11 @@ static void join(struct websocket *ws, const uint8_t *frame, bool is_last)
 static void take_data(struct websocket *ws, const uint8_t *frame, size_t size)
 {
         bool is_last = frame[0] & FRAME_FIN;
+        size_t payload = size - frame_header_size(frame);
 
-        if (is_last && ws->joined + frame_payload_size(frame) == 0)
+        if (is_last && ws->joined + payload == 0)
                 end(ws, CLOSE_PROTOCOL_ERROR);
-        else if (is_last && !ws->joining && frame_payload_size(frame) != SHORT)
+        else if (is_last && !ws->joining && payload != SHORT)
                 ws->given = span_of(frame, size);
         else
                 join(ws, frame, is_last);
@@ -239,6 +243,7 @@ static void take_frame(struct websocket *ws, size_t size)
         unsigned refusal = size == 0 ? frame_refusal(frame, ws->joining) : 0;
 
         ws->from += size;
+        ws->whole = 0;
         if (size == 0)
                 end(ws, refusal ? refusal : CLOSE_TOO_BIG);
         else if (!frame_is_control(frame))
@@ -302,9 +307,19 @@ ssize_t websocket_read(struct websocket *ws, websocket_below *read, void *below,
         return (ssize_t)n;
 }
 
-bool websocket_has_more(const struct websocket *ws, size_t kept)
+bool websocket_has_more(struct websocket *ws, size_t kept)
 {
-        return ws->open && !ws->over && ws->given.n == 0 && (kept > 0 || have(ws) >= frame_needs(ws));
+        size_t need;
+
+        if (!ws->open || ws->over || ws->given.n > 0)
+                return false;
+        if (kept > 0)
+                return true;
+        need = frame_needs(ws);
+        if (have(ws) < need)
+                return false;
+        ws->whole = need;
+        return true;
 }
 
 /* ---------------------------------------------------------------- what is written */

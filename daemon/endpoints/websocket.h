@@ -50,7 +50,7 @@ ssize_t websocket_read(struct websocket *websocket, websocket_below *read, void 
  * Whether there is something to read of which nothing below will tell: a frame is over, and the next has been read
  * already, or the head of one that is refused; or the transport itself has `kept` bytes that it has read.
  */
-bool websocket_has_more(const struct websocket *websocket, size_t kept);
+bool websocket_has_more(struct websocket *websocket, size_t kept);
 
 /*
  * The Pong that is to be written, until websocket_pong_is_sent(); empty: none. It answers the last Ping and stands for

@@ -4,28 +4,14 @@
 
 #include "base/utf8.h"
 
-enum { LENGTH = 0x7f, LENGTH_16 = 126, LENGTH_64 = 127, MASK = sizeof(uint32_t) };
-
-static size_t length_bytes(const uint8_t *frame)
+uint64_t frame_long_payload_size(const uint8_t *frame)
 {
-        unsigned length = frame[1] & LENGTH;
-
-        return length == LENGTH_16 ? sizeof(uint16_t) : length == LENGTH_64 ? sizeof(uint64_t) : 0;
-}
-
-size_t frame_header_size(const uint8_t *frame)
-{
-        return FRAME_HEADER_LEAST + length_bytes(frame) + (frame[1] & FRAME_MASKED ? MASK : 0);
-}
-
-uint64_t frame_payload_size(const uint8_t *frame)
-{
-        size_t bytes = length_bytes(frame);
+        size_t bytes = frame_length_bytes(frame);
         uint64_t n = 0;
 
         for (size_t i = 0; i < bytes; i++)
                 n = n << 8 | frame[FRAME_HEADER_LEAST + i];
-        return bytes ? n : frame[1] & LENGTH;
+        return n;
 }
 
 unsigned frame_refusal(const uint8_t *frame, bool joining)
@@ -42,7 +28,7 @@ unsigned frame_refusal(const uint8_t *frame, bool joining)
         case FRAME_CLOSE:
         case FRAME_PING:
         case FRAME_PONG:
-                return frame[0] & FRAME_FIN && (frame[1] & LENGTH) <= FRAME_CONTROL_MOST
+                return frame[0] & FRAME_FIN && (frame[1] & FRAME_LENGTH) <= FRAME_CONTROL_MOST
                                ? 0
                                : CLOSE_PROTOCOL_ERROR;
         default:
@@ -54,11 +40,11 @@ size_t frame_unmask(const uint8_t *frame, uint8_t *to)
 {
         const uint8_t *payload = frame + frame_header_size(frame);
         size_t n = (size_t)frame_payload_size(frame);
-        uint8_t mask[MASK];
+        uint8_t mask[FRAME_MASK];
 
-        memcpy(mask, payload - MASK, MASK); /* `to` may be where it stands */
+        memcpy(mask, payload - FRAME_MASK, FRAME_MASK); /* `to` may be where it stands */
         for (size_t i = 0; i < n; i++)
-                to[i] = payload[i] ^ mask[i % MASK];
+                to[i] = payload[i] ^ mask[i % FRAME_MASK];
         return n;
 }
 

@@ -10,6 +10,10 @@ enum {
         FRAME_RSV = 0x70,
         FRAME_OPCODE = 0x0f,
         FRAME_MASKED = 0x80,
+        FRAME_LENGTH = 0x7f,
+        FRAME_LENGTH_16 = 126, /* its length is in the two bytes that follow, */
+        FRAME_LENGTH_64 = 127, /* or the eight */
+        FRAME_MASK = 4,        /* bytes of the mask */
 
         FRAME_CONTINUATION = 0,
         FRAME_TEXT = 1,
@@ -43,10 +47,29 @@ static inline bool frame_is_control(const uint8_t *frame)
         return frame[0] & 0x08;
 }
 
-size_t frame_header_size(const uint8_t *frame);
+static inline size_t frame_length_bytes(const uint8_t *frame)
+{
+        unsigned length = frame[1] & FRAME_LENGTH;
+
+        return length == FRAME_LENGTH_16   ? sizeof(uint16_t)
+               : length == FRAME_LENGTH_64 ? sizeof(uint64_t)
+                                           : 0;
+}
+
+static inline size_t frame_header_size(const uint8_t *frame)
+{
+        return FRAME_HEADER_LEAST + frame_length_bytes(frame) + (frame[1] & FRAME_MASKED ? FRAME_MASK : 0);
+}
+
+uint64_t frame_long_payload_size(const uint8_t *frame);
 
 /* Of the whole header. */
-uint64_t frame_payload_size(const uint8_t *frame);
+static inline uint64_t frame_payload_size(const uint8_t *frame)
+{
+        unsigned length = frame[1] & FRAME_LENGTH;
+
+        return length < FRAME_LENGTH_16 ? length : frame_long_payload_size(frame);
+}
 
 /* 0, or why a frame that begins with these two bytes ends the connection. `joining`: of a message more is to come. */
 unsigned frame_refusal(const uint8_t *frame, bool joining);

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #define INTERPOSED __attribute__((used, visibility("default")))
 
@@ -22,9 +21,16 @@ static int write_byte(char *to, unsigned value)
         return 3;
 }
 
+/* For each byte of each header: not worth a call of strcmp(). */
+static bool is_format_of_byte(const char *format)
+{
+        return format[0] == ' ' && format[1] == '%' && format[2] == '0' && format[3] == '2' &&
+               format[4] == 'x' && format[5] == '\0';
+}
+
 INTERPOSED int websocket_log_snprintf(char *to, size_t n, int flag, size_t size, const char *format, ...)
 {
-        bool is_hex = n == sizeof " 00" && size >= n && strcmp(format, " %02x") == 0;
+        bool is_hex = n == sizeof " 00" && size >= n && is_format_of_byte(format);
         unsigned value;
         va_list args;
         int r;
