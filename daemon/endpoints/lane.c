@@ -106,10 +106,25 @@ ssize_t lane_put(struct lane *lane, const struct msghdr *message)
         return n;
 }
 
+/*
+ * libcoap resets a message that it can not take also where that came to a group, to which no Reset may be the answer (RFC
+ * 7252, 8.1): each of the group would send one at once. What it sends from the address of a group has no packet info.
+ */
+static bool is_reset_of_group(const struct msghdr *message)
+{
+        enum { SIZE = 4, TYPE = 3 << 4 };
+        const uint8_t *p = message->msg_iov[0].iov_base;
+
+        return message->msg_controllen == 0 && message->msg_iovlen == 1 &&
+               message->msg_iov[0].iov_len == SIZE && (p[0] & TYPE) == TYPE && p[1] == 0;
+}
+
 static ssize_t lane_send(void *userdata, const struct msghdr *message)
 {
         struct lane *lane = userdata;
 
+        if (is_reset_of_group(message))
+                return (ssize_t)message->msg_iov[0].iov_len;
         if (lane->on_send && !lane->on_send(lane->owner, lane, message))
                 return -1;
         return lane_put(lane, message);

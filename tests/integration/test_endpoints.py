@@ -265,6 +265,22 @@ def test_multicast_errors_are_silent(coapd, network):
         assert coap.Message.decode(one.recv(2048)).token == b"some"
 
 
+@pytest.mark.parametrize("endpoint, group", [("coap://0.0.0.0:{port}", "224.0.1.187"), ("coap://[::]:{port}", "ff02::fd"),
+                                             ("coap://[::]:{port}", "224.0.1.187")])
+def test_multicast_draws_no_reset(coapd, network, endpoint, group):
+    """RFC 7252, 8.1: not for an unknown critical option, nor for what is malformed."""
+    daemon = coapd(endpoints=[{"uri": endpoint, "multicast": [f"{group}%net0"]}], prefix=network.prefix())
+    with ask_group(network, group, daemon.port, "time", extra=[(9999, b"x")]) as one:
+        one.sendto(b"\x51\x01\x00\x02t\xff", (group, daemon.port))
+        one.sendto(coap.Message(coap.GET, type=coap.NON, token=b"good", options=coap.request_options("time")).encode(),
+                   (group, daemon.port))
+        assert coap.Message.decode(one.recv(2048)).token == b"good", "nothing came before the answer"
+        with network.inside():
+            near = coap.Client(daemon.port, "::1" if "[" in endpoint else "127.0.0.1")
+        with near:
+            near.ping()
+
+
 def test_multicast_group_not_joined(coapd, network):
     daemon = coapd(
         endpoints=[{"uri": "coap://[::]:{port}", "multicast": ["ff02::fd%net0"]}], prefix=network.prefix()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What survives a restart and a crash: the promises of the engine sqlite, seen from outside."""
 
+import os
 import random
 import sqlite3
 
@@ -207,3 +208,21 @@ def test_switching_engines_and_back(coapd):
         assert len(list(daemon.folder.glob("*.sqlite-*"))) == 3
     assert "6 dynamic resources taken over, 0 left out" not in daemon.log
     assert "5 dynamic resources taken over, 1 left out" in daemon.log
+
+
+def test_what_is_stored_is_for_its_owner_alone(coapd):
+    """As by hand, without the unit's UMask=: values that the access rules keep from others, and tokens of observers."""
+    before = os.umask(0)
+    try:
+        daemon = coapd()
+    finally:
+        os.umask(before)
+    with daemon.client() as client:
+        client.put("door", b"1234")
+        client.observe("door")
+        for again in range(2):
+            files = [f for f in daemon.folder.iterdir() if f.name.split("-")[0] in ("dynamic", "observers", "observe")]
+            assert len(files) >= 9
+            assert {f.name: f.stat().st_mode & 0o077 for f in files} == {f.name: 0 for f in files}
+            if not again:
+                daemon.restart()
