@@ -40,10 +40,11 @@ static void ipv4_to_text(const struct in_addr *ip, char *out)
         for (size_t i = 0; i < sizeof *ip; i++) {
                 unsigned n = bytes[i];
 
-                if (n >= 100)
-                        *out++ = (char)('0' + n / 100);
-                if (n >= 10)
+                if (n >= 10) {
+                        if (n >= 100)
+                                *out++ = (char)('0' + n / 100);
                         *out++ = (char)('0' + n / 10 % 10);
+                }
                 *out++ = (char)('0' + n % 10);
                 *out++ = '.';
         }

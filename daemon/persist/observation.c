@@ -24,11 +24,18 @@ enum column {
         REGISTERED,
 };
 
+/* Not the room for texts, of which each text fills what it needs. */
+static void init(struct observation *self)
+{
+        self->request = self->oscore = self->path = self->query = (struct span){ 0 };
+        self->path_string = self->query_string = NULL;
+}
+
 void observation_deinit(struct observation *self)
 {
-        coap_delete_string(self->path);
-        coap_delete_string(self->query);
-        self->path = self->query = NULL;
+        coap_delete_string(self->path_string);
+        coap_delete_string(self->query_string);
+        init(self);
 }
 
 static void delete_pdup(coap_pdu_t **pdu)
@@ -58,6 +65,7 @@ static void take_token(struct observation *self, const uint8_t *token, size_t n)
                 self->token_text[2 * i] = digits[token[i] >> 4];
                 self->token_text[2 * i + 1] = digits[token[i] & 15];
         }
+        self->token_text[2 * self->token_n] = '\0';
 }
 
 static int read_request(struct observation *self)
@@ -70,10 +78,13 @@ static int read_request(struct observation *self)
         if (self->request.n < COAP_HEADER_SIZE ||
             !coap_pdu_parse(COAP_PROTO_UDP, self->request.p, self->request.n, pdu) || !asks_to_observe(pdu))
                 return -EBADMSG;
-        self->path = coap_get_uri_path(pdu);
-        self->query = coap_get_query(pdu);
-        if (!self->path)
+        self->path_string = coap_get_uri_path(pdu);
+        self->query_string = coap_get_query(pdu);
+        if (!self->path_string)
                 return -ENOMEM;
+        self->path = span_of(self->path_string->s, self->path_string->length);
+        if (self->query_string)
+                self->query = span_of(self->query_string->s, self->query_string->length);
         self->code = (uint8_t)coap_pdu_get_code(pdu);
         token = coap_pdu_get_token(pdu);
         take_token(self, token.s, token.length);
@@ -82,42 +93,41 @@ static int read_request(struct observation *self)
 
 /* --- the usual request: a quarter of what a registration costs is libcoap's way of reading it again --- */
 
-enum { VERSION = 1, PAYLOAD_MARKER = 0xff, TOKEN_MOST = 8, PLAIN_MOST = 255 };
+enum { VERSION = 1, PAYLOAD_MARKER = 0xff, TOKEN_MOST = 8 };
 
-struct plain_text {
-        size_t n;
-        char s[PLAIN_MOST];
-};
-
-/* The next segment, behind `separator`. False: libcoap would escape something, or it is too long for here. */
-static bool add_plain(struct plain_text *text, bool first, char separator, struct span segment)
+/* Puts the next segment behind `text`, the last in there. False: libcoap would escape something, or there is no room. */
+static bool add_plain(struct observation *self, struct span *text, char separator, struct span segment)
 {
-        if (segment.n == 0 || segment.n + 1 > sizeof text->s - text->n)
+        char *to = self->plain + self->path.n + self->query.n, *end = self->plain + sizeof self->plain;
+
+        if (segment.n == 0 || segment.n >= (size_t)(end - to))
                 return false;
-        if (!first)
-                text->s[text->n++] = separator;
+        if (text->n == 0)
+                text->p = (const uint8_t *)to;
+        else
+                *to++ = separator;
         for (size_t i = 0; i < segment.n; i++) {
                 uint8_t c = segment.p[i];
 
                 if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                       c == '-' || c == '.' || c == '_' || c == '=' || c == ','))
                         return false;
-                text->s[text->n++] = (char)c;
+                *to++ = (char)c;
         }
+        text->n = (size_t)((const uint8_t *)to - text->p);
         return true;
 }
 
-static bool add_option(unsigned number, struct span value, struct plain_text *path, struct plain_text *query,
-                       bool *observes)
+static bool add_option(struct observation *self, unsigned number, struct span value, bool *observes)
 {
         switch (number) {
         case COAP_OPTION_OBSERVE:
                 *observes = value.n == 0;
                 return *observes;
         case COAP_OPTION_URI_PATH:
-                return add_plain(path, path->n == 0, '/', value);
+                return add_plain(self, &self->path, '/', value);
         case COAP_OPTION_URI_QUERY:
-                return add_plain(query, query->n == 0, '&', value);
+                return add_plain(self, &self->query, '&', value);
         case COAP_OPTION_ACCEPT:
         case COAP_OPTION_CONTENT_FORMAT:
                 return value.n <= 2;
@@ -128,20 +138,10 @@ static bool add_option(unsigned number, struct span value, struct plain_text *pa
         }
 }
 
-static coap_string_t *string_of(const struct plain_text *text)
-{
-        coap_string_t *string = coap_new_string(text->n);
-
-        if (string)
-                memcpy(string->s, text->s, text->n);
-        return string;
-}
-
-/* False: it is not the usual one, and nothing was taken. */
+/* False: it is not the usual one. */
 static bool read_usual_request(struct observation *self)
 {
         const uint8_t *p = self->request.p;
-        struct plain_text path = { .n = 0 }, query = { .n = 0 };
         struct coap_options options;
         struct span value, rest;
         bool observes = false;
@@ -150,17 +150,11 @@ static bool read_usual_request(struct observation *self)
             (p[0] & 15) > TOKEN_MOST || (p[1] != COAP_REQUEST_CODE_GET && p[1] != COAP_REQUEST_CODE_FETCH))
                 return false;
         for (rest = options.rest; coap_options_next(&options, &value); rest = options.rest)
-                if (!add_option(options.number, value, &path, &query, &observes))
+                if (!add_option(self, options.number, value, &observes))
                         return false;
         /* Behind the last option there is nothing, or a payload, which is more than its marker. */
-        if (!observes || path.n == 0 || rest.n == 1 || (rest.n > 1 && rest.p[0] != PAYLOAD_MARKER))
+        if (!observes || self->path.n == 0 || rest.n == 1 || (rest.n > 1 && rest.p[0] != PAYLOAD_MARKER))
                 return false;
-        self->path = string_of(&path);
-        self->query = query.n ? string_of(&query) : NULL;
-        if (!self->path || (query.n && !self->query)) {
-                observation_deinit(self);
-                return false;
-        }
         self->code = p[1];
         take_token(self, p + COAP_HEADER_SIZE, p[0] & 15);
         return true;
@@ -169,26 +163,27 @@ static bool read_usual_request(struct observation *self)
 int observation_from_libcoap(struct observation *ret_self, const coap_address_t *listen,
                              const coap_addr_tuple_t *addresses, struct span request, struct span oscore)
 {
-        *ret_self = (struct observation){
-                .listen = *listen,
-                .addresses = *addresses,
-                .request = request,
-                .oscore = oscore,
-        };
+        init(ret_self);
+        ret_self->listen = *listen;
+        ret_self->addresses = *addresses;
+        ret_self->request = request;
+        ret_self->oscore = oscore;
         if (!address_to_text(listen, ret_self->listen_text) ||
             !address_to_text(&addresses->remote, ret_self->peer_text) ||
             !address_to_text(&addresses->local, ret_self->local_text))
                 return -EAFNOSUPPORT;
-        return read_usual_request(ret_self) ? 0 : read_request(ret_self);
+        if (read_usual_request(ret_self))
+                return 0;
+        ret_self->path = ret_self->query = (struct span){ 0 };
+        return read_request(ret_self);
 }
 
 void observation_to_row(const struct observation *self, struct row *ret_row)
 {
-        *ret_row = (struct row){ .n = 0 };
-        row_add_text(ret_row, span_of(self->path->s, self->path->length));
+        ret_row->n = 0;
+        row_add_text(ret_row, self->path);
         row_add_string(ret_row, self->code == COAP_REQUEST_CODE_FETCH ? "FETCH" : "GET");
-        row_add_text(ret_row,
-                     self->query ? span_of(self->query->s, self->query->length) : (struct span){ 0 });
+        row_add_text(ret_row, self->query);
         row_add_string(ret_row, self->listen_text);
         row_add_int(ret_row, coap_address_get_port(&self->listen));
         row_add_string(ret_row, self->peer_text);
@@ -221,7 +216,7 @@ int observation_from_row(struct observation *ret_self, const struct row *row)
         struct span path;
         int r = 0, address;
 
-        *ret_self = (struct observation){ 0 };
+        init(ret_self);
         if (!row_get_text(row, RESOURCE, &path) || !row_get_blob(row, REQUEST, &ret_self->request) ||
             (!row_is_null(row, OSCORE) && !row_get_blob(row, OSCORE, &ret_self->oscore)) ||
             !row_get_int(row, REGISTERED, 0, INT64_MAX, &ret_self->registered_us))
@@ -240,7 +235,7 @@ int observation_from_row(struct observation *ret_self, const struct row *row)
         address = read_request(ret_self);
         if (address < 0)
                 return address;
-        return span_equal(path, span_of(ret_self->path->s, ret_self->path->length)) ? r : -EBADMSG;
+        return span_equal(path, ret_self->path) ? r : -EBADMSG;
 }
 
 static void add_target(struct observation_target *target, size_t *n, const coap_address_t *listen,

@@ -9,7 +9,7 @@
 #include "persist/address.h"
 #include "persist/sqlite_row.h"
 
-enum { OBSERVATION_TOKEN = 64, OBSERVATION_TARGETS = 6 };
+enum { OBSERVATION_TOKEN = 64, OBSERVATION_TARGETS = 6, OBSERVATION_PLAIN = 255 };
 
 struct observation {
         coap_address_t listen; /* of the endpoint */
@@ -18,14 +18,17 @@ struct observation {
         struct span oscore;  /* libcoap's notes on the security context; p is NULL where there are none */
         int64_t registered_us;
         /* Read from the request: */
-        coap_string_t *path;
-        coap_string_t *query;
+        struct span path;  /* what is between its segments is a slash */
+        struct span query; /* p is NULL where there is none */
         uint8_t code;
         uint8_t token[OBSERVATION_TOKEN];
         size_t token_n;
         /* The addresses as they stand in the row. */
         char listen_text[ADDRESS_TEXT], peer_text[ADDRESS_TEXT], local_text[ADDRESS_TEXT];
         char token_text[2 * OBSERVATION_TOKEN + 1]; /* hex digits */
+        /* Where path and query are: */
+        coap_string_t *path_string, *query_string;
+        char plain[OBSERVATION_PLAIN];
 };
 
 static inline struct span observation_token(const struct observation *self)

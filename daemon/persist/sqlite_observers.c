@@ -73,6 +73,16 @@ static void give_back(struct store_observers *self, struct postponed *p)
                 free(p);
 }
 
+/*
+ * Four rows behind the last one, which SQLite knows the place of: what one row takes is twice the search for it, and
+ * beginning and ending a statement. FAIL: whoever runs it has a transaction to undo, SQLite need not note how.
+ */
+#define PARAMETERS "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define APPEND                                                                                               \
+        "INSERT OR FAIL INTO observers(" OBSERVATION_COLUMNS ")"                                             \
+        " VALUES" PARAMETERS ", " PARAMETERS ", " PARAMETERS ", " PARAMETERS
+enum { APPENDED = 4 };
+
 static int prepare_all(struct store_observers *self)
 {
         const struct {
@@ -82,6 +92,7 @@ static int prepare_all(struct store_observers *self)
                 { "INSERT INTO observers(" OBSERVATION_COLUMNS ", id)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                   &self->insert },
+                { APPEND, &self->append },
                 { "DELETE FROM observers WHERE id = ?1", &self->del },
                 { "SELECT o.id, k.id, " OBSERVATION_COLUMNS
                   " FROM observers o LEFT JOIN kept k ON k.id = o.id"
@@ -141,12 +152,9 @@ void store_observers_deinit(struct store_observers *self)
 
 static void postpone(struct store_observers *self, int64_t id, const struct row *row)
 {
-        struct postponed *p;
-        size_t bytes = 0;
+        size_t bytes = sizeof(struct postponed) + (row ? row_bytes(row) : 0);
+        struct postponed *p = self->n_postponed < POSTPONED_MAX ? take_room(self, bytes) : NULL;
 
-        for (size_t i = 0; row && i < row->n; i++)
-                bytes += row->v[i].s.n;
-        p = self->n_postponed < POSTPONED_MAX ? take_room(self, sizeof *p + bytes) : NULL;
         if (!p) {
                 if (!self->overflowed)
                         LOG_RARELY(LOG_ERR, NULL,
@@ -157,62 +165,114 @@ static void postpone(struct store_observers *self, int64_t id, const struct row 
                 self->overflowed = true;
                 return;
         }
-        *p = (struct postponed){ .id = id, .insert = row };
-        if (row) {
-                p->row = *row;
-                row_move(&p->row, p->bytes);
-        }
+        p->next = NULL;
+        p->id = id;
+        p->insert = row;
+        if (row)
+                row_copy(&p->row, row, p->bytes);
         *self->postponed_end = p;
         self->postponed_end = &p->next;
         self->n_postponed++;
 }
 
-/* What of `before`, the last insert in this transaction, is the same is still bound. */
+/* Those before it in this transaction are bound. */
 static int bind_insert(struct store_observers *self, int64_t id, const struct row *row,
-                       const struct row *before)
+                       struct row_bound *bound)
 {
-        bool bound = row_bind_after(row, before, self->insert) == SQLITE_OK &&
-                     sqlite3_bind_int64(self->insert, (int)row->n + 2, id) == SQLITE_OK;
+        bool ok = row_bind_after(row, bound, self->insert, 1) == SQLITE_OK &&
+                  sqlite3_bind_int64(self->insert, (int)row->n + 2, id) == SQLITE_OK;
 
-        return bound ? 0 : -ENOMEM;
+        return ok ? 0 : -ENOMEM;
 }
 
 static int write_insert(struct store_observers *self, int64_t id, const struct row *row)
 {
-        int r = bind_insert(self, id, row, NULL);
+        int r = bind_insert(self, id, row, &(struct row_bound){ 0 });
 
-        return r < 0 ? r : store_write(self->store, self->insert);
+        r = r < 0 ? r : store_write(self->store, self->insert);
+        self->last = r < 0 ? 0 : id;
+        return r;
 }
 
 static int write_delete(struct store_observers *self, int64_t id)
 {
+        if (id == self->last)
+                self->last = 0;
         sqlite3_bind_int64(self->del, 1, id);
         return store_write(self->store, self->del);
+}
+
+/* Whether a statement's worth of rows is next, each with the id behind the one before it. */
+static bool can_append(const struct postponed *p, int64_t last)
+{
+        for (size_t i = 0; i < APPENDED && last; i++, p = p->next)
+                if (!p || !p->insert || p->id != ++last)
+                        return false;
+        return last;
+}
+
+/* -ESTALE: they would get other ids. */
+static int append(struct store_observers *self, const struct postponed *p, struct row_bound bound[APPENDED])
+{
+        int64_t last = p->id + APPENDED - 1;
+        int r, first = 1;
+
+        for (size_t i = 0; i < APPENDED; i++, p = p->next) {
+                if (row_bind_after(&p->row, &bound[i], self->append, first) != SQLITE_OK)
+                        return -ENOMEM;
+                first += (int)p->row.n + 1;
+        }
+        r = store_step(self->store, self->append);
+        return r == 0 && sqlite3_last_insert_rowid(self->store->db) != last ? -ESTALE : r;
+}
+
+/* Within a transaction. */
+static int write_each(struct store_observers *self, size_t n)
+{
+        struct row_bound one = { 0 }, some[APPENDED] = { 0 };
+        const struct postponed *p = self->postponed;
+        int r = 0;
+
+        while (n > 0 && r == 0) {
+                size_t done = !self->apart && n >= APPENDED && can_append(p, self->last) ? APPENDED : 1;
+
+                if (done > 1)
+                        r = append(self, p, some);
+                else if (!p->insert)
+                        r = write_delete(self, p->id);
+                else if ((r = bind_insert(self, p->id, &p->row, &one)) == 0)
+                        r = store_step(self->store, self->insert);
+                for (; done > 0; done--, n--, p = p->next)
+                        self->last = p->insert ? p->id : self->last;
+        }
+        sqlite3_clear_bindings(self->insert);
+        sqlite3_clear_bindings(self->append);
+        return r;
 }
 
 /* Writes the first `n` of them, all or none. */
 static int write_together(struct store_observers *self, size_t n)
 {
-        const struct postponed *p = self->postponed;
-        const struct row *before = NULL;
         int r = store_begin(self->store);
 
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n && r == 0; i++, p = p->next) {
-                if (!p->insert) {
-                        r = write_delete(self, p->id);
-                        continue;
-                }
-                r = bind_insert(self, p->id, &p->row, before);
-                if (r == 0)
-                        r = store_step(self->store, self->insert);
-                before = &p->row;
+        r = write_each(self, n);
+        if (r == -ESTALE) {
+                self->apart = true;
+                store_rollback(self->store);
+                r = store_begin(self->store);
+                if (r < 0)
+                        return r;
+                r = write_each(self, n);
         }
-        sqlite3_clear_bindings(self->insert);
         if (r < 0)
                 store_rollback(self->store);
-        return r < 0 ? r : store_commit(self->store);
+        else
+                r = store_commit(self->store);
+        if (r < 0)
+                self->last = 0;
+        return r;
 }
 
 bool store_observers_flush(struct store_observers *self)
@@ -271,23 +331,22 @@ static void write_change(struct store_observers *self, int64_t id, const struct 
 
 /* --- what libcoap tells --- */
 
-void store_observers_added(struct store_observers *self, coap_subscription_t *subscription,
+static void was_restored(struct store_observers *self, coap_subscription_t *subscription)
+{
+        self->restored = subscription;
+        if (ptrmap_put(&self->ids, subscription, self->restoring) < 0)
+                log_error("%s: out of memory for the observers' map", self->store->path);
+}
+
+static void was_registered(struct store_observers *self, coap_subscription_t *subscription,
                            const coap_address_t *listen, const coap_addr_tuple_t *addresses,
                            struct span request, struct span oscore, bool may_wait)
 {
-        CLEANUP(observation_deinit) struct observation observation = { 0 };
+        CLEANUP(observation_deinit) struct observation observation;
+        int64_t id = self->next_id;
         struct row row;
-        int64_t id;
-        int r;
+        int r = observation_from_libcoap(&observation, listen, addresses, request, oscore);
 
-        if (self->restoring) {
-                self->restored = subscription;
-                if (ptrmap_put(&self->ids, subscription, self->restoring) < 0)
-                        log_error("%s: out of memory for the observers' map", self->store->path);
-                return;
-        }
-        r = observation_from_libcoap(&observation, listen, addresses, request, oscore);
-        id = self->next_id;
         if (r == 0)
                 r = ptrmap_put(&self->ids, subscription, id);
         if (r < 0) {
@@ -299,6 +358,16 @@ void store_observers_added(struct store_observers *self, coap_subscription_t *su
         observation.registered_us = store_now_us();
         observation_to_row(&observation, &row);
         write_change(self, id, &row, may_wait);
+}
+
+void store_observers_added(struct store_observers *self, coap_subscription_t *subscription,
+                           const coap_address_t *listen, const coap_addr_tuple_t *addresses,
+                           struct span request, struct span oscore, bool may_wait)
+{
+        if (self->restoring)
+                was_restored(self, subscription);
+        else
+                was_registered(self, subscription, listen, addresses, request, oscore, may_wait);
 }
 
 void store_observers_deleted(struct store_observers *self, const coap_subscription_t *subscription,

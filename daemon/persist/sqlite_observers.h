@@ -18,6 +18,7 @@ struct postponed;
 struct store_observers {
         struct store *store;
         sqlite3_stmt *insert;
+        sqlite3_stmt *append;
         sqlite3_stmt *del;
         sqlite3_stmt *all;
         sqlite3_stmt *kept;
@@ -28,6 +29,8 @@ struct store_observers {
         sqlite3_stmt *prune_kept;
         struct ptrmap ids; /* coap_subscription_t to row */
         int64_t next_id;
+        int64_t last; /* the highest id in the table, 0: not known */
+        bool apart;   /* somebody else has put rows behind ours */
         /* Not written yet: for want of room on the disk or the like, or because more are about to come. */
         struct postponed *postponed, **postponed_end;
         size_t n_postponed;

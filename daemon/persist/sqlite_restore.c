@@ -64,11 +64,10 @@ static size_t shard_of(const struct persist_host *host, const struct observation
 static coap_resource_t *find_resource(const struct persist_host *host, const struct observation *observation,
                                       size_t shard)
 {
-        coap_str_const_t path = { observation->path->length, observation->path->s };
+        coap_str_const_t path = { observation->path.n, observation->path.p };
 
         if (host->find_resource)
-                return host->find_resource(host->user, span_of(path.s, path.length), shard,
-                                           observation->request);
+                return host->find_resource(host->user, observation->path, shard, observation->request);
         return coap_get_resource_from_uri_path(host->shards.v[shard], &path);
 }
 
@@ -116,11 +115,9 @@ static void log_kept(struct restoration *self, const struct observation *observa
         if (kept <= IN_FULL)
                 log_notice(
                         "%s: observer of %s at %s port %u, registered with %s port %u, is kept for later: %s",
-                        self->observers->store->path,
-                        LOG_ESCAPE(span_of(observation->path->s, observation->path->length)),
-                        observation->peer_text, coap_address_get_port(&observation->addresses.remote),
-                        observation->listen_text, coap_address_get_port(&observation->listen),
-                        outcome_texts[outcome]);
+                        self->observers->store->path, LOG_ESCAPE(observation->path), observation->peer_text,
+                        coap_address_get_port(&observation->addresses.remote), observation->listen_text,
+                        coap_address_get_port(&observation->listen), outcome_texts[outcome]);
 }
 
 static enum outcome restore_row(struct restoration *self, int64_t id, const struct row *row)
@@ -282,16 +279,13 @@ static void release(struct restoration *self, struct holding *holding)
 static bool hold(struct restoration *self, struct holding *holding, int64_t id, bool was_kept,
                  const struct row *row)
 {
-        size_t shard = shard_of_row(self->host, row), bytes = sizeof(struct held);
-        struct held *held;
+        size_t shard = shard_of_row(self->host, row), bytes = sizeof(struct held) + row_bytes(row);
+        struct held *held = malloc(bytes);
 
-        for (size_t i = 0; i < row->n; i++)
-                bytes += row->v[i].s.n;
-        held = malloc(bytes);
         if (!held)
                 return false;
-        *held = (struct held){ .id = id, .was_kept = was_kept, .row = *row };
-        row_move(&held->row, held->bytes);
+        *held = (struct held){ .id = id, .was_kept = was_kept };
+        row_copy(&held->row, row, held->bytes);
         *holding->end[shard] = held;
         holding->end[shard] = &held->next;
         holding->bytes += bytes;

@@ -4,11 +4,10 @@
 
 #include "base/checksum.h"
 
-uint64_t row_checksum(const struct row *row)
+/* Goes on from the sum of the values before `from`, to those before `to`. */
+static uint64_t sum_values(const struct row *row, size_t from, size_t to, uint64_t sum)
 {
-        uint64_t sum = row->n;
-
-        for (size_t i = 0; i < row->n; i++) {
+        for (size_t i = from; i < to; i++) {
                 const struct row_value *v = &row->v[i];
 
                 sum = checksum_word(sum, v->type);
@@ -20,47 +19,61 @@ uint64_t row_checksum(const struct row *row)
         return sum;
 }
 
-static bool is_same(const struct row_value *a, const struct row_value *b)
+uint64_t row_checksum(const struct row *row)
 {
-        return a->type == b->type && a->i == b->i && span_equal(a->s, b->s);
+        return sum_values(row, 0, row->n, row->n);
 }
 
-int row_bind_after(const struct row *row, const struct row *before, sqlite3_stmt *statement)
+static bool is_same(const struct row_value *a, const struct row_value *b)
 {
+        if (a->type != b->type)
+                return false;
+        return a->type == ROW_INT ? a->i == b->i : a->type == ROW_NULL || span_equal(a->s, b->s);
+}
+
+static int bind_value(const struct row_value *v, sqlite3_stmt *statement, int at)
+{
+        /* A NULL pointer would bind NULL, and an empty blob is not NULL. */
+        const void *p = v->s.n ? (const void *)v->s.p : "";
+
+        switch (v->type) {
+        case ROW_INT:
+                return sqlite3_bind_int64(statement, at, v->i);
+        case ROW_TEXT:
+                return sqlite3_bind_text64(statement, at, p, v->s.n, SQLITE_STATIC, SQLITE_UTF8);
+        case ROW_BLOB:
+                return sqlite3_bind_blob64(statement, at, p, v->s.n, SQLITE_STATIC);
+        default:
+                return sqlite3_bind_null(statement, at);
+        }
+}
+
+int row_bind_after(const struct row *row, struct row_bound *bound, sqlite3_stmt *statement, int first)
+{
+        const struct row *before = bound->row;
+        size_t same = 0; /* so many at the beginning */
         int r = SQLITE_OK;
 
         for (size_t i = 0; i < row->n && r == SQLITE_OK; i++) {
-                const struct row_value *v = &row->v[i];
-                int at = (int)i + 1;
-
-                if (before && is_same(v, &before->v[i]))
-                        continue;
-                /* A NULL pointer would bind NULL, and an empty blob is not NULL. */
-                const void *p = v->s.n ? (const void *)v->s.p : "";
-
-                switch (v->type) {
-                case ROW_NULL:
-                        r = sqlite3_bind_null(statement, at);
-                        break;
-                case ROW_INT:
-                        r = sqlite3_bind_int64(statement, at, v->i);
-                        break;
-                case ROW_TEXT:
-                        r = sqlite3_bind_text64(statement, at, p, v->s.n, SQLITE_STATIC, SQLITE_UTF8);
-                        break;
-                case ROW_BLOB:
-                        r = sqlite3_bind_blob64(statement, at, p, v->s.n, SQLITE_STATIC);
-                        break;
-                }
+                if (!before || !is_same(&row->v[i], &before->v[i]))
+                        r = bind_value(&row->v[i], statement, first + (int)i);
+                else if (same == i)
+                        same++;
         }
+        if (bound->n == 0 || same < bound->n) {
+                bound->n = same;
+                bound->sum = sum_values(row, 0, same, row->n);
+        }
+        bound->row = row;
         if (r == SQLITE_OK)
-                r = sqlite3_bind_int64(statement, (int)row->n + 1, (int64_t)row_checksum(row));
+                r = sqlite3_bind_int64(statement, first + (int)row->n,
+                                       (int64_t)sum_values(row, bound->n, row->n, bound->sum));
         return r;
 }
 
 int row_bind(const struct row *row, sqlite3_stmt *statement)
 {
-        return row_bind_after(row, NULL, statement);
+        return row_bind_after(row, &(struct row_bound){ 0 }, statement, 1);
 }
 
 static struct row_value read_value(sqlite3_stmt *statement, int column)
@@ -141,15 +154,26 @@ bool row_is_null(const struct row *row, size_t i)
         return i < row->n && row->v[i].type == ROW_NULL;
 }
 
-void row_move(struct row *row, uint8_t *to)
+size_t row_bytes(const struct row *row)
 {
-        for (size_t i = 0; i < row->n; i++) {
-                struct span *s = &row->v[i].s;
+        size_t n = 0;
 
-                if (s->n == 0)
+        for (size_t i = 0; i < row->n; i++)
+                n += row->v[i].s.n;
+        return n;
+}
+
+void row_copy(struct row *ret_row, const struct row *row, uint8_t *bytes)
+{
+        ret_row->n = row->n;
+        for (size_t i = 0; i < row->n; i++) {
+                struct row_value *v = &ret_row->v[i];
+
+                *v = row->v[i];
+                if (v->s.n == 0)
                         continue;
-                memcpy(to, s->p, s->n);
-                s->p = to;
-                to += s->n;
+                memcpy(bytes, v->s.p, v->s.n);
+                v->s.p = bytes;
+                bytes += v->s.n;
         }
 }

@@ -54,11 +54,19 @@ uint64_t row_checksum(const struct row *row);
 
 /* Binds the values to the parameters 1 ... n and the checksum to n + 1; the values must outlive the step. */
 int row_bind(const struct row *row, sqlite3_stmt *statement);
+
+/* A row that is bound, and the sum of the values that it begins with and has in common with those before it. */
+struct row_bound {
+        const struct row *row; /* borrowed; NULL: nothing is bound yet */
+        size_t n;
+        uint64_t sum;
+};
+
 /*
- * The same where `before` is still bound, all of it, and outlives the step, too: what is the same is not bound again.
- * NULL: nothing is.
+ * The same from the parameter `first` on, where a row of as many values may be bound already, which outlives the step,
+ * too: what is the same in both is neither bound nor summed again.
  */
-int row_bind_after(const struct row *row, const struct row *before, sqlite3_stmt *statement);
+int row_bind_after(const struct row *row, struct row_bound *bound, sqlite3_stmt *statement, int first);
 
 /*
  * Reads the columns from `first` up to the last, which is the checksum. The spans live until the next step.
@@ -66,8 +74,10 @@ int row_bind_after(const struct row *row, const struct row *before, sqlite3_stmt
  */
 bool row_read(sqlite3_stmt *statement, int first, struct row *ret_row);
 
-/* Copies what the spans point at to `to`, which has room for all of it, and points them there. */
-void row_move(struct row *row, uint8_t *to);
+/* How much the spans point at. */
+size_t row_bytes(const struct row *row);
+/* A copy whose spans point at copies in `bytes`, which has room for all of it. */
+void row_copy(struct row *ret_row, const struct row *row, uint8_t *bytes);
 
 /* Typed access to what was read; false when the value is of another type or not there. */
 bool row_get_int(const struct row *row, size_t i, int64_t min, int64_t max, int64_t *ret);

@@ -29,7 +29,7 @@ int64_t store_now_us(void)
 
 int store_errno(sqlite3 *db, int code)
 {
-        int system = db ? sqlite3_system_errno(db) : 0;
+        int system;
 
         switch (code & 0xff) {
         case SQLITE_OK:
@@ -55,6 +55,7 @@ int store_errno(sqlite3 *db, int code)
                 return -EFBIG;
         case SQLITE_IOERR:
         case SQLITE_CANTOPEN:
+                system = db ? sqlite3_system_errno(db) : 0;
                 return system > 0 ? -system : -EIO;
         default:
                 return -EIO;
@@ -264,6 +265,10 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                             path, strerror(-store->refusing), schema->what,
                             store->complete ? "" : ", and coapd restarted; starting without");
         }
+        if (r == 0)
+                r = store_prepare(store, "BEGIN IMMEDIATE", &store->begin);
+        if (r == 0)
+                r = store_prepare(store, "COMMIT", &store->commit);
         if (r < 0)
                 return r;
         *ret_store = TAKE(store);

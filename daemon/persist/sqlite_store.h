@@ -63,6 +63,7 @@ struct store {
         struct log_gate gate; /* of these messages */
         uint64_t refused;     /* changes, since the first one was */
         int changes_at_begin;
+        sqlite3_stmt *begin, *commit;
         int64_t retry_us;
         struct {
                 const char *sql;

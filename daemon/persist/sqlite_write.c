@@ -162,12 +162,21 @@ static int run(struct store *store, const char *sql)
         return store_errno(store->db, r);
 }
 
+/* Without what it takes to read SQL again for each transaction. */
+static int run_prepared(struct store *store, sqlite3_stmt *statement)
+{
+        int r = statement ? sqlite3_step(statement) : SQLITE_NOMEM;
+
+        sqlite3_reset(statement);
+        return store_errno(store->db, r);
+}
+
 int store_begin(struct store *store)
 {
         int r = admit(store);
 
         if (r == 0)
-                r = run(store, "BEGIN IMMEDIATE");
+                r = run_prepared(store, store->begin);
         store->changes_at_begin = sqlite3_total_changes(store->db);
         return r < 0 && !store->refusing ? note_result(store, r) : r;
 }
@@ -178,7 +187,7 @@ int store_commit(struct store *store)
 
         if (sqlite3_get_autocommit(store->db))
                 return store->refusing ? store->refusing : -EIO;
-        r = run(store, "COMMIT");
+        r = run_prepared(store, store->commit);
         if (r < 0)
                 run(store, "ROLLBACK");
         else if (sqlite3_total_changes(store->db) == store->changes_at_begin)

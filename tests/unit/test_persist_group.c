@@ -247,6 +247,99 @@ static void observers_who_are_refused_together_wait_together(void **state)
         close(client);
 }
 
+enum { MANY = 19 };
+
+/* So that what a row has in common with those before it becomes less at some point. */
+static const char *resource_of(size_t i)
+{
+        return i < 13 ? "b" : "a";
+}
+
+/* "00" and so on: each by a client of its own, all but the last in the midst of more. */
+static void observe_all(struct rig *rig, int clients[MANY], size_t from, size_t to)
+{
+        char token[8];
+
+        waits = true;
+        for (size_t i = from; i < to; i++) {
+                snprintf(token, sizeof token, "%02zu", i);
+                clients[i] = rig_client(rig, "127.0.0.1");
+                rig_observe(rig, clients[i], resource_of(i), token);
+        }
+        assert_int_equal(rig->engine->settle(rig->self), 0);
+        waits = false;
+}
+
+/* In the row of each is what it asked for, and no row is of anybody else. */
+static void check_rows(const struct rig *rig, size_t from, size_t to, int n)
+{
+        char sql[256], token[16];
+
+        for (size_t i = from; i < to; i++) {
+                snprintf(token, sizeof token, "%02x%02x", (unsigned)('0' + i / 10), (unsigned)('0' + i % 10));
+                snprintf(sql, sizeof sql,
+                         "SELECT count(*) FROM observers WHERE token = '%s' AND resource = '%s'"
+                         " AND instr(request, x'%s') > 0",
+                         token, resource_of(i), token);
+                assert_int_equal(rig_sql(rig, 1, sql), 1);
+        }
+        assert_int_equal(observers(rig), n);
+}
+
+static void close_all(const int clients[MANY])
+{
+        for (size_t i = 0; i < MANY; i++)
+                close(clients[i]);
+}
+
+/* Several rows leave with one statement. Each is still one's own: to be ended, and to be restored. */
+static void observers_of_a_group_have_a_row_each(void **state)
+{
+        struct rig *rig = *state;
+        int clients[MANY];
+
+        observe_all(rig, clients, 0, 6);
+        check_rows(rig, 0, 6, 6);
+        /* The last one ends, and its id is not to be given again. */
+        rig_cancel(rig, clients[5], "b", "05");
+        observe_all(rig, clients, 6, MANY);
+        check_rows(rig, 6, MANY, MANY - 1);
+        assert_int_equal(rig_sql(rig, 1, "SELECT max(id) FROM observers"), MANY);
+        rig_cancel(rig, clients[8], "b", "08");
+        check_rows(rig, 9, MANY, MANY - 2);
+        check_rows(rig, 0, 5, MANY - 2);
+        rig_stop(rig);
+        rig_start(rig, "sqlite", "127.0.0.1");
+        assert_int_equal(rig->observers_restored, MANY - 2);
+        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM damaged"), 0);
+        close_all(clients);
+}
+
+/* By hand, with sqlite3(1). */
+static void rows_that_somebody_else_put_behind_ours_are_nobodys(void **state)
+{
+        struct rig *rig = *state;
+        int clients[MANY];
+        sqlite3 *db;
+
+        observe_all(rig, clients, 0, 1);
+        assert_int_equal(sqlite3_open(rig->files[1], &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db,
+                                      "CREATE TEMP TABLE t AS SELECT * FROM observers;"
+                                      "UPDATE t SET id = 1000, token = 'foreign';"
+                                      "INSERT INTO observers SELECT * FROM t",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        sqlite3_close(db);
+        observe_all(rig, clients, 1, MANY);
+        check_rows(rig, 0, MANY, MANY + 1);
+        rig_cancel(rig, clients[3], "b", "03");
+        check_rows(rig, 0, 3, MANY);
+        check_rows(rig, 4, MANY, MANY);
+        assert_int_equal(rig_sql(rig, 1, "SELECT count(*) FROM observers WHERE token = 'foreign'"), 1);
+        close_all(clients);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -259,6 +352,8 @@ int main(void)
                 TEST(a_deletion_that_is_refused_leaves_one_row),
                 TEST(observers_who_come_together_are_written_together),
                 TEST(observers_who_are_refused_together_wait_together),
+                TEST(observers_of_a_group_have_a_row_each),
+                TEST(rows_that_somebody_else_put_behind_ours_are_nobodys),
         };
 
         signal(SIGXFSZ, SIG_IGN);
