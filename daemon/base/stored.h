@@ -12,7 +12,7 @@ struct stored_resource {
         struct span path;   /* as libcoap spells it: percent-encoded, no slash at either end; never empty */
         int content_format; /* -1: none was given */
         struct span etag;   /* 1 to 8 bytes */
-        struct span attributes; /* the creating request's Uri-Query options, joined by '&' */
+        struct span attributes; /* Uri-Query options of the request that gave them, joined by '&' */
         struct span body;
         int64_t created_us; /* since 1970 */
         int64_t changed_us;

@@ -181,7 +181,8 @@ static const struct conf_row dynamic_rows[] = {
 static const struct conf_group dynamic_group = {
         .name = "dynamic",
         GROUP_OF(conf_dynamic, dynamic_rows),
-        .doc = "The resources that clients create. PUT and POST replace the content, PATCH and "
+        .doc = "The resources that clients create. PUT and POST replace the content, and where their "
+               "query has rt=, if= or title= the attributes in /.well-known/core; PATCH and "
                "iPATCH take a JSON merge patch (RFC 7396), DELETE removes it. A POST "
                "to a path that ends in a slash creates a member below it; the answer's "
                "Location-Path tells its name."

@@ -88,7 +88,7 @@ static void append_word(struct buf *out, struct span word)
         buf_append_span(out, word);
 }
 
-/* The creating request's queries: "rt=light&title=Lamp". */
+/* What a client has called it: "rt=light&title=Lamp". */
 static void describe_dynamic(struct link *link)
 {
         struct span rest = dynamic_attributes(link->resource->self);

@@ -30,14 +30,23 @@ bool dynamic_bytes_allowed(const struct registry *registry, uint64_t old_size, u
         return new_size <= old_size || registry->counts.dynamic_bytes - old_size + new_size <= limit;
 }
 
+void dynamic_join_queries(const struct request *request, struct buf *out)
+{
+        for (size_t i = 0; i < request->n_queries; i++) {
+                if (i > 0)
+                        buf_append_byte(out, '&');
+                buf_append_span(out, request->queries[i]);
+        }
+}
+
 int dynamic_keep(struct registry *registry, struct span path, const struct dynamic *dynamic,
-                 const struct representation *content)
+                 const struct representation *content, struct span attributes)
 {
         struct stored_resource stored = {
                 .path = path,
                 .content_format = content->content_format,
                 .etag = etag_span(&content->etag),
-                .attributes = buf_span(&dynamic->attributes),
+                .attributes = attributes,
                 .body = span_of(content->data, (size_t)content->size),
                 .created_us = dynamic->created_us,
                 .changed_us = dynamic_now_us(),
@@ -95,25 +104,62 @@ static void dynamic_get(void *self, const struct request *request, struct respon
 
 static void replace_content(struct dynamic *dynamic, struct representation *content)
 {
-        struct registry *registry = dynamic->resource->registry;
         bool same_format = content->content_format == dynamic->content->content_format;
 
         dynamic_set_content(dynamic, content);
-        discovery_changed(registry->discovery);
         if (same_format)
                 resource_changed(dynamic->resource);
         else
                 resource_changed_format(dynamic->resource);
 }
 
+static bool names_an_attribute(struct span attributes)
+{
+        static const char *const names[] = { "rt=", "if=", "title=" };
+
+        while (attributes.n > 0) {
+                const uint8_t *end = memchr(attributes.p, '&', attributes.n);
+
+                for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                        if (span_starts_with(attributes, span_of_string(names[i])))
+                                return true;
+                attributes =
+                        end ? span_skip(attributes, (size_t)(end - attributes.p) + 1) : (struct span){ 0 };
+        }
+        return false;
+}
+
+/* What the resource is to be described by: what the request says, or what it is by now if that says nothing. */
+static void choose_attributes(const struct dynamic *dynamic, const struct request *request, struct buf *out)
+{
+        if (request->method == METHOD_PUT || request->method == METHOD_POST)
+                dynamic_join_queries(request, out);
+        if (names_an_attribute(buf_span(out)))
+                return;
+        buf_reset(out);
+        buf_append_span(out, buf_span(&dynamic->attributes));
+}
+
+static void swap_attributes(struct dynamic *dynamic, struct buf *attributes)
+{
+        struct buf old = dynamic->attributes;
+
+        dynamic->attributes = *attributes;
+        *attributes = old;
+}
+
 /* Takes `content` over. */
-static void change_content(struct dynamic *dynamic, struct representation *changed, struct response *response)
+static void change(struct dynamic *dynamic, struct representation *changed, const struct request *request,
+                   struct response *response)
 {
         struct registry *registry = dynamic->resource->registry;
         CLEANUP(representation_unrefp) struct representation *content = changed;
+        CLEANUP(buf_deinit) struct buf attributes = { 0 };
+        bool same_content, same_attributes;
         int r;
 
-        if (!content) {
+        choose_attributes(dynamic, request, &attributes);
+        if (!content || !buf_ok(&attributes)) {
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
                 return;
         }
@@ -121,22 +167,29 @@ static void change_content(struct dynamic *dynamic, struct representation *chang
                 response_error(response, CODE_UNAVAILABLE, "the limit of bytes for all resources is reached");
                 return;
         }
-        /* The same content again is no change: nothing to keep and nobody to tell. */
-        if (!etag_equal(&content->etag, &dynamic->content->etag) || content->size != dynamic->content->size) {
-                r = dynamic_keep(registry, span_of_string(dynamic->resource->path), dynamic, content);
+        /* The same again is no change: nothing to keep and nobody to tell. */
+        same_content = etag_equal(&content->etag, &dynamic->content->etag) &&
+                       content->size == dynamic->content->size;
+        same_attributes = span_equal(buf_span(&attributes), buf_span(&dynamic->attributes));
+        if (!same_content || !same_attributes) {
+                r = dynamic_keep(registry, span_of_string(dynamic->resource->path), dynamic, content,
+                                 buf_span(&attributes));
                 if (r < 0) {
                         response_refused_by_store(response, r);
                         return;
                 }
-                replace_content(dynamic, representation_ref(content));
+                swap_attributes(dynamic, &attributes);
+                discovery_changed(registry->discovery);
         }
+        if (!same_content)
+                replace_content(dynamic, representation_ref(content));
         response->code = CODE_CHANGED;
         response->content = TAKE(content);
 }
 
 static void dynamic_put(void *self, const struct request *request, struct response *response)
 {
-        change_content(self, representation_new(request->body, request->content_format), response);
+        change(self, representation_new(request->body, request->content_format), request, response);
 }
 
 static void dynamic_post(void *self, const struct request *request, struct response *response)
@@ -157,7 +210,7 @@ static void dynamic_patch(void *self, const struct request *request, struct resp
         struct representation *patched = patch_apply(dynamic->content, request, max, response);
 
         if (patched)
-                change_content(dynamic, patched, response);
+                change(dynamic, patched, request, response);
 }
 
 static void dynamic_delete(void *self, const struct request *request, struct response *response)

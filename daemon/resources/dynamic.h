@@ -36,9 +36,12 @@ bool dynamic_bytes_allowed(const struct registry *registry, uint64_t old_size, u
 bool dynamic_has_room(const struct registry *registry, struct span path, uint64_t size,
                       struct response *response);
 
-/* Puts `dynamic` into the store as if `content` were its content. 0, or the store's -errno. */
+/* Attributes as a request has them. */
+void dynamic_join_queries(const struct request *request, struct buf *out);
+
+/* Puts `dynamic` into the store as if `content` and `attributes` were its own. 0, or the store's -errno. */
 int dynamic_keep(struct registry *registry, struct span path, const struct dynamic *dynamic,
-                 const struct representation *content);
+                 const struct representation *content, struct span attributes);
 
 /* Serves `dynamic`, and takes it over. -errno: no memory, and it is the caller's still. */
 int dynamic_publish(struct registry *registry, struct span path, struct dynamic *dynamic);

@@ -89,15 +89,6 @@ int dynamic_publish(struct registry *registry, struct span path, struct dynamic 
         return 0;
 }
 
-static void join_queries(const struct request *request, struct buf *out)
-{
-        for (size_t i = 0; i < request->n_queries; i++) {
-                if (i > 0)
-                        buf_append_byte(out, '&');
-                buf_append_span(out, request->queries[i]);
-        }
-}
-
 /* Appends a segment that nothing has below `path`: chance, so that a name deleted is not used again soon. */
 static void append_member_name(const struct registry *registry, struct buf *path)
 {
@@ -126,8 +117,10 @@ static void create(struct registry *registry, struct span path, const struct req
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
                 return;
         }
-        join_queries(request, &dynamic->attributes);
-        r = dynamic_keep(registry, path, dynamic, dynamic->content);
+        dynamic_join_queries(request, &dynamic->attributes);
+        r = buf_ok(&dynamic->attributes)
+                    ? dynamic_keep(registry, path, dynamic, dynamic->content, buf_span(&dynamic->attributes))
+                    : -ENOMEM;
         if (r < 0) {
                 response_refused_by_store(response, r);
                 return;

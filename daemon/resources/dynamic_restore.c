@@ -62,6 +62,7 @@ void registry_undo(struct registry *registry, struct span path, const struct sto
 {
         struct resource *resource = registry_find(registry, path);
         struct representation *content;
+        struct dynamic *dynamic;
 
         if (owned_is(path)) {
                 owned_hand_over(registry, path, stored);
@@ -73,13 +74,16 @@ void registry_undo(struct registry *registry, struct span path, const struct sto
                 registry_remove_soon(resource);
                 return;
         }
+        dynamic = resource->self;
+        buf_reset(&dynamic->attributes);
+        buf_append_span(&dynamic->attributes, stored->attributes);
         content = content_of(stored);
         if (!content) {
                 LOG_RARELY(LOG_ERR, NULL, "resource %s: no memory to go back to what is stored",
                            resource->path);
                 return;
         }
-        dynamic_set_content(resource->self, content);
+        dynamic_set_content(dynamic, content);
         resource_come_back(resource);
         resource->evicting = 0;
         resource->reverted = true;

@@ -233,7 +233,7 @@ bool dynamic_may_exist(const struct registry *registry, struct span path);
 bool dynamic_is_confirmable(const struct registry *registry, struct span path);
 /* Serves a PUT or POST on a path where nothing is. */
 void dynamic_create(struct registry *registry, const struct request *request, struct response *response);
-/* The attributes that the creating request gave, as query text. */
+/* Its attributes, as query text: those of the last PUT or POST that gave any. */
 struct span dynamic_attributes(const void *self);
 
 /* discovery.c: /.well-known/core */

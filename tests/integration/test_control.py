@@ -173,6 +173,7 @@ def test_a_dump_goes_into_another_daemon(controlled):
     second, other = controlled()
     with second.client() as client:
         client.put("large", b"old")
+        client.put("a/b c", b"\x00\xff", content_format=42, query=["rt=other"])
         observation = client.observe("large")
         assert "42 of 42 resources imported" in other.run("import", input=dump).stdout
         assert observation.next() is not None

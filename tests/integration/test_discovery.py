@@ -153,7 +153,7 @@ def test_nothing_beside_it(client, path):
 
 
 def test_dynamic_resources(coapd):
-    """Their attributes are the query of the request that made them."""
+    """Their attributes are the query of the request that made them, or of a later one that has some."""
     daemon = coapd()
     with daemon.client() as client:
         client.put("lamp", b"on", query=["rt=light", "if=actuator", "title=The lamp"], content_format=coap.TEXT)
@@ -162,6 +162,14 @@ def test_dynamic_resources(coapd):
             "rt": '"light"', "if": '"actuator"', "title": '"The lamp"', "ct": "0", "sz": "2", "obs": None,
         }
         assert list(links(client.get(".well-known/core", query="rt=light").payload)) == ["/lamp"]
+        client.put("lamp", b"off", content_format=coap.TEXT)
+        client.put("lamp", b"off", query=["by=hand"], content_format=coap.TEXT)
+        assert list(links(client.get(".well-known/core", query="rt=light").payload)) == ["/lamp"]
+        client.put("lamp", b"off", query=["rt=lux"], content_format=coap.TEXT)
+        daemon.restart()
+        found = links(client.get(".well-known/core").payload)["/lamp"]
+        assert found == {"rt": '"lux"', "ct": "0", "sz": "3", "obs": None}
+        etag = client.get(".well-known/core").etag
         client.delete("lamp")
         again = client.get(".well-known/core")
         assert again.etag != etag and "/lamp" not in links(again.payload)
