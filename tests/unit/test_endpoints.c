@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "endpoints/endpoints.h"
+#include "ports.h"
 
 struct fixture {
         coap_context_t *context;
@@ -59,26 +60,6 @@ static void add_entry(struct fixture *f, enum transport transport, const char *h
                 .host = (char *)host,
                 .port = port,
         };
-}
-
-/* A port that is free for both families and both types at this moment. */
-static uint16_t free_port(void)
-{
-        struct sockaddr_in6 a = { .sin6_family = AF_INET6 };
-        int tcp = socket(AF_INET6, SOCK_STREAM, 0), udp = socket(AF_INET6, SOCK_DGRAM, 0);
-        bool bound;
-
-        do {
-                a.sin6_port = 0;
-                assert_int_equal(bind(tcp, (struct sockaddr *)&a, sizeof a), 0);
-                getsockname(tcp, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
-                bound = bind(udp, (struct sockaddr *)&a, sizeof a) == 0;
-                close(tcp);
-                tcp = socket(AF_INET6, SOCK_STREAM, 0);
-        } while (!bound);
-        close(tcp);
-        close(udp);
-        return ntohs(a.sin6_port);
 }
 
 /* CON GET /.well-known/core, message id 0x1234, token 0x77. */

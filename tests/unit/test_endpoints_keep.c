@@ -18,6 +18,7 @@
 
 #include "base/util.h"
 #include "endpoints/endpoints.h"
+#include "ports.h"
 
 /* The store, as the service manager has it: copies of descriptors. The callbacks have no user data. */
 static struct named_fd stored[8];
@@ -123,21 +124,6 @@ static struct conf_endpoint *add_entry(struct fixture *f, enum transport transpo
                 .port = port,
         };
         return entry;
-}
-
-static uint16_t free_port(void)
-{
-        struct sockaddr_in6 a = { .sin6_family = AF_INET6 };
-        int tcp = socket(AF_INET6, SOCK_STREAM, 0), udp = -1;
-        bool bound;
-
-        assert_int_equal(bind(tcp, (struct sockaddr *)&a, sizeof a), 0);
-        getsockname(tcp, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
-        udp = socket(AF_INET6, SOCK_DGRAM, 0);
-        bound = bind(udp, (struct sockaddr *)&a, sizeof a) == 0;
-        close(tcp);
-        close(udp);
-        return bound ? ntohs(a.sin6_port) : free_port();
 }
 
 static const uint8_t get[] = { 0x41, 1,   0x12, 0x34, 0x77, 0xbb, '.',  'w', 'e', 'l', 'l',

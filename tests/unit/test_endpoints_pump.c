@@ -26,6 +26,7 @@
 #include "endpoints/endpoints.h"
 #include "endpoints/pump.h"
 #include "endpoints/tape.h"
+#include "ports.h"
 
 /* As many small datagrams as a socket with the kernel's default buffer is sure to hold. */
 enum { MANY = 200 };
@@ -77,35 +78,6 @@ static void on_get(coap_resource_t *resource, coap_session_t *session, const coa
                                  sizeof get_over_stream);
         coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
         coap_add_data(response, (size_t)snprintf(text, sizeof text, "%u", f->number), (uint8_t *)text);
-}
-
-static int new_client(uint16_t port)
-{
-        struct sockaddr_in a = { .sin_family = AF_INET,
-                                 .sin_addr = { htonl(INADDR_LOOPBACK) },
-                                 .sin_port = htons(port) };
-        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-
-        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-        return fd;
-}
-
-/* For streams too: connections that ended a while ago keep some ports of the kernel's range. */
-static uint16_t free_port(void)
-{
-        for (;;) {
-                struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-                int datagrams = socket(AF_INET, SOCK_DGRAM, 0), streams = socket(AF_INET, SOCK_STREAM, 0);
-                bool taken;
-
-                assert_int_equal(bind(datagrams, (struct sockaddr *)&a, sizeof a), 0);
-                getsockname(datagrams, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
-                taken = bind(streams, (struct sockaddr *)&a, sizeof a) < 0;
-                close(datagrams);
-                close(streams);
-                if (!taken)
-                        return ntohs(a.sin_port);
-        }
 }
 
 static int set_up(void **state)

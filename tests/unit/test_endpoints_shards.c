@@ -21,6 +21,7 @@
 #include "endpoints/pump.h"
 #include "endpoints/route.h"
 #include "endpoints/sockets.h"
+#include "ports.h"
 
 enum { N = 4, CLIENTS = 64 };
 
@@ -50,28 +51,6 @@ static void on_get(coap_resource_t *resource, coap_session_t *session, const coa
                 f->handled[i] += f->context[i] == coap_session_get_context(session);
         coap_pdu_set_code(response, COAP_RESPONSE_CODE_CONTENT);
         coap_add_data(response, (size_t)snprintf(text, sizeof text, "%u", f->number), (uint8_t *)text);
-}
-
-static int new_client(uint16_t port)
-{
-        struct sockaddr_in a = { .sin_family = AF_INET,
-                                 .sin_addr = { htonl(INADDR_LOOPBACK) },
-                                 .sin_port = htons(port) };
-        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-
-        assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-        return fd;
-}
-
-static uint16_t free_port(void)
-{
-        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-        int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-        getsockname(fd, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
-        close(fd);
-        return ntohs(a.sin_port);
 }
 
 static struct shards shards_of(struct fixture *f)

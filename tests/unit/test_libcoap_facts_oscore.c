@@ -17,6 +17,7 @@
 #include "endpoints/endpoints.h"
 #include "endpoints/piggyback.h"
 #include "endpoints/sockets.h"
+#include "ports.h"
 
 enum { MOST = 8, TYPE_CON = 0, TYPE_ACK = 2, EMPTY = 4 };
 
@@ -96,18 +97,6 @@ static coap_oscore_conf_t *keys(const char *sender, const char *recipient)
                          sender, recipient);
 
         return coap_new_oscore_conf((coap_str_const_t){ (size_t)n, (const uint8_t *)text }, NULL, NULL, 0);
-}
-
-static uint16_t free_port(void)
-{
-        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-        int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-        assert_true(fd >= 0);
-        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-        getsockname(fd, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
-        close(fd);
-        return ntohs(a.sin_port);
 }
 
 static void serve(struct fixture *f)
