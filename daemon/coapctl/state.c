@@ -68,8 +68,9 @@ static int read_file(const char *name, sd_json_variant **ret_value)
         int r;
 
         if (!file) {
-                fprintf(stderr, "coapctl: %s: %s\n", name, strerror(errno));
-                return -errno;
+                r = -errno;
+                fprintf(stderr, "coapctl: %s: %s\n", name, strerror(-r));
+                return r;
         }
         name = is_stdin ? "standard input" : name;
         /* NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): none of the flags */

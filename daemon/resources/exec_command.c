@@ -61,12 +61,18 @@ static bool make_lists(const struct exec_conf *conf, const struct conf_strings *
 
 void exec_describe_failure(const struct run_result *result, char *text, size_t size)
 {
+        const char *name;
+
         switch (result->outcome) {
         case RUN_FAILED:
                 snprintf(text, size, "exit status %d", result->status);
                 break;
         case RUN_KILLED:
-                snprintf(text, size, "ended by SIG%s", sigabbrev_np(result->status));
+                name = sigabbrev_np(result->status);
+                if (name)
+                        snprintf(text, size, "ended by SIG%s", name);
+                else
+                        snprintf(text, size, "ended by signal %d", result->status); /* one for real time */
                 break;
         case RUN_TIMED_OUT:
                 snprintf(text, size, "it took too long");

@@ -198,6 +198,7 @@ def test_failure(coapd, script):
 
 @pytest.mark.parametrize("body, reason", [
     ("kill -SEGV $$", b"SIGSEGV"),
+    ("kill -40 $$", b"signal 40"),
     ("exit 255", b"exit status 255"),
     ("exec /nowhere", b"exit status 127"),
 ])
