@@ -22,7 +22,7 @@ static void lane_on_refused(void *userdata, const struct msghdr *message, int er
         char peer[PEER_NAME];
 
         lane->metrics->datagrams_refused++;
-        log_gated(&lane->refused, LOG_WARNING, NULL, "A datagram to %s could not be sent: %s",
+        log_gated(&lane->refused, LOG_WARNING, NULL, "a datagram to %s could not be sent: %s",
                   peer_name(message->msg_name, peer), strerror(error));
 }
 
@@ -41,7 +41,7 @@ static void lane_watch_writable(struct lane *lane, bool on)
                 r = sd_event_add_io(lane->event, &lane->writable, lane->watch.fd, EPOLLOUT, lane_on_writable,
                                     lane);
                 if (r < 0)
-                        LOG_RARELY(LOG_WARNING, NULL, "Can not wait for a socket to take more: %s",
+                        LOG_RARELY(LOG_WARNING, NULL, "can not wait for a socket to take more: %s",
                                    strerror(-r));
         }
         if (lane->writable)
@@ -135,7 +135,7 @@ unsigned lane_fill(struct lane *lane, unsigned most)
         int n = inbox_fill(lane->inbox, lane->watch.fd, most);
 
         if (n < 0) {
-                log_gated(&lane->dropped, LOG_WARNING, NULL, "A socket can not be read: %s", strerror(-n));
+                log_gated(&lane->dropped, LOG_WARNING, NULL, "a socket can not be read: %s", strerror(-n));
                 return 0;
         }
         lane->metrics->datagrams_received += (unsigned)n;
@@ -154,7 +154,7 @@ static void lane_count_overflows(struct lane *lane)
         if (log_gate_pass(&lane->dropped, &before))
                 log_message(
                         LOG_WARNING, &(struct log_fields){ .message_id = MESSAGE_DATAGRAMS_DROPPED },
-                        "The kernel dropped %u datagrams: server.receive_buffer is too small for the load",
+                        "the kernel dropped %u datagrams: server.receive_buffer is too small for the load",
                         lost);
 }
 
@@ -169,7 +169,7 @@ ssize_t lane_take(struct lane *lane, struct msghdr *into)
         /* libcoap does not look at the flag and would take the rest of it for all. */
         lane->metrics->datagrams_cut++;
         log_gated(&lane->cut, LOG_NOTICE, NULL,
-                  "A datagram from %s is longer than any message and was ignored",
+                  "a datagram from %s is longer than any message and was ignored",
                   peer_name(into->msg_name, peer));
         return lane_take_nothing(into);
 }
@@ -196,7 +196,7 @@ void lane_clear_error(struct lane *lane)
         int error = 0;
 
         getsockopt(lane->watch.fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error });
-        log_gated(&lane->dropped, LOG_WARNING, NULL, "A socket reports: %s", strerror(error));
+        log_gated(&lane->dropped, LOG_WARNING, NULL, "a socket reports: %s", strerror(error));
 }
 
 /* A socket that outlived a restart has been counting all along. */

@@ -111,7 +111,7 @@ static void give_up(int fd, const char *why)
         static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
 
         log_gated(&log_gate, LOG_WARNING, NULL,
-                  "A stream session ends: what it should get can not be kept: %s", why);
+                  "a stream session ends: what it should get can not be kept: %s", why);
         shutdown(fd, SHUT_RDWR);
 }
 

@@ -128,7 +128,7 @@ void turn_on_more(void *userdata, int fd, void *tag)
 
                 /* The kernel tells of the end again and again, until all of what was read is taken. */
                 log_gated(&log_gate, LOG_WARNING, NULL,
-                          "A stream session ends: no memory to come back to it");
+                          "a stream session ends: no memory to come back to it");
                 shutdown(fd, SHUT_RDWR);
         }
 }
