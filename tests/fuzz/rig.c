@@ -3,9 +3,9 @@
 #include "rig.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
@@ -143,35 +143,33 @@ static void prepare(struct rig *rig)
         coap_startup();
 }
 
-static void remove_inside(const char *folder, const char *keep)
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *at)
 {
-        DIR *dir = opendir(folder);
-        struct dirent *entry;
-        char path[512];
+        (void)status;
+        (void)kind;
+        if (at->level > 0)
+                remove(path);
+        return 0;
+}
 
-        while (dir && (entry = readdir(dir))) {
-                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-                    (keep && strcmp(entry->d_name, keep) == 0))
-                        continue;
-                snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-                if (unlink(path) == 0)
-                        continue;
-                remove_inside(path, NULL);
-                rmdir(path);
-        }
-        if (dir)
-                closedir(dir);
+/* Clients make folders in folders, as deep as a path is long. */
+static void remove_inside(const char *folder)
+{
+        enum { DESCRIPTORS = 16 };
+
+        nftw(folder, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
 }
 
 void rig_wipe(struct rig *rig)
 {
-        remove_inside(rig->folder, "coapd.conf");
+        remove_inside(rig->folder);
+        write_config(rig);
         write_files(rig);
 }
 
 static void remove_all(struct rig *rig)
 {
-        remove_inside(rig->folder, NULL);
+        remove_inside(rig->folder);
         rmdir(rig->folder);
         close(rig->marks[0]);
         close(rig->marks[1]);
