@@ -131,6 +131,7 @@ Found beside the cases; each is pinned by a test, so that an upgrade of libcoap 
 | pings | draw a RST each (RFC 7252, 4.3) | at most four a second and peer |
 | a confirmable notification sent again | has the newest state and number (RFC 7641, 4.5.2) | is the old one, byte for byte: nothing public takes a message out of the queue, or begins one with a later attempt. By its number a client knows it for an older one, and when it is acknowledged the newest state comes at once |
 | a Proxy-Uri that is none | 4.02 (RFC 7252, 5.10.2 and 5.4.1) | 5.05 where it has no known scheme or no host |
+| a request in the clear after a protected one, in one session | is answered in the clear (RFC 8613, 8.4, protects answers to protected requests) | has no answer, and `OSCORE: PDU could not be encrypted` is logged. Over UDP coapd keeps the two apart, each in a session of its own, unless `server.shards` is 1; over DTLS, TCP and WebSocket a client connects for each, and a Ping (RFC 8323, 5.4) has no Pong, either |
 | WebSocket messages over 1472 bytes | are for the receiver to limit (RFC 8323, 5.3.1) | are closed with 1009, in one frame or in several; the CSM promises `limits.message_size` |
 
 ## Left out

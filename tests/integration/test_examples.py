@@ -10,6 +10,7 @@ from pathlib import Path
 import coap
 import pytest
 from clients import coap_client, tls_psk_context
+from coap_stream import Closed, WebSocketClient
 from daemon import SLOW, free_port
 from test_endpoints import ask_group
 from test_kind_rd_simple import Endpoint
@@ -228,6 +229,16 @@ def test_certificates(example, certificates):
                           ("door-3", bytes.fromhex("00112233445566778899aabbccddeeff"))):
         for name, known in (("doors.example.net", True), ("a.doors.example.net", True), ("coap.example.net", False)):
             assert shakes_hands(daemon.secure_port, name, identity, key) == known
+
+
+def test_websocket(example):
+    daemon = example("websocket.conf")
+    with WebSocketClient(daemon.port, host="::1", fields=["Origin: https://panel.example.org"]) as page:
+        assert page.get("time").text == "2.05"
+    with pytest.raises(Closed, match="400"):
+        WebSocketClient(daemon.port, host="::1", fields=["Origin: https://other.example.org"])
+    with WebSocketClient(daemon.port, host="::1") as no_browser:
+        assert no_browser.get("time").text == "2.05"
 
 
 def shakes_hands(port, name, identity, key):

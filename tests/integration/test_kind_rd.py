@@ -327,7 +327,10 @@ def test_lifetime(rd):
         watch = reader.observe(EP, query=["ep=short"])
         assert b"short" in watch.first.payload
         assert client.post(other).text == "2.04", "that one ends later, which is no reason to come later"
-        assert watch.fresh(15).payload == b""
+        told = watch.fresh(15)
+        if told.payload == watch.first.payload:  # of the registration before it, in a round that came late
+            told = watch.fresh(15)
+        assert told.payload == b""
         assert names(client) == ["long"]
         assert client.post(location, query=["lt=1000"]).text == "2.04"
         assert b"short" in watch.fresh().payload
