@@ -54,3 +54,8 @@ bool coap_options_next(struct coap_options *options, struct span *ret_value)
         *ret_value = span_of(rest.p, length);
         return true;
 }
+
+bool coap_options_at_marker(const struct coap_options *options)
+{
+        return options->rest.n > 0 && options->rest.p[0] == PAYLOAD_MARKER;
+}
