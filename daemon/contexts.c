@@ -18,7 +18,7 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
         struct server *server = coap_get_app_data(coap_session_get_context(session));
 
         if (event == COAP_EVENT_DTLS_CONNECTED)
-                websocket_tls_guard(session);
+                websocket_tls_guard(session, &server->origins);
         if (event == COAP_EVENT_SERVER_SESSION_NEW)
                 wire_session_new(server, session);
         /* libcoap closes a WebSocket at the peer's close frame, or a bad one, and keeps the session till it times out. */

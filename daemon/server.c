@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/message_ids.h"
 #include "endpoints/endpoints.h"
-#include "endpoints/websocket_origin.h"
 #include "contexts.h"
 #include "settings.h"
 #include "systemd/fdstore.h"
@@ -38,11 +37,11 @@ static void guard_memory(const struct server *server)
 }
 
 /* What follows the config and is no object of its own. */
-static void follow_config(const struct server *server)
+static void follow_config(struct server *server)
 {
         apply_log_level(server->config);
         guard_memory(server);
-        websocket_allow_origins(&server->config->security.websocket_origins);
+        websocket_allow_origins(&server->origins, &server->config->security.websocket_origins);
 }
 
 /* --- reload --- */
@@ -191,7 +190,7 @@ static int open_endpoints(struct server *server)
                 log_error("can not take the service manager's sockets: %s", strerror(-r));
                 return r;
         }
-        r = endpoints_open(server->shards, server->config, &keeper, &server->endpoints);
+        r = endpoints_open(server->shards, server->config, &keeper, &server->origins, &server->endpoints);
         fdstore_free(keeper.left, keeper.n_left);
         return r;
 }
@@ -266,7 +265,6 @@ static void stop(struct server *server)
                 server->engine->close(server->engine_self);
         security_free(server->security);
         access_free(server->access);
-        websocket_allow_origins(NULL);
         config_free(server->config);
         sd_event_unref(server->event);
 }

@@ -14,6 +14,7 @@
 #include "base/shards.h"
 #include "control/control.h"
 #include "endpoints/pump.h"
+#include "endpoints/websocket_origin.h"
 #include "persist/persist.h"
 #include "resources/registry.h"
 #include "security/access.h"
@@ -31,6 +32,7 @@ struct server {
         struct security *security;
         struct access *access;
         struct endpoints *endpoints;
+        struct websocket_origins origins;
         struct registry *registry;
         struct pump *pump;
         struct pump_guard guard;

@@ -227,7 +227,7 @@ int endpoint_divide(struct endpoint *endpoint, const struct shards *shards)
 }
 
 int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf, struct socket_plan *plan,
-                  struct endpoint *ret_endpoint)
+                  struct websocket_origins *origins, struct endpoint *ret_endpoint)
 {
         struct endpoint endpoint = {
                 .transport = conf->transport,
@@ -253,7 +253,7 @@ int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf,
                                    : endpoint_fail(conf, -ENOKEY, "no key for it: see `security`");
         }
         if (conf->transport == TRANSPORT_WS)
-                sockets_set_websockets(endpoint.fd);
+                sockets_set_websockets(endpoint.fd, origins);
         if (conf->transport == TRANSPORT_WS || conf->transport == TRANSPORT_WSS ||
             conf->transport == TRANSPORT_TLS)
                 sockets_set_whole(endpoint.fd);

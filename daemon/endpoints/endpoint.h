@@ -12,6 +12,8 @@
 #include "config/config.h"
 #include "endpoints/socket_plan.h"
 
+struct websocket_origins;
+
 struct endpoint {
         enum transport transport;
         char *host;
@@ -39,11 +41,11 @@ bool endpoint_is_wildcard(const struct sockaddr_storage *address);
 int endpoint_fail(const struct conf_endpoint *conf, int r, const char *reason);
 
 /*
- * Opens the plan's address and joins the groups of `conf`. On failure logs the line, leaves nothing open and
- * returns -errno.
+ * Opens the plan's address and joins the groups of `conf`. `origins` as endpoints_open() has them. On failure logs
+ * the line, leaves nothing open and returns -errno.
  */
 int endpoint_open(const struct shards *shards, const struct conf_endpoint *conf, struct socket_plan *plan,
-                  struct endpoint *ret_endpoint);
+                  struct websocket_origins *origins, struct endpoint *ret_endpoint);
 
 /* Its part in those contexts that it is not in yet. 0 or -ENOMEM. */
 int endpoint_divide(struct endpoint *endpoint, const struct shards *shards);

@@ -24,6 +24,7 @@
 struct endpoints {
         struct shards shards;
         void (*keep)(int fd, const char *name, const char *old_name); /* may be NULL */
+        struct websocket_origins *origins;
         struct endpoint *v;
         size_t n;
 };
@@ -150,7 +151,8 @@ static int open_wish(struct endpoints *endpoints, struct wish *wish)
         wish->done = true;
         wish->plan.peers = peers;
         wish->plan.n_peers = endpoints->n;
-        r = endpoint_open(&endpoints->shards, wish->conf, &wish->plan, &grown[endpoints->n]);
+        r = endpoint_open(&endpoints->shards, wish->conf, &wish->plan, endpoints->origins,
+                          &grown[endpoints->n]);
         if (r == 0)
                 endpoints->n++;
         return r;
@@ -329,7 +331,7 @@ int endpoints_update(struct endpoints *endpoints, const struct config *config, s
 }
 
 int endpoints_open(struct shards shards, const struct config *config, const struct endpoints_keeper *keeper,
-                   struct endpoints **ret_endpoints)
+                   struct websocket_origins *origins, struct endpoints **ret_endpoints)
 {
         struct endpoints *endpoints = calloc(1, sizeof *endpoints);
         int r;
@@ -337,6 +339,7 @@ int endpoints_open(struct shards shards, const struct config *config, const stru
         if (!endpoints)
                 return -ENOMEM;
         endpoints->shards = shards;
+        endpoints->origins = origins;
         endpoints->keep = keeper ? keeper->keep : NULL;
         r = open_new(endpoints, config, keeper);
         if (r < 0) {

@@ -20,6 +20,7 @@
 #include "config/config.h"
 
 struct endpoints;
+struct websocket_origins;
 
 /*
  * Sockets that outlive the process, so that the kernel goes on queueing for them in a restart: what the last
@@ -40,10 +41,11 @@ struct endpoints_keeper {
  * config, and the reason; then returns -errno.
  *
  * The contexts must outlive the result. `config` is borrowed for the call. `keeper` may be NULL; its lists are
- * borrowed for the call, its functions for as long as the result.
+ * borrowed for the call, its functions for as long as the result. `origins`: the web pages that may connect over
+ * WebSocket, borrowed for as long as the contexts; NULL: they all may.
  */
 int endpoints_open(struct shards shards, const struct config *config, const struct endpoints_keeper *keeper,
-                   struct endpoints **ret_endpoints);
+                   struct websocket_origins *origins, struct endpoints **ret_endpoints);
 
 /*
  * The same endpoints in further contexts: the first of `shards` are those they are in already. To be called before any

@@ -99,12 +99,14 @@ void sockets_set_whole(int fd)
                 known->whole = true;
 }
 
-void sockets_set_websockets(int fd)
+void sockets_set_websockets(int fd, struct websocket_origins *origins)
 {
         struct known *known = known_find(fd);
 
-        if (known)
-                known->websockets = true;
+        if (!known)
+                return;
+        known->websockets = true;
+        known->origins = origins;
 }
 
 void sockets_revoke_io(const struct socket_io *io)

@@ -18,6 +18,8 @@
 
 #include "endpoints/socket_plan.h"
 
+struct websocket_origins;
+
 /*
  * From here on until sockets_plan(NULL), the next socket() of the plan's family and type is for `plan`, and
  * is known as an endpoint's descriptor until sockets_forget().
@@ -53,8 +55,11 @@ void sockets_set_io(int fd, const struct socket_io *io);
 /* For all streams that the listeners of an epoll set accept from now on. */
 void sockets_set_stream_io(int epoll_fd, const struct socket_io *io);
 
-/* What the listener accepts from now on are WebSockets without TLS: read by whole frames. */
-void sockets_set_websockets(int fd);
+/*
+ * What the listener accepts from now on are WebSockets without TLS: read by whole frames. `origins` as websocket_new()
+ * has them.
+ */
+void sockets_set_websockets(int fd, struct websocket_origins *origins);
 
 /*
  * What is written to what the listener accepts from now on is taken whole. Of a WebSocket libcoap takes a write that was

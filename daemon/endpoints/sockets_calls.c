@@ -122,7 +122,7 @@ static bool remember_stream(int fd, const struct known *listener)
         if (!listener->io && !listener->websockets)
                 return true;
         stream.websocket = listener->websockets && fd < KNOWN_FD_MOST
-                                   ? websocket_new(listener->io && listener->io->on_more)
+                                   ? websocket_new(listener->io && listener->io->on_more, listener->origins)
                                    : NULL;
         if (listener->websockets && !stream.websocket) {
                 close(fd);

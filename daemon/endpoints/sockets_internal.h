@@ -23,7 +23,8 @@ struct known {
         unsigned open; /* how often close() is expected, of an endpoint */
         void *tag;
         const struct socket_io *io;
-        bool websockets;             /* of a listener: what it accepts are some */
+        bool websockets;                   /* of a listener: what it accepts are some */
+        struct websocket_origins *origins; /* who may open one, borrowed */
         bool whole;                  /* what is written, of a stream or of all that a listener accepts */
         struct websocket *websocket; /* of a stream, owned; NULL: it is none */
         struct twin *twins;          /* of an endpoint */

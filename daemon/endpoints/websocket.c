@@ -23,6 +23,7 @@ enum {
  * of that message, what libcoap has taken, and what was read and not looked at.
  */
 struct websocket {
+        struct websocket_origins *origins;
         bool ahead;
         bool open;    /* the handshake's last line was given */
         bool over;    /* the last frame was given, a Close frame */
@@ -42,7 +43,7 @@ struct websocket {
         uint8_t bytes[BUFFER];
 };
 
-struct websocket *websocket_new(bool ahead)
+struct websocket *websocket_new(bool ahead, struct websocket_origins *origins)
 {
         struct websocket *ws = malloc(sizeof *ws);
 
@@ -50,6 +51,7 @@ struct websocket *websocket_new(bool ahead)
                 return NULL;
         memset(ws, 0, offsetof(struct websocket, bytes));
         ws->ahead = ahead;
+        ws->origins = origins;
         ws->from = ws->to = JOINED_HEAD;
         return ws;
 }
@@ -94,7 +96,8 @@ static bool take_line(struct websocket *ws)
         if (n > 0 && line[n - 1] == '\r')
                 n--;
         if (!ws->in_line)
-                ws->given = span_of(ws->line, handshake_line(span_of(line, n), ws->lines == 0, ws->line));
+                ws->given = span_of(ws->line,
+                                    handshake_line(span_of(line, n), ws->lines == 0, ws->origins, ws->line));
         if (!ws->in_line && n == 0)
                 ws->open = true;
         ws->in_line = !end;

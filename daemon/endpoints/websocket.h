@@ -23,13 +23,14 @@
 enum { WEBSOCKET_PAYLOAD_MOST = 1472 };
 
 struct websocket;
+struct websocket_origins;
 
 /*
  * NULL: no memory. `ahead`: as much is read at once as is there, and who calls looks at websocket_has_more(). Else
  * never more is read from below than what is returned and the rest of one frame, so that who waits for bytes below
- * misses nothing.
+ * misses nothing. `origins`, borrowed for as long as the result: who may connect; NULL: everybody.
  */
-struct websocket *websocket_new(bool ahead);
+struct websocket *websocket_new(bool ahead, struct websocket_origins *origins);
 void websocket_free(struct websocket *websocket);
 
 /* Nothing for now. */

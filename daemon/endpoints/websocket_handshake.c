@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include "base/util.h"
-#include "endpoints/websocket_origin.h"
 
 /* What libcoap looks at, and the one member of a list that it is to find there. */
 static const struct field {
@@ -78,7 +77,8 @@ static size_t put_end(uint8_t *to, size_t at)
         return at + 2;
 }
 
-size_t handshake_line(struct span line, bool is_first, uint8_t to[HANDSHAKE_LINE_MOST])
+size_t handshake_line(struct span line, bool is_first, struct websocket_origins *origins,
+                      uint8_t to[HANDSHAKE_LINE_MOST])
 {
         size_t name = before(line, ':');
         const struct field *field;
@@ -91,7 +91,7 @@ size_t handshake_line(struct span line, bool is_first, uint8_t to[HANDSHAKE_LINE
         if (is_first || line.n == 0)
                 return put_end(to, put(to, 0, line));
         if (is_same(span_of(line.p, name), "Origin"))
-                return websocket_allows_origin(trim(span_skip(line, name + 1)))
+                return websocket_allows_origin(origins, trim(span_skip(line, name + 1)))
                                ? 0
                                : put_end(to, put(to, 0, SPAN_LITERAL("?")));
         field = find_field(span_of(line.p, name));

@@ -10,14 +10,16 @@
 #define COAPD_ENDPOINTS_WEBSOCKET_HANDSHAKE_H
 
 #include "base/span.h"
+#include "endpoints/websocket_origin.h"
 
 enum { HANDSHAKE_LINE_MOST = 79 };
 
 /*
  * Writes what libcoap is to read instead of `line`, which is without its end: as much of it as fits, with an end; or
- * nothing where it looks for nothing there. Returns its size. `is_first`: it is the request line. Instead of the Origin of a
- * page that may not connect (websocket_origin.h) it reads what is no line, and refuses the handshake.
+ * nothing where it looks for nothing there. Returns its size. `is_first`: it is the request line. Instead of the Origin
+ * of a page that may not connect, by `origins`, it reads what is no line, and refuses the handshake.
  */
-size_t handshake_line(struct span line, bool is_first, uint8_t to[HANDSHAKE_LINE_MOST]);
+size_t handshake_line(struct span line, bool is_first, struct websocket_origins *origins,
+                      uint8_t to[HANDSHAKE_LINE_MOST]);
 
 #endif

@@ -5,13 +5,11 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/log.h"
-
-static const struct conf_strings *allowed;
-
-void websocket_allow_origins(const struct conf_strings *origins)
+void websocket_allow_origins(struct websocket_origins *origins, const struct conf_strings *allowed)
 {
-        allowed = origins;
+        origins->allowed = allowed;
+        origins->refusals.burst = 10;
+        origins->refusals.interval_s = 60;
 }
 
 static bool is_origin(struct span origin, const char *name)
@@ -19,9 +17,9 @@ static bool is_origin(struct span origin, const char *name)
         return origin.n == strlen(name) && strncasecmp((const char *)origin.p, name, origin.n) == 0;
 }
 
-bool websocket_allows_origin(struct span origin)
+bool websocket_allows_origin(struct websocket_origins *origins, struct span origin)
 {
-        static struct log_gate gate = { .burst = 10, .interval_s = 60 };
+        const struct conf_strings *allowed = origins ? origins->allowed : NULL;
 
         if (!allowed)
                 return true;
@@ -30,7 +28,7 @@ bool websocket_allows_origin(struct span origin)
                         return true;
         }
         log_gated(
-                &gate, LOG_NOTICE, &(struct log_fields){ 0 },
+                &origins->refusals, LOG_NOTICE, &(struct log_fields){ 0 },
                 "a page of \"%s\" is not let in over WebSocket: security.websocket_origins does not have it",
                 LOG_ESCAPE(origin));
         return false;

@@ -6,16 +6,23 @@
 #ifndef COAPD_ENDPOINTS_WEBSOCKET_ORIGIN_H
 #define COAPD_ENDPOINTS_WEBSOCKET_ORIGIN_H
 
+#include "base/log.h"
 #include "base/span.h"
 #include "config/config.h"
 
-/*
- * For the handshakes from now on. "*" stands for every page; NULL: they all may. Borrowed until the next call: as with the
- * calls that libcoap makes, who reads a handshake has nowhere to keep it.
- */
-void websocket_allow_origins(const struct conf_strings *origins);
+/* The listeners and WebSockets that look at it borrow it: it outlives libcoap's contexts. Zeroed: every page may. */
+struct websocket_origins {
+        const struct conf_strings *allowed; /* borrowed; "*" stands for every page. NULL: they all may */
+        struct log_gate refusals;
+};
 
-/* Whether a page of `origin`, the value of its header, may; who may not is named in the log. */
-bool websocket_allows_origin(struct span origin);
+/* For the handshakes that are read from now on. `allowed` is borrowed until the next call. */
+void websocket_allow_origins(struct websocket_origins *origins, const struct conf_strings *allowed);
+
+/*
+ * Whether a page of `origin`, the value of its header, may; who may not is named in the log. `origins` NULL: they all
+ * may.
+ */
+bool websocket_allows_origin(struct websocket_origins *origins, struct span origin);
 
 #endif

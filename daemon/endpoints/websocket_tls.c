@@ -35,20 +35,20 @@ static void find_real(const char *name, void *to)
         __builtin_memcpy(to, &found, sizeof found);
 }
 
-static struct guard *guard_new(void)
+static struct guard *guard_new(struct websocket_origins *origins)
 {
         struct guard *guard = malloc(sizeof *guard);
 
         if (!guard)
                 return NULL;
-        *guard = (struct guard){ .websocket = websocket_new(true), .fd = -1 };
+        *guard = (struct guard){ .websocket = websocket_new(true, origins), .fd = -1 };
         if (guard->websocket)
                 return guard;
         free(guard);
         return NULL;
 }
 
-void websocket_tls_guard(coap_session_t *session)
+void websocket_tls_guard(coap_session_t *session, struct websocket_origins *origins)
 {
         coap_tls_library_t library;
         gnutls_session_t tls;
@@ -59,7 +59,7 @@ void websocket_tls_guard(coap_session_t *session)
         tls = coap_session_get_tls(session, &library);
         if (!tls || library != COAP_TLS_LIBRARY_GNUTLS || gnutls_session_get_ptr(tls))
                 return;
-        guard = guard_new();
+        guard = guard_new(origins);
         gnutls_session_set_ptr(tls, guard ? (void *)guard : (void *)(uintptr_t)&no_memory);
 }
 

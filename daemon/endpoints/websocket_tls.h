@@ -10,11 +10,14 @@
 #include <coap3/coap.h>
 #include <gnutls/gnutls.h>
 
+struct websocket_origins;
+
 /*
  * To be called when the TLS handshake of a session is done (COAP_EVENT_DTLS_CONNECTED), for every session.
- * Without memory the session is guarded all the same: nothing can be read from it.
+ * `origins` as websocket_new() has them. Without memory the session is guarded all the same: nothing can be read from
+ * it.
  */
-void websocket_tls_guard(coap_session_t *session);
+void websocket_tls_guard(coap_session_t *session, struct websocket_origins *origins);
 
 /* What is to be written where libcoap writes `bytes`; as many. Good until the next call. */
 const void *websocket_tls_written(gnutls_session_t session, const void *bytes, size_t n);

@@ -98,7 +98,7 @@ static int open_logged(struct fixture *f, const char **ret_log)
 
         fflush(stderr);
         dup2(out, STDERR_FILENO);
-        r = endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints);
+        r = endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints);
         fflush(stderr);
         dup2(saved, STDERR_FILENO);
         n = pread(out, text, sizeof text - 1, 0);
@@ -118,7 +118,8 @@ static void opens_what_the_config_names(void **state)
         add_entry(f, TRANSPORT_UDP, "::1", a);
         add_entry(f, TRANSPORT_TCP, "127.0.0.1", a);
         add_entry(f, TRANSPORT_WS, "127.0.0.1", b);
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         assert_int_equal(endpoints_count(f->endpoints), 4);
         assert_true(answers(f, "127.0.0.1", a));
         assert_true(answers(f, "::1", a));
@@ -147,7 +148,8 @@ static void refuses_a_taken_address(void **state)
 
         /* All or nothing: the first one is closed again. */
         f->config.endpoints.n = 1;
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         close(other);
 }
 
@@ -186,7 +188,8 @@ static void lets_its_own_overlap(void **state)
         add_entry(f, TRANSPORT_UDP, "::", port);
         add_entry(f, TRANSPORT_TCP, "127.0.0.1", port);
         add_entry(f, TRANSPORT_TCP, "::", port);
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         assert_true(answers(f, "127.0.0.1", port));
         assert_true(answers(f, "127.0.0.2", port));
         assert_true(answers(f, "::1", port));
@@ -209,7 +212,8 @@ static void overlap_lets_nobody_else_in(void **state)
         assert_non_null(strstr(log, "coapd.conf:11:"));
         close(other);
 
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         other = socket(AF_INET, SOCK_DGRAM, 0);
         setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
         setsockopt(other, SOL_SOCKET, SO_REUSEPORT, &(int){ 1 }, sizeof(int));
@@ -226,7 +230,8 @@ static void both_wildcards_share_a_port(void **state)
         add_entry(f, TRANSPORT_UDP, "::", port);
         add_entry(f, TRANSPORT_TCP, "::", port);
         add_entry(f, TRANSPORT_TCP, "0.0.0.0", port);
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         assert_true(answers(f, "127.0.0.1", port));
         assert_true(answers(f, "::1", port));
 }
@@ -250,7 +255,8 @@ static void update_opens_new_ones_and_counts_stale_ones(void **state)
         size_t stale = 99;
 
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", a);
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         f->config.endpoints.n = 0;
         add_entry(f, TRANSPORT_UDP, "127.0.0.1", b);
         assert_int_equal(endpoints_update(f->endpoints, &f->config, &stale), 0);
@@ -277,7 +283,8 @@ static void joins_multicast_groups(void **state)
         request[0] = 0x51; /* NON: RFC 7252, 8.1 */
         add_entry(f, TRANSPORT_UDP, "::", port);
         f->entries[0].multicast = (struct conf_strings){ groups, 2 };
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
 
         fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
         setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF,
@@ -307,7 +314,8 @@ static void hears_no_group_of_others(void **state)
         struct epoll_event event;
 
         add_entry(f, TRANSPORT_UDP, "0.0.0.0", port);
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         group->sin_family = AF_INET;
         inet_pton(AF_INET, "224.0.1.188", &group->sin_addr);
         assert_int_equal(setsockopt(other, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof request), 0);

@@ -102,7 +102,7 @@ static int start(struct fixture *f)
         for (size_t i = 0; i < n_stored; i++)
                 left[i] = (struct named_fd){ dup(stored[i].fd), strdup(stored[i].name) };
         f->context = coap_new_context(NULL);
-        r = endpoints_open(shards_of_one(&f->context), &f->config, &keeper, &f->endpoints);
+        r = endpoints_open(shards_of_one(&f->context), &f->config, &keeper, NULL, &f->endpoints);
         for (size_t i = 0; i < keeper.n_left; i++) {
                 if (left[i].fd >= 0)
                         close(left[i].fd);

@@ -100,7 +100,8 @@ static int set_up(void **state)
                         .host = (char *)"127.0.0.1",
                         .port = free_port(),
                 };
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         assert_true(sd_event_new(&f->event) >= 0);
         assert_int_equal(pump_attach(f->event, shards_of_one(&f->context), &f->metrics, &f->pump), 0);
         for (int i = 0; i < N_ENDPOINTS; i++)
@@ -497,7 +498,8 @@ static void serves_streams_alone(void **state)
         coap_add_resource(f->context, f->resource);
         f->entries[0].transport = TRANSPORT_TCP;
         f->config.endpoints.n = 1;
-        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->context), &f->config, NULL, NULL, &f->endpoints),
+                         0);
         assert_int_equal(pump_attach(f->event, shards_of_one(&f->context), &f->metrics, &f->pump), 0);
 
         fd = socket(AF_INET, SOCK_STREAM, 0);

@@ -85,7 +85,7 @@ static int set_up(void **state)
         };
         /* As the daemon does: the addresses first, then the other contexts. */
         assert_int_equal(endpoints_open((struct shards){ .v = f->context, .n = 1, .seed = 42 }, &f->config,
-                                        NULL, &f->endpoints),
+                                        NULL, NULL, &f->endpoints),
                          0);
         assert_int_equal(endpoints_divide(f->endpoints, shards_of(f)), 0);
         assert_true(sd_event_new(&f->event) >= 0);

@@ -244,7 +244,7 @@ static void a_pong_waits_for_who_is_behind(void **state)
 
         stream_gate_set_reader(f->gate, &(struct stream_reader){ NULL, note_more, ignore_gone, &more });
         sockets_set_whole(f->listener);
-        sockets_set_websockets(f->listener);
+        sockets_set_websockets(f->listener, NULL);
         getsockname(f->listener, (struct sockaddr *)&a, &(socklen_t){ sizeof a });
         connect(far, (struct sockaddr *)&a, sizeof a);
         near = accept(f->listener, NULL, NULL);

@@ -115,7 +115,7 @@ static void serve(struct fixture *f)
                                            .host = (char *)"127.0.0.1",
                                            .port = free_port() };
         f->config.endpoints = (struct conf_list){ &f->entry, 1 };
-        assert_int_equal(endpoints_open(shards_of_one(&f->server), &f->config, NULL, &f->endpoints), 0);
+        assert_int_equal(endpoints_open(shards_of_one(&f->server), &f->config, NULL, NULL, &f->endpoints), 0);
         assert_true(sockets_next(coap_context_get_coap_fd(f->server), &cursor, &watch));
         f->fd = watch.fd;
         f->io = (struct socket_io){ .receive = on_receive, .send = on_send, .userdata = f };

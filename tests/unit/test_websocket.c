@@ -31,7 +31,7 @@ static void handshake_ends_where_frames_begin(void **state)
         uint8_t bytes[200], got[200];
         size_t head = sizeof handshake - 1;
         struct wire wire = { .p = bytes, .piece = sizeof bytes };
-        struct websocket *ws = websocket_new(ahead);
+        struct websocket *ws = websocket_new(ahead, NULL);
 
         memcpy(bytes, handshake, head);
         wire.n = head + frame(bytes + head, 'a', 10);

@@ -40,7 +40,7 @@ static void lines_become_what_libcoap_reads(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                size_t n = handshake_line(span_of_string(cases[i].line), false, got);
+                size_t n = handshake_line(span_of_string(cases[i].line), false, NULL, got);
 
                 assert_int_equal(n, strlen(cases[i].expected));
                 assert_memory_equal(got, cases[i].expected, n);
@@ -53,10 +53,10 @@ static void no_line_is_too_long_for_libcoap(void **state)
 
         (void)state;
         memset(line, 'x', sizeof line);
-        assert_int_equal(handshake_line(span_of(line, sizeof line), true, got), HANDSHAKE_LINE_MOST);
+        assert_int_equal(handshake_line(span_of(line, sizeof line), true, NULL, got), HANDSHAKE_LINE_MOST);
         assert_memory_equal(got + HANDSHAKE_LINE_MOST - 3, "x\r\n", 3);
         memcpy(line, "Host:", 5);
-        assert_int_equal(handshake_line(span_of(line, sizeof line), false, got), HANDSHAKE_LINE_MOST);
+        assert_int_equal(handshake_line(span_of(line, sizeof line), false, NULL, got), HANDSHAKE_LINE_MOST);
         assert_memory_equal(got, "Host: xx", 8);
         assert_memory_equal(got + HANDSHAKE_LINE_MOST - 3, "x\r\n", 3);
 }
@@ -68,9 +68,9 @@ static void zeros_are_no_end(void **state)
 
         (void)state;
         for (int is_first = 0; is_first < 2; is_first++) {
-                assert_int_equal(handshake_line(span_of("\0Host: x", 8), is_first, got), 3);
+                assert_int_equal(handshake_line(span_of("\0Host: x", 8), is_first, NULL, got), 3);
                 assert_memory_equal(got, "?\r\n", 3);
-                assert_int_equal(handshake_line(span_of("Host: \0", 7), is_first, got), 3);
+                assert_int_equal(handshake_line(span_of("Host: \0", 7), is_first, NULL, got), 3);
         }
 }
 
@@ -78,7 +78,7 @@ static void assert_handshake(bool ahead, const char *sent, const char *expected,
 {
         static char got[4000];
         struct wire wire = { .p = (const uint8_t *)sent, .n = strlen(sent), .piece = 10000, .pause = pause };
-        struct websocket *ws = websocket_new(ahead);
+        struct websocket *ws = websocket_new(ahead, NULL);
         size_t n = read_handshake(ws, &wire, got);
 
         if (pause)
@@ -106,7 +106,7 @@ static void frames_begin_behind_any_end(void **state)
         bool ahead = *(bool *)*state;
         static const char bytes[] = "GET\nHost: x\n\n\x82\x81";
         struct wire wire = { .p = (const uint8_t *)bytes, .n = sizeof bytes - 1, .piece = 100 };
-        struct websocket *ws = websocket_new(ahead);
+        struct websocket *ws = websocket_new(ahead, NULL);
         char got[100];
 
         read_handshake(ws, &wire, got);
@@ -147,7 +147,7 @@ static void one_without_end_ends(void **state)
         bool ahead = *(bool *)*state;
         static char sent[20000];
         struct wire wire = { .p = (const uint8_t *)sent, .piece = 10000 };
-        struct websocket *ws = websocket_new(ahead);
+        struct websocket *ws = websocket_new(ahead, NULL);
         char got[100];
 
         wire.n = (size_t)sprintf(sent, "GET /x HTTP/1.1\r\n");

@@ -65,7 +65,7 @@ static inline size_t read_handshake(struct websocket *ws, struct wire *wire, cha
 
 static inline struct websocket *opened(bool ahead)
 {
-        struct websocket *ws = websocket_new(ahead);
+        struct websocket *ws = websocket_new(ahead, NULL);
         struct wire wire = { .p = (const uint8_t *)handshake, .n = sizeof handshake - 1, .piece = 100 };
         char got[100];
 
