@@ -4,6 +4,8 @@
 
 #include <sys/random.h>
 
+#include "base/coap_options.h"
+
 static bool stands_for_itself(uint8_t c)
 {
         return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
@@ -40,21 +42,30 @@ void uri_path_encode_segment(struct span segment, struct buf *out)
         encode(segment, false, out);
 }
 
+static bool next_segment(struct coap_options *options, struct span *ret_segment)
+{
+        while (coap_options_next(options, ret_segment)) {
+                if (options->number >= COAP_OPTION_URI_PATH)
+                        return options->number == COAP_OPTION_URI_PATH;
+        }
+        return false;
+}
+
 bool uri_path_of(const coap_pdu_t *request, struct buf *out)
 {
         coap_opt_iterator_t iterator;
-        coap_opt_t *option;
+        struct coap_options options = { 0 };
+        struct span segment;
         bool any = false;
 
         buf_reserve(out, 1); /* so that an empty path is somewhere, too */
-        coap_option_iterator_init(request, &iterator, COAP_OPT_ALL);
-        while ((option = coap_option_next(&iterator)) && iterator.number <= COAP_OPTION_URI_PATH) {
-                if (iterator.number != COAP_OPTION_URI_PATH)
-                        continue;
+        if (coap_option_iterator_init(request, &iterator, COAP_OPT_ALL))
+                options.rest = span_of(iterator.next_option, iterator.length);
+        while (next_segment(&options, &segment)) {
                 if (any)
                         buf_append_byte(out, '/');
                 any = true;
-                uri_path_encode_segment(span_of(coap_opt_value(option), coap_opt_length(option)), out);
+                uri_path_encode_segment(segment, out);
         }
         return buf_ok(out);
 }

@@ -18,8 +18,8 @@ void uri_path_encode(struct span plain, struct buf *out);
 void uri_path_encode_segment(struct span segment, struct buf *out);
 
 /*
- * The path of a request, as coap_get_uri_path() would give it, which takes three searches of the message for it. A
- * Proxy-Uri is not looked at: libcoap answers such requests itself. False: out of memory.
+ * The path of a request, as coap_get_uri_path() gives it, but for a Proxy-Uri, which is not looked at: libcoap answers
+ * such requests itself. False: out of memory.
  */
 bool uri_path_of(const coap_pdu_t *request, struct buf *out);
 

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
+
 #include "resources/message.h"
 #include "resources/uri_path.h"
 
@@ -23,13 +25,40 @@ static void add(coap_pdu_t *request, coap_option_num_t number, struct span value
         assert_true(coap_add_option(request, number, value.n, value.p));
 }
 
+typedef coap_string_t *string_of_request(const coap_pdu_t *request);
+
+static string_of_request *libcoaps(const char *name, string_of_request *ours)
+{
+        void *found = dlsym(RTLD_NEXT, name);
+        string_of_request *function;
+
+        assert_non_null(found);
+        memcpy(&function, &found, sizeof function);
+        assert_ptr_not_equal(function, ours);
+        return function;
+}
+
+static void assert_same_string(coap_string_t *ours, const coap_string_t *theirs)
+{
+        assert_int_equal(!ours, !theirs);
+        if (ours) {
+                assert_int_equal(ours->length, theirs->length);
+                assert_memory_equal(ours->s, theirs->s, ours->length);
+        }
+        coap_delete_string(ours);
+}
+
 /* Frees the request. */
 static void assert_same_path(coap_pdu_t *request)
 {
         CLEANUP(buf_deinit) struct buf path = { 0 };
-        coap_string_t *theirs = coap_get_uri_path(request);
+        coap_string_t *theirs = libcoaps("coap_get_uri_path", coap_get_uri_path)(request);
+        coap_string_t *query = libcoaps("coap_get_query", coap_get_query)(request);
 
         assert_non_null(theirs);
+        assert_same_string(coap_get_uri_path(request), theirs);
+        assert_same_string(coap_get_query(request), query);
+        coap_delete_string(query);
         assert_true(uri_path_of(request, &path));
         assert_non_null(path.p);
         assert_int_equal(path.n, theirs->length);
@@ -62,8 +91,10 @@ static void spells_paths_as_libcoap_does(void **state)
                                 add(request, COAP_OPTION_OBSERVE, span_of(NULL, 0));
                         for (size_t k = 0; segments[i][k]; k++)
                                 add(request, COAP_OPTION_URI_PATH, span_of_string(segments[i][k]));
-                        if (beside)
-                                add(request, COAP_OPTION_URI_QUERY, SPAN_LITERAL("q"));
+                        if (beside) {
+                                add(request, COAP_OPTION_URI_QUERY, SPAN_LITERAL("q=\xc3\xa4"));
+                                add(request, COAP_OPTION_URI_QUERY, SPAN_LITERAL("r"));
+                        }
                         assert_same_path(request);
                 }
         }
@@ -78,6 +109,35 @@ static void spells_every_byte_as_libcoap_does(void **state)
                 add(request, COAP_OPTION_URI_PATH, span_of((uint8_t[]){ 'a', (uint8_t)byte, 'b' }, 3));
                 assert_same_path(request);
         }
+}
+
+/* libcoap has the path out of the URI, and not a byte of it where it is none. */
+static void leaves_a_proxy_uri_to_libcoap(void **state)
+{
+        static const char *const uris[] = { "coap://host/a/b?c", "coap://host", "no URI" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(uris); i++) {
+                coap_pdu_t *request = new_request();
+                coap_string_t *theirs;
+
+                add(request, COAP_OPTION_URI_PATH, SPAN_LITERAL("path"));
+                add(request, COAP_OPTION_PROXY_URI, span_of_string(uris[i]));
+                theirs = libcoaps("coap_get_uri_path", coap_get_uri_path)(request);
+                assert_same_string(coap_get_uri_path(request), theirs);
+                coap_delete_string(theirs);
+                coap_delete_pdu(request);
+        }
+}
+
+/* Else it would be slow, in silence. */
+static void libcoap_finds_ours(void **state)
+{
+        string_of_request *ours[] = { coap_get_uri_path, coap_get_query };
+        void *first[] = { dlsym(RTLD_DEFAULT, "coap_get_uri_path"), dlsym(RTLD_DEFAULT, "coap_get_query") };
+
+        (void)state;
+        assert_memory_equal(first, ours, sizeof first);
 }
 
 static void finds_the_first_option_of_a_number(void **state)
@@ -108,6 +168,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(spells_paths_as_libcoap_does),
                 cmocka_unit_test(spells_every_byte_as_libcoap_does),
+                cmocka_unit_test(leaves_a_proxy_uri_to_libcoap),
+                cmocka_unit_test(libcoap_finds_ours),
                 cmocka_unit_test(finds_the_first_option_of_a_number),
         };
 
