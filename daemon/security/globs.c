@@ -320,6 +320,19 @@ static void enter(const struct globs *globs, struct walk *walk, uint32_t index)
         } while (index);
 }
 
+/* Of no segment yet: the root, and the `**` below it. */
+static void begin(const struct globs *globs, struct walk *walk)
+{
+        uint32_t index = 0;
+
+        walk->n_now = walk->n_next = 0;
+        do {
+                walk->now[walk->n_now++] = index;
+                index = globs->nodes[index].any;
+        } while (index);
+        walk->step++;
+}
+
 static void advance(struct walk *walk)
 {
         uint32_t *nodes = walk->now;
@@ -369,10 +382,7 @@ void globs_find(const struct globs *globs, struct span path, unsigned methods,
 
         for (size_t i = 0; i < GLOBS_N_METHODS; i++)
                 first[i] = GLOBS_NO_RULE;
-        walk->step++;
-        walk->n_next = 0;
-        enter(globs, walk, 0);
-        advance(walk);
+        begin(globs, walk);
         while (path.n || trailing) {
                 uint8_t bytes[SEGMENT_MAX];
                 struct span segment;
