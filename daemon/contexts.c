@@ -21,7 +21,9 @@ static int on_coap_event(coap_session_t *session, coap_event_t event)
                 websocket_tls_guard(session, &server->origins);
         if (event == COAP_EVENT_SERVER_SESSION_NEW)
                 wire_session_new(server, session);
-        /* libcoap closes a WebSocket at the peer's close frame, or a bad one, and keeps the session till it times out. */
+        /*
+         * libcoap closes a WebSocket at the peer's close frame, or a bad one, and keeps the session till it times out.
+         */
         if (event == COAP_EVENT_WS_CLOSED && server->registry)
                 registry_session_closed(server->registry, session);
         if (event == COAP_EVENT_SERVER_SESSION_DEL)

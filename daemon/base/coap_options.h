@@ -21,7 +21,9 @@ bool coap_options_begin(struct span datagram, struct coap_options *ret_options);
 /* The next option; false behind the last, and where it is cut off. */
 bool coap_options_next(struct coap_options *options, struct span *ret_value);
 
-/* Behind the last option, whether it was the payload marker that ended them: not the end of the message, nor an error. */
+/*
+ * Behind the last option, whether it was the payload marker that ended them: not the end of the message, nor an error.
+ */
 bool coap_options_at_marker(const struct coap_options *options);
 
 #endif

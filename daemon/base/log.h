@@ -78,7 +78,10 @@ bool log_gate_pass(struct log_gate *gate, unsigned *ret_suppressed);
 const char *log_before(unsigned suppressed, char out[LOG_BEFORE_SIZE]);
 #define LOG_BEFORE(suppressed) log_before((suppressed), (char[LOG_BEFORE_SIZE]){ 0 })
 
-/* log_message() through the gate, with the number of those that were dropped before it. Returns whether it is in the log. */
+/*
+ * log_message() through the gate, with the number of those that were dropped before it. Returns whether it is in the
+ * log.
+ */
 bool log_gated(struct log_gate *gate, int level, const struct log_fields *fields, const char *fmt, ...)
         PRINTF_LIKE(4, 5);
 

@@ -4,11 +4,12 @@
  * all sessions of a context at the end of each turn, all observers of a resource for each registration. With the
  * peers divided among contexts each list has a part of them.
  *
- * Only UDP is divided. The first context has its shard, and all else: DTLS and streams. What is protected by OSCORE over
- * UDP goes to the context that its security context was given to (security/oscore.h): one that were there twice
- * would use its nonces twice. Those are contexts of their own: once libcoap has opened a protected request, the session
- * protects all that it sends, and what it can not it drops; the same peer may ask in the clear, too. After a reload that libcoap can not bring to OSCORE contexts once given, new sessions of
- * DTLS and streams begin in the context that follows; those that stand go on where they are.
+ * Only UDP is divided. The first context has its shard, and all else: DTLS and streams. What is protected by OSCORE
+ * over UDP goes to the context that its security context was given to (security/oscore.h): one that were there twice
+ * would use its nonces twice. Those are contexts of their own: once libcoap has opened a protected request, the
+ * session protects all that it sends, and what it can not it drops; the same peer may ask in the clear, too. After a
+ * reload that libcoap can not bring to OSCORE contexts once given, new sessions of DTLS and streams begin in the
+ * context that follows; those that stand go on where they are.
  */
 #ifndef COAPD_BASE_SHARDS_H
 #define COAPD_BASE_SHARDS_H
@@ -18,6 +19,8 @@
 #include <sys/socket.h>
 
 #include <coap3/coap.h>
+
+#include "base/util.h"
 
 enum { SHARDS_MOST = 1024 };
 
@@ -40,15 +43,15 @@ static inline size_t shards_for_streams(size_t n)
 }
 
 /*
- * How many of `n` are set aside for so many security contexts of OSCORE and some that reloads may add; none of those for
- * streams. 0 where there is one context only, or nothing to protect.
+ * How many of `n` are set aside for so many security contexts of OSCORE and some that reloads may add; none of those
+ * for streams. 0 where there is one context only, or nothing to protect.
  */
 static inline size_t shards_for_oscore(size_t n, size_t security_contexts)
 {
         enum { TO_COME = 16 };
         size_t wanted = security_contexts + n / TO_COME;
 
-        return security_contexts == 0 ? 0 : wanted < n / 2 ? wanted : n / 2;
+        return security_contexts == 0 ? 0 : MIN(wanted, n / 2);
 }
 
 /* All there is. `context` must outlive the result. */

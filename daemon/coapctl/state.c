@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Dynamic resources with their content, out of a daemon and into one. The format is that of `coapd --dump-state --json`:
- * an object whose member dynamic_resources is an array of objects with path, content_format, attributes and body_hex.
+ * Dynamic resources with their content, out of a daemon and into one. The format is that of
+ * `coapd --dump-state --json`: an object whose member dynamic_resources is an array of objects with path,
+ * content_format, attributes and body_hex.
  */
 #include "commands.h"
 

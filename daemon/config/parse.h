@@ -22,8 +22,8 @@ struct member {
 };
 
 /*
- * The file as a whole is a group without a name. 0; -EINVAL after errors went to the report; -ENOMEM. Whatever comes back,
- * the caller frees it with members_free().
+ * The file as a whole is a group without a name. 0; -EINVAL after errors went to the report; -ENOMEM. Whatever comes
+ * back, the caller frees it with members_free().
  */
 int parse_source(const struct source *source, struct report *report, struct member *ret_root);
 

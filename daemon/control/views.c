@@ -24,8 +24,8 @@ static void variant_unref(sd_json_variant **variant)
 }
 
 /*
- * Whoever asks for the next page has read the last one. Else the answer is made for nothing, and many of them would keep
- * the loop from everybody: there is a short one instead. Returns 0 to go on; else the caller returns it.
+ * Whoever asks for the next page has read the last one. Else the answer is made for nothing, and many of them would
+ * keep the loop from everybody: there is a short one instead. Returns 0 to go on; else the caller returns it.
  */
 static int check_that_it_reads(sd_varlink *link)
 {

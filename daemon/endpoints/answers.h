@@ -46,8 +46,8 @@ struct answers_key answers_key(const struct answers *answers, const void *where,
                                struct span who, unsigned number, struct span datagram);
 
 /*
- * Writes an answer down, instead of what was written and is not kept yet. False: there is no room, and nothing is written
- * down then. `now`: CLOCK_MONOTONIC, nanoseconds.
+ * Writes an answer down, instead of what was written and is not kept yet. False: there is no room, and nothing is
+ * written down then. `now`: CLOCK_MONOTONIC, nanoseconds.
  */
 bool answers_write(struct answers *answers, struct answers_key key, const struct msghdr *message,
                    uint64_t now);

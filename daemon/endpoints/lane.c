@@ -107,8 +107,9 @@ ssize_t lane_put(struct lane *lane, const struct msghdr *message)
 }
 
 /*
- * libcoap resets a message that it can not take also where that came to a group, to which no Reset may be the answer (RFC
- * 7252, 8.1): each of the group would send one at once. What it sends from the address of a group has no packet info.
+ * libcoap resets a message that it can not take also where that came to a group, to which no Reset may be the answer
+ * (RFC 7252, 8.1): each of the group would send one at once. What it sends from the address of a group has no packet
+ * info.
  */
 static bool is_reset_of_group(const struct msghdr *message)
 {

@@ -23,8 +23,8 @@ int pump_attach(sd_event *event, struct shards shards, struct metrics *metrics, 
 /* Who stands between the network and libcoap. */
 struct pump_guard {
         /*
-         * Whether libcoap is to see a datagram, as recvmsg() gave it, or what is made of it, which may be shorter; else it
-         * is as if it had never come.
+         * Whether libcoap is to see a datagram, as recvmsg() gave it, or what is made of it, which may be shorter;
+         * else it is as if it had never come.
          */
         bool (*admit)(void *userdata, int fd, const struct msghdr *message, size_t *n);
         /* libcoap is about to read from a stream. NULL: that is of no interest. */
@@ -90,8 +90,8 @@ size_t pump_shard(const struct pump *pump);
 bool pump_more_waiting(const struct pump *pump);
 
 /*
- * From inside of libcoap's callbacks: whether it is at something that it has read. Else it makes notifications, or comes
- * back to a request that was put off.
+ * From inside of libcoap's callbacks: whether it is at something that it has read. Else it makes notifications, or
+ * comes back to a request that was put off.
  */
 bool pump_is_reading(const struct pump *pump);
 

@@ -35,8 +35,8 @@ struct socket_io {
         /*
          * A stream that was accepted: the moment before recv(), send(), the moment before close(), and that there is
          * more to be read of it, of which the kernel knows nothing: it is to have one more event. `tag`: data.ptr of
-         * its events; `whole`: it is to be written to its end, or the session is over. on_close() returns whether it keeps
-         * the descriptor open and closes it later.
+         * its events; `whole`: it is to be written to its end, or the session is over. on_close() returns whether it
+         * keeps the descriptor open and closes it later.
          */
         void (*on_read)(void *userdata);
         ssize_t (*write)(void *userdata, int fd, bool whole, const void *bytes, size_t n);
@@ -62,9 +62,9 @@ void sockets_set_stream_io(int epoll_fd, const struct socket_io *io);
 void sockets_set_websockets(int fd, struct websocket_origins *origins);
 
 /*
- * What is written to what the listener accepts from now on is taken whole. Of a WebSocket libcoap takes a write that was
- * cut short for one to its end, and forgets what it could not begin; of TLS it waits for ever to go on where GnuTLS has
- * taken a part (4.3.4 and 4.3.5).
+ * What is written to what the listener accepts from now on is taken whole. Of a WebSocket libcoap takes a write that
+ * was cut short for one to its end, and forgets what it could not begin; of TLS it waits for ever to go on where
+ * GnuTLS has taken a part (4.3.4 and 4.3.5).
  */
 void sockets_set_whole(int fd);
 

@@ -24,8 +24,8 @@ int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **r
 void stream_gate_set_clearance(struct stream_gate *gate, bool (*may_send)(void *owner), void *owner);
 
 /*
- * Who reads: a session is about to be read; it has more to be read than the kernel knows of, or is closed. `tag`: of its
- * events.
+ * Who reads: a session is about to be read; it has more to be read than the kernel knows of, or is closed. `tag`: of
+ * its events.
  */
 struct stream_reader {
         void (*on_read)(void *owner);

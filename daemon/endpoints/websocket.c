@@ -193,8 +193,8 @@ static void owe_pong(struct websocket *ws, const uint8_t *ping)
 }
 
 /*
- * libcoap takes no notice of a message of two bytes. With an empty CSM (RFC 8323, 5.3) it would wait for one for ever, and
- * answer nothing. Option 8 is elective and none of any signal's.
+ * libcoap takes no notice of a message of two bytes. With an empty CSM (RFC 8323, 5.3) it would wait for one for ever,
+ * and answer nothing. Option 8 is elective and none of any signal's.
  */
 static size_t lengthen_signal(uint8_t *message, size_t n)
 {

@@ -42,8 +42,8 @@ typedef ssize_t websocket_below(void *below, void *to, size_t n);
 /*
  * Reads up to `n` bytes, never of two frames at once: first the lines of the HTTP handshake, of which libcoap is given
  * what it can read (websocket_handshake.h), then frames. Returns what it read; or what `read` returned if that was not
- * more than 0; or WEBSOCKET_AGAIN, also when there were many frames that libcoap is not told of: then there may be more;
- * or 0, the end, for ever behind a Close frame, and when asked for nothing.
+ * more than 0; or WEBSOCKET_AGAIN, also when there were many frames that libcoap is not told of: then there may be
+ * more; or 0, the end, for ever behind a Close frame, and when asked for nothing.
  */
 ssize_t websocket_read(struct websocket *websocket, websocket_below *read, void *below, void *to, size_t n);
 

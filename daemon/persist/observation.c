@@ -95,7 +95,9 @@ static int read_request(struct observation *self)
 
 enum { VERSION = 1, PAYLOAD_MARKER = 0xff, TOKEN_MOST = 8 };
 
-/* Puts the next segment behind `text`, the last in there. False: libcoap would escape something, or there is no room. */
+/*
+ * Puts the next segment behind `text`, the last in there. False: libcoap would escape something, or there is no room.
+ */
 static bool add_plain(struct observation *self, struct span *text, char separator, struct span segment)
 {
         char *to = self->plain + self->path.n + self->query.n, *end = self->plain + sizeof self->plain;

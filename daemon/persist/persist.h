@@ -98,8 +98,8 @@ struct persist_engine {
         int (*del)(void *self, struct span path, bool may_wait);
 
         /*
-         * Called before any answer leaves: ends the transaction, of observers too. 0; or -errno when changes that had been
-         * accepted were refused in the end: host->undone() has told which, and no answer to them may leave.
+         * Called before any answer leaves: ends the transaction, of observers too. 0; or -errno when changes that had
+         * been accepted were refused in the end: host->undone() has told which, and no answer to them may leave.
          * NULL: put and del never wait.
          */
         int (*settle)(void *self);

@@ -220,7 +220,10 @@ int store_create(const char *name, const struct store_schema *schema)
 
         store_remove_files(name);
         /* SQLite tries without writing as well, and then says that there is no such file. */
-        /* It holds values that the access rules may keep from others, whatever the umask is. SQLite gives its log the same. */
+        /*
+         * It holds values that the access rules may keep from others, whatever the umask is. SQLite gives its log the
+         * same.
+         */
         fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;

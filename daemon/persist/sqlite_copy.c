@@ -76,8 +76,9 @@ static bool same_content(const struct store *store, sqlite3 *a, sqlite3 *b)
 }
 
 /*
- * The file may be good again: it then takes the place of the copy. But not one that others wrote to, or that was not there
- * before, as on a disk that is mounted late: what coapd knows of the rows is of the copy, and it would write over others.
+ * The file may be good again: it then takes the place of the copy. But not one that others wrote to, or that was not
+ * there before, as on a disk that is mounted late: what coapd knows of the rows is of the copy, and it would write
+ * over others.
  */
 bool store_refuses(struct store *store)
 {

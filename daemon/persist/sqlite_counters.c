@@ -317,8 +317,8 @@ bool store_counters_first(struct store_counters *self, struct span path, uint32_
         struct counter *c = find(self, path);
 
         /*
-         * A power cut takes rows that were not on the disk yet. Whoever has none may have had one, so each power cut has a
-         * beginning of its own, beyond what was sent since the one before.
+         * A power cut takes rows that were not on the disk yet. Whoever has none may have had one, so each power cut
+         * has a beginning of its own, beyond what was sent since the one before.
          */
         if (!c) {
                 *ret_number = (self->power_cuts * POWER_CUT_JUMP) & NUMBER_MASK;

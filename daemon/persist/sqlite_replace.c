@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A new database in the place of nothing, or of a bad file. The new one is whole before the bad one goes: PATH.new while
- * it is made, and PATH.saved from then on until it is at PATH. So whoever finds a PATH.saved and nothing at PATH, after a
- * crash in between, has all that could be read.
+ * A new database in the place of nothing, or of a bad file. The new one is whole before the bad one goes: PATH.new
+ * while it is made, and PATH.saved from then on until it is at PATH. So whoever finds a PATH.saved and nothing at
+ * PATH, after a crash in between, has all that could be read.
  */
 #include <errno.h>
 #include <stdio.h>

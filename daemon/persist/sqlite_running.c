@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whether the machine went down while coapd ran: the store of counters names the boot in which coapd runs, until it ends
- * in order.
+ * Whether the machine went down while coapd ran: the store of counters names the boot in which coapd runs, until it
+ * ends in order.
  */
 #include <stdio.h>
 #include <stdlib.h>

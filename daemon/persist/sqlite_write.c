@@ -131,8 +131,8 @@ int store_sync(struct store *store)
 }
 
 /*
- * 0, or why nothing may be written now. What is written with sync = "always" stands in the log behind all the rest: where
- * some of that did not get to the disk, a power cut takes it as well.
+ * 0, or why nothing may be written now. What is written with sync = "always" stands in the log behind all the rest:
+ * where some of that did not get to the disk, a power cut takes it as well.
  */
 static int admit(struct store *store)
 {

@@ -211,7 +211,9 @@ static int carry_out(struct registry *registry, struct planned *plan, size_t n)
         return r;
 }
 
-/* Each stream session is a descriptor; each shard has two, 64 may linger (linger.h), and some are needed for all else. */
+/*
+ * Each stream session is a descriptor; each shard has two, 64 may linger (linger.h), and some are needed for all else.
+ */
 static size_t most_streams(const struct registry *registry, const struct config *config)
 {
         uint64_t others = 128 + 2 * (uint64_t)registry->host.shards.n, all = descriptors_most();

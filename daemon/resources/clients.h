@@ -78,8 +78,8 @@ void clients_prove(struct clients *clients, struct client *client);
 void clients_end(struct clients *clients, const coap_session_t *session);
 
 /*
- * The next session that is to end, to make room or by clients_end(); NULL: none. For the end of a turn: not from within libcoap. The caller
- * ends it.
+ * The next session that is to end, to make room or by clients_end(); NULL: none. For the end of a turn: not from
+ * within libcoap. The caller ends it.
  */
 coap_session_t *clients_next_to_end(struct clients *clients);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which message, of all that ever came over datagram transports: two with the same key are one that came twice (RFC 7252,
- * 4.5).
+ * Which message, of all that ever came over datagram transports: two with the same key are one that came twice (RFC
+ * 7252, 4.5).
  */
 #ifndef COAPD_RESOURCES_DUPLICATE_KEY_H
 #define COAPD_RESOURCES_DUPLICATE_KEY_H

@@ -3,9 +3,10 @@
  * Requests that come twice (RFC 7252, 4.5): a client that saw no answer sends its message again, and what it
  * asks for must not happen twice. libcoap leaves this to the server.
  *
- * Remembered are the answers to POST, PUT, DELETE, PATCH and iPATCH over datagram transports, each for EXCHANGE_LIFETIME.
- * GET and FETCH are safe: they are served anew, as the RFC allows. There is room for a few thousand; then the oldest is
- * forgotten of the address that has the most of them, so that nobody pushes out what others are about to ask for again.
+ * Remembered are the answers to POST, PUT, DELETE, PATCH and iPATCH over datagram transports, each for
+ * EXCHANGE_LIFETIME. GET and FETCH are safe: they are served anew, as the RFC allows. There is room for a few
+ * thousand; then the oldest is forgotten of the address that has the most of them, so that nobody pushes out what
+ * others are about to ask for again.
  */
 #ifndef COAPD_RESOURCES_DUPLICATES_H
 #define COAPD_RESOURCES_DUPLICATES_H
@@ -17,8 +18,8 @@
 struct duplicates;
 
 /*
- * Memory for at most `max_answers` to senders with keys, of DTLS or OSCORE, and as many to others. Those of more than 160
- * bytes, of at most 1280, have room of their own, for an eighth as many, which is divided likewise.
+ * Memory for at most `max_answers` to senders with keys, of DTLS or OSCORE, and as many to others. Those of more than
+ * 160 bytes, of at most 1280, have room of their own, for an eighth as many, which is divided likewise.
  */
 int duplicates_new(size_t max_answers, struct duplicates **ret_duplicates);
 void duplicates_free(struct duplicates *duplicates);

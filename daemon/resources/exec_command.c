@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One run of a program of the kind `exec`: its arguments, its environment, and what is said when it fails; see exec.h. */
+/*
+ * One run of a program of the kind `exec`: its arguments, its environment, and what is said when it fails; see exec.h.
+ */
 #include "resources/exec.h"
 
 #include <errno.h>

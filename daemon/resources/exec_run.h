@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One run of an operator's program, for the kind `exec`: started without a shell, in a session of its own, with a
- * clean environment, nothing or a request's body on its standard input, and no descriptor of coapd's. Its standard output is collected, its
- * standard error goes to the log line by line. Nothing here blocks.
+ * clean environment, nothing or a request's body on its standard input, and no descriptor of coapd's. Its standard
+ * output is collected, its standard error goes to the log line by line. Nothing here blocks.
  *
  * When the program ends, what it left behind in its process group is killed; what its output was until then counts.
  */

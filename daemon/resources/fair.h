@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A fixed number of places, divided among all who want one. When none is free the oldest makes room of the owner
- * that has the most: so nobody's many push out another's few, and who is alone has them all. Owners that have as many make
- * room in the order in which they came to have so many. Each step costs the same, however many there are.
+ * that has the most: so nobody's many push out another's few, and who is alone has them all. Owners that have as many
+ * make room in the order in which they came to have so many. Each step costs the same, however many there are.
  */
 #ifndef COAPD_RESOURCES_FAIR_H
 #define COAPD_RESOURCES_FAIR_H

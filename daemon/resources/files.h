@@ -57,8 +57,8 @@ int files_path(struct span rest, char path[PATH_MAX]);
 int files_open(const struct files *files, const char *path, int flags, mode_t mode);
 
 /*
- * The folder of a path, and the path's last segment. `ret_made`: makes the folders that are missing, for files_unmake();
- * NULL: does not. A descriptor or -errno, then nothing was made.
+ * The folder of a path, and the path's last segment. `ret_made`: makes the folders that are missing, for
+ * files_unmake(); NULL: does not. A descriptor or -errno, then nothing was made.
  */
 int files_open_parent(const struct files *files, const char *path, size_t *ret_made, const char **ret_name);
 /* Takes back what files_open_parent() made for this path, as far as it is empty still. */

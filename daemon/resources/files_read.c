@@ -96,8 +96,8 @@ static void open_file_destroy(struct representation *rep)
 }
 
 /*
- * A notification is made because the file is being written, often while that goes on: an error in its place would end the
- * observation. So what the first block holds is read again until it is of one state, within reason.
+ * A notification is made because the file is being written, often while that goes on: an error in its place would end
+ * the observation. So what the first block holds is read again until it is of one state, within reason.
  */
 static void read_head(struct open_file *file, const struct stat *status)
 {

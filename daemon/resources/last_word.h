@@ -19,7 +19,10 @@ struct last_word {
         } *listeners;
 };
 
-/* Holds the sessions of all who observe, and none that it held before. Without memory for it there are none, and libcoap goes by its rule. */
+/*
+ * Holds the sessions of all who observe, and none that it held before. Without memory for it there are none, and
+ * libcoap goes by its rule.
+ */
 void last_word_prepare(struct last_word *word, const struct observed *observed);
 
 /* From here on libcoap sends to them, whatever they owe. */

@@ -142,8 +142,8 @@ static uint64_t weight_of(const struct table *table, uint64_t address, bool in_b
 }
 
 /*
- * Who makes room for one of `bytes` more of `address`: the oldest of the address that then has the most, so that whoever
- * begins many pushes out its own. NULL: there is none at all.
+ * Who makes room for one of `bytes` more of `address`: the oldest of the address that then has the most, so that
+ * whoever begins many pushes out its own. NULL: there is none at all.
  */
 static struct transfer *find_victim(struct table *table, uint64_t address, uint64_t bytes, bool in_bytes)
 {

@@ -3,8 +3,8 @@
  * Representations on their way out block by block (Block2, RFC 7959, 2.4), for kinds whose content differs with
  * every look: all blocks are cut from what the first one was cut from, else no client ever had them all.
  *
- * Bounded in number and bytes; the oldest gives way of the address that has the most, so that nobody ends what others are
- * at. A client of one that did sees the ETag of another representation, and begins again.
+ * Bounded in number and bytes; the oldest gives way of the address that has the most, so that nobody ends what others
+ * are at. A client of one that did sees the ETag of another representation, and begins again.
  */
 #ifndef COAPD_RESOURCES_OUTGOING_H
 #define COAPD_RESOURCES_OUTGOING_H

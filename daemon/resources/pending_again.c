@@ -39,8 +39,8 @@ bool pending_any_comes(const struct pendings *pendings)
 /* --- put off --- */
 
 /*
- * libcoap has counted Hop-Limit down in `request` itself, and does it once more with what it hands in again: a hop is to
- * count once (RFC 8768, 3).
+ * libcoap has counted Hop-Limit down in `request` itself, and does it once more with what it hands in again: a hop is
+ * to count once (RFC 8768, 3).
  */
 static coap_async_t *register_async(coap_session_t *session, const coap_pdu_t *request, size_t size,
                                     coap_tick_t delay)

@@ -143,8 +143,8 @@ void ways_adopt(struct ways *ways, const struct proxy_conf *conf)
 }
 
 /*
- * "." or "..", which no Uri-Path may be (RFC 7252, 5.10.1), and the target may take for a way out of its own path and of
- * what the access rules allow.
+ * "." or "..", which no Uri-Path may be (RFC 7252, 5.10.1), and the target may take for a way out of its own path and
+ * of what the access rules allow.
  */
 static bool has_dots(struct span rest)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The targets of a proxy: the one that it stands before; or those that it may be asked for as a forward proxy, each told
- * by the path below the proxy's own: scheme, host and port, path, as in "coap/192.0.2.1:5683/sensors". There is no way
- * to a target that the config does not name.
+ * The targets of a proxy: the one that it stands before; or those that it may be asked for as a forward proxy, each
+ * told by the path below the proxy's own: scheme, host and port, path, as in "coap/192.0.2.1:5683/sensors". There is
+ * no way to a target that the config does not name.
  */
 #ifndef COAPD_RESOURCES_PROXY_WAYS_H
 #define COAPD_RESOURCES_PROXY_WAYS_H

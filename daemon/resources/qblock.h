@@ -38,7 +38,8 @@ void qblock_take_out(struct qblock_values *values, const struct msghdr *message,
 bool qblock_give_back(struct qblock_values *values, struct message *message, struct response *response);
 
 /*
- * The blocks that follow the first, in messages of their own, which leave behind it: at the end of the turn of the loop.
+ * The blocks that follow the first, in messages of their own, which leave behind it: at the end of the turn of the
+ * loop.
  */
 struct qblock_burst;
 

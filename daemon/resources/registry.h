@@ -45,8 +45,8 @@ struct registry_host {
         /* And its end: what request_begins() has told does not hold any longer. */
         void (*request_ends)(void *user);
         /*
-         * A number for the key of OSCORE that the request at hand is under; 0: none. And, instead of request_begins(), that
-         * one is to be answered which was under such a key, or was not. Both NULL: there is no such thing.
+         * A number for the key of OSCORE that the request at hand is under; 0: none. And, instead of request_begins(),
+         * that one is to be answered which was under such a key, or was not. Both NULL: there is no such thing.
          */
         uint64_t (*protected_by)(void *user);
         void (*answers)(void *user, bool protected);
@@ -153,7 +153,10 @@ bool registry_set_number(struct registry *registry, struct span path, uint32_t n
 struct span registry_whole_request(const struct registry *registry, const coap_session_t *session,
                                    struct span headless);
 
-/* A datagram is about to be handed to libcoap, which may get to see another option in it, or fewer: it may get shorter. */
+/*
+ * A datagram is about to be handed to libcoap, which may get to see another option in it, or fewer: it may get
+ * shorter.
+ */
 void registry_datagram(struct registry *registry, const struct msghdr *message, size_t *n);
 
 /* What follows the answers of this turn leaves behind them. Outside of libcoap. */

@@ -45,7 +45,9 @@ int oscore_open(struct oscore *oscore, struct shards shards, const struct securi
 /* Takes over `fresh`. What no libcoap context can take is logged, and refused until a restart. */
 void oscore_replace(struct oscore *oscore, struct oscore *fresh);
 
-/* The shard whose libcoap context has the OSCORE context for a datagram with this option (RFC 8613, 6.1); 0: none has. */
+/*
+ * The shard whose libcoap context has the OSCORE context for a datagram with this option (RFC 8613, 6.1); 0: none has.
+ */
 size_t oscore_home(const struct oscore *oscore, struct span option);
 
 /* Whether a request was opened since this was asked last: whoever sent it has a key. */

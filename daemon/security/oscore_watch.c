@@ -168,9 +168,9 @@ static struct oscore_window *window_at(struct oscore_recipient *recipient, size_
 }
 
 /*
- * Whether a request came before: in another place that has its recipient, each of which has a replay window of libcoap's
- * that does not know of the others', or in this one. libcoap (4.3.4 and 4.3.5, coap_oscore_decrypt_pdu()) takes a number
- * below the newest for the newest, once it has come late: all above it are new to it then.
+ * Whether a request came before: in another place that has its recipient, each of which has a replay window of
+ * libcoap's that does not know of the others', or in this one. libcoap (4.3.4 and 4.3.5, coap_oscore_decrypt_pdu())
+ * takes a number below the newest for the newest, once it has come late: all above it are new to it then.
  */
 static bool is_replay(const struct oscore_key *key, const uint8_t *nonce)
 {

@@ -80,8 +80,8 @@ size_t peers_make_room(struct peers *peers, size_t most);
 bool peer_would_be_let_in(const struct peer *peer, const struct keys *now);
 
 /*
- * Reads who it is from the finished handshake, once. One that began with older keys may end after a reload: it is judged
- * again when it is first asked for, and is a stranger from then on (false) if it would not be let in now.
+ * Reads who it is from the finished handshake, once. One that began with older keys may end after a reload: it is
+ * judged again when it is first asked for, and is a stranger from then on (false) if it would not be let in now.
  */
 bool peer_settle(struct peer *peer, const struct keys *now);
 

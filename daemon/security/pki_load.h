@@ -26,9 +26,10 @@ void pki_watch(struct dates *dates, const char *file, const gnutls_x509_crt_t *c
 void pki_free_certificates(gnutls_x509_crt_t *crts, unsigned n);
 
 /*
- * Reads conf->ca, which must be set, and conf->crl, which may be: whose signature makes a client's certificate good, and
- * which are good no longer. The credentials are told of the authorities, for the names that a client hears. Afterwards
- * *ret_trust is the caller's, after an error, too, where it is not NULL. 0, -ENOMEM, or -EINVAL with the errors reported.
+ * Reads conf->ca, which must be set, and conf->crl, which may be: whose signature makes a client's certificate good,
+ * and which are good no longer. The credentials are told of the authorities, for the names that a client hears.
+ * Afterwards *ret_trust is the caller's, after an error, too, where it is not NULL. 0, -ENOMEM, or -EINVAL with the
+ * errors reported.
  */
 int trust_load(const struct conf_pki *conf, struct key_errors *errors, struct dates *dates,
                gnutls_certificate_credentials_t credentials, gnutls_x509_trust_list_t *ret_trust);

@@ -33,16 +33,16 @@ struct security;
 int security_load(const struct config *config, FILE *errors, struct security **ret_security);
 
 /*
- * Gives the keys to those of the contexts that may have sessions of DTLS and streams, before their endpoints are opened;
- * once. `security` must outlive the contexts, and shards.v be there as long. Returns 0 or -errno (logged).
+ * Gives the keys to those of the contexts that may have sessions of DTLS and streams, before their endpoints are
+ * opened; once. `security` must outlive the contexts, and shards.v be there as long. Returns 0 or -errno (logged).
  */
 int security_attach(struct security *security, struct shards shards);
 
 /*
  * A reload. From here on handshakes use the keys of `fresh`; living sessions go on, except those whose peer
  * would no longer be let in: its identity is gone, its key another one, its certificate revoked or ended.
- * Those are closed, and their observations with them; OSCORE has no sessions, but security_is_revoked(). Not to be called from a callback of libcoap. Takes
- * `fresh` over. Returns how many sessions were closed.
+ * Those are closed, and their observations with them; OSCORE has no sessions, but security_is_revoked(). Not to be
+ * called from a callback of libcoap. Takes `fresh` over. Returns how many sessions were closed.
  */
 size_t security_replace(struct security *security, struct security *fresh);
 
@@ -80,7 +80,10 @@ bool security_has_opened(struct security *security);
 /* Which one has the DTLS session of who has sent a datagram, as security_admit() has it, or is for a new one. */
 size_t security_session_home(const struct security *security, int fd, const struct msghdr *message);
 
-/* Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and how many security contexts of OSCORE there are. */
+/*
+ * Whether endpoints of coaps, coaps+tcp and coaps+ws can be served, and how many security contexts of OSCORE there
+ * are.
+ */
 bool security_has_tls(const struct security *security);
 size_t security_count_oscore(const struct security *security);
 

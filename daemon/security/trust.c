@@ -45,9 +45,9 @@ static void say_revoked(const char *file, gnutls_x509_crt_t authority)
 }
 
 /*
- * GnuTLS believes whatever an authority of the list has signed, and asks about the authority itself only when the client
- * sends its certificate: that of one which another has revoked would be good for whoever leaves it out. The certificates
- * are read anew, as the list frees its own before it looks at ours.
+ * GnuTLS believes whatever an authority of the list has signed, and asks about the authority itself only when the
+ * client sends its certificate: that of one which another has revoked would be good for whoever leaves it out. The
+ * certificates are read anew, as the list frees its own before it looks at ours.
  */
 static int forget_revoked(gnutls_x509_trust_list_t trust, const char *file, const gnutls_datum_t *pem,
                           const gnutls_x509_crl_t *crls, unsigned n_crls)

@@ -6,7 +6,8 @@
  * way.
  *
  * Without a service manager there is nothing to take, and keeping does nothing. One that does not read is waited for,
- * other than in notify.h: a socket that is not kept is a gap in the next restart. It is only at the start and in a reload.
+ * other than in notify.h: a socket that is not kept is a gap in the next restart. It is only at the start and in a
+ * reload.
  */
 #ifndef COAPD_SYSTEMD_FDSTORE_H
 #define COAPD_SYSTEMD_FDSTORE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The line that `systemctl status` shows, kept up to date: told a second after something in it has changed, and at
- * most once a second; again a second later where the manager did not read it. While nothing changes it does not wake the
- * daemon.
+ * most once a second; again a second later where the manager did not read it. While nothing changes it does not wake
+ * the daemon.
  */
 #ifndef COAPD_SYSTEMD_STATUS_LINE_H
 #define COAPD_SYSTEMD_STATUS_LINE_H

@@ -127,7 +127,9 @@ static void another_format_is_another_body(void **state)
         m = block(1, 1, false, 2, 64);
         m.request.content_format = 60;
         assert_int_equal(take(*state, &m), CODE_INCOMPLETE);
-        /* The first block again, in another format, begins another body; the same bytes do not make it the same block. */
+        /*
+         * The first block again, in another format, begins another body; the same bytes do not make it the same block.
+         */
         m = block(1, 0, true, 2, 64);
         assert_int_equal(take(*state, &m), CODE_CONTINUE);
         m = block(1, 0, true, 2, 64);

@@ -572,8 +572,8 @@ static void a_reload_ends_only_who_is_no_longer_welcome(void **state)
 }
 
 /*
- * Whenever in a handshake the reload comes: who was let in by the keys of before alone is nobody. Whether it came in the
- * middle of one is seen by that.
+ * Whenever in a handshake the reload comes: who was let in by the keys of before alone is nobody. Whether it came in
+ * the middle of one is seen by that.
  */
 static void who_shook_hands_over_a_reload_is_judged_again(void **state)
 {
