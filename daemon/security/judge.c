@@ -42,6 +42,14 @@ static const char *judge_status(unsigned status, gnutls_alert_description_t *ret
         return "it does not verify";
 }
 
+bool pki_may_sign(gnutls_x509_crt_t certificate)
+{
+        unsigned usage = 0;
+        int r = gnutls_x509_crt_get_key_usage(certificate, &usage, NULL);
+
+        return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE || (r >= 0 && usage & GNUTLS_KEY_DIGITAL_SIGNATURE);
+}
+
 static const char *judge_chain(const struct pki *pki, const gnutls_datum_t *chain, unsigned n,
                                gnutls_alert_description_t *ret_alert)
 {
@@ -65,6 +73,10 @@ static const char *judge_chain(const struct pki *pki, const gnutls_datum_t *chai
         if (imported == n &&
             gnutls_x509_trust_list_verify_crt2(pki_trust(pki), crts, n, &purpose, 1, 0, &status, NULL) >= 0)
                 why = judge_status(status, ret_alert);
+        if (!why && !pki_may_sign(crts[0])) {
+                *ret_alert = GNUTLS_A_UNSUPPORTED_CERTIFICATE;
+                why = "its keyUsage does not allow digitalSignature";
+        }
         while (imported > 0)
                 gnutls_x509_crt_deinit(crts[--imported]);
         return why;

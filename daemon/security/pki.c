@@ -10,6 +10,7 @@
 #include <gnutls/x509.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "security/dates.h"
 #include "security/identity.h"
@@ -41,8 +42,37 @@ int raw_key_name(struct span spki, char out[64])
         return 0;
 }
 
+/* Of what TLS 1.2 has without signatures: no forward secrecy, and few clients take it (RFC 9325, 4.1). */
+static bool may_encipher(gnutls_x509_crt_t certificate)
+{
+        unsigned usage = 0;
+
+        return gnutls_x509_crt_get_pk_algorithm(certificate, NULL) == GNUTLS_PK_RSA &&
+               gnutls_x509_crt_get_key_usage(certificate, &usage, NULL) >= 0 &&
+               usage & GNUTLS_KEY_KEY_ENCIPHERMENT;
+}
+
+/* The first is coapd's own: with one that may not sign, handshakes fail, and in the log is nothing about it. */
+static int take_chain(struct pki *pki, const struct pki_place *place, const char *name,
+                      const gnutls_x509_crt_t *crts, unsigned n)
+{
+        static const char message[] = "its keyUsage does not allow digitalSignature";
+
+        pki_watch(&pki->dates, name, crts, n);
+        if (n == 0 || pki_may_sign(crts[0]))
+                return 0;
+        if (may_encipher(crts[0])) {
+                log_warning("%s:%u: %s.%s: %s: %s: most clients can not connect", place->at.file,
+                            place->at.line, place->errors->group, place->key, name, message);
+                return 0;
+        }
+        key_error(place->errors, place->at, place->key, "%s: %s, expected a certificate that may sign", name,
+                  message);
+        return -EINVAL;
+}
+
 /* A certificate of a token ends as one of a file does. */
-static int watch_token(struct pki *pki)
+static int watch_token(struct pki *pki, const struct pki_place *place)
 {
         gnutls_x509_crt_t *crts = NULL;
         unsigned n = 0;
@@ -50,9 +80,9 @@ static int watch_token(struct pki *pki)
 
         if (r < 0)
                 return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : 0;
-        pki_watch(&pki->dates, "security.pki.certificate", crts, n); /* the URI may have a PIN in it */
+        r = take_chain(pki, place, "security.pki.certificate", crts, n); /* the URI may have a PIN in it */
         pki_free_certificates(crts, n);
-        return 0;
+        return r;
 }
 
 /* At least one of the two is a URI. */
@@ -72,7 +102,7 @@ static int load_from_token(struct pki *pki, const struct conf_pki *conf, const s
         r = gnutls_certificate_set_x509_key_file2(pki->credentials, certificate, key, GNUTLS_X509_FMT_PEM,
                                                   pin.n ? (const char *)pin.p : NULL, 0);
         return r < 0 ? pki_complain(place, r, "a PKCS#11 URI of a certificate and its private key")
-                     : watch_token(pki);
+                     : watch_token(pki, place);
 }
 
 /* Owner's certificate chain and key, from files or a token. */
@@ -98,8 +128,10 @@ static int load_certificate(struct pki *pki, const struct conf_pki *conf, struct
                                          GNUTLS_X509_FMT_PEM, 0);
         if (r < 0)
                 return pki_complain(&place, r, "certificates in PEM, coapd's own first");
-        pki_watch(&pki->dates, conf->certificate, crts, n);
+        r = take_chain(pki, &place, conf->certificate, crts, n);
         pki_free_certificates(crts, n);
+        if (r < 0)
+                return r;
         place.at = config_origin(errors->config, &conf->private_key);
         place.key = "private_key";
         place.file = conf->private_key;

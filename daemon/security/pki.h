@@ -45,6 +45,13 @@ bool pki_knows_raw_key(const struct pki *pki, const char name[64]);
 const char *pki_judge(const struct pki *pki, gnutls_certificate_type_t type, const gnutls_datum_t *chain,
                       unsigned n, gnutls_alert_description_t *ret_alert);
 
+/*
+ * Whether its owner may sign with it, as handshakes take: it has no keyUsage, or one with digitalSignature (RFC 5280,
+ * 4.2.1.3; RFC 7252, 9.1.3.3). GnuTLS ends the handshake of who may not without the alert for it, that of TLS 1.3 before
+ * its certificate is judged.
+ */
+bool pki_may_sign(gnutls_x509_crt_t certificate);
+
 /* Warns of certificates and lists that end within 30 days, or have. */
 void pki_warn_of_end(const struct pki *pki, time_t now);
 

@@ -47,6 +47,20 @@ class Certificates:
         if not self[f"{name}.crt"].exists():
             self._signed(name, "ca", f'cn = "{name}"\ntls_www_client\nsigning_key\n{more}')
 
+    def with_usage(self, name, usage, kind="ec"):
+        """NAME.crt of ca.crt whose keyUsage is just that: certtool makes every EC key one that may sign."""
+        if kind == "ec":
+            self._key(name)
+        else:
+            self._tool("--generate-privkey", "--key-type", kind, "--bits", "2048", "--outfile", f"{name}.key")
+            self[f"{name}.key"].chmod(0o600)
+        self["extensions"].write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1\nkeyUsage=critical,{usage}\n")
+        request = subprocess.run(["openssl", "req", "-new", "-key", self[f"{name}.key"], "-subj", f"/CN={name}"], check=True,
+                                 capture_output=True).stdout
+        subprocess.run(["openssl", "x509", "-req", "-CA", self["ca.crt"], "-CAkey", self["ca.key"], "-days", "90",
+                        "-extfile", self["extensions"], "-out", self[f"{name}.crt"]], input=request, check=True,
+                       capture_output=True)
+
     def self_signed(self, name):
         self._key(name)
         self._certificate(name, "--generate-self-signed", 'cn = "ops"\ntls_www_client\nsigning_key\n')

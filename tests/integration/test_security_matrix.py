@@ -239,6 +239,33 @@ def test_keys_that_do_not_open(coapd, material):
     assert Peer("cert:CN=ops", "coaps", *c.pki_arguments()).ask(daemon, "named") == "allowed"
 
 
+@pytest.mark.parametrize("kind, usage", [("ec", "keyEncipherment"), ("ec", "keyAgreement"), ("ec", "digitalSignature"),
+                                         ("rsa", "keyEncipherment")])
+def test_a_certificate_that_may_not_sign(coapd, material, kind, usage):
+    """keyUsage without digitalSignature (RFC 5280, 4.2.1.3), of a client and then of coapd's own."""
+    c, name, may = material["certificates"], f"{kind}-{usage}", usage == "digitalSignature"
+    c.with_usage(name, usage, kind)
+    daemon = start(coapd, material)
+    # coap-client would rather show no certificate than one that may not sign.
+    for scheme, version in (("coaps", "-dtls1_2"), ("coaps+tcp", "-tls1_2"), ("coaps+tcp", "-tls1_3")):
+        subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{daemon.ports[scheme]}", version, "-CAfile", c["ca.crt"],
+             "-cert", c[f"{name}.crt"], "-key", c[f"{name}.key"]], input=b"", capture_output=True, check=False, timeout=30)
+    refused = "its certificate is refused: its keyUsage does not allow digitalSignature"
+    assert daemon.stderr.count(refused) == (0 if may else 2), daemon.stderr
+    # Of TLS 1.3 GnuTLS tells by itself.
+    assert daemon.stderr.count("certificate does not allow digital signatures") == (0 if may else 1), daemon.stderr
+    security = groups(material)["security"]
+    security["pki"] = {**security["pki"], "certificate": c[f"{name}.crt"], "private_key": c[f"{name}.key"]}
+    daemon.write_config(security=security)
+    result = subprocess.run(daemon.command("--check"), capture_output=True, text=True, check=False)
+    # RSA has a way without signatures, and there are clients that take it.
+    assert result.returncode == (0 if may or kind == "rsa" else 1), result
+    told = re.search(rf"coapd\.conf:\d+: security\.pki\.certificate: {c[name]}\.crt: its keyUsage does not allow digitalS",
+                     result.stderr)
+    assert bool(told) != may, result
+
+
 def test_a_reload_takes_keys_away(coapd, material):
     """A key that is gone, one that changed, a certificate that was revoked, a raw key that no rule names any more."""
     c = material["certificates"]

@@ -45,6 +45,12 @@ static const char make_files[] =
         "signed between ca 'cn = between' ca cert_signing_key crl_signing_key 'expiration_days = 100'\n"
         "signed leaf between 'cn = leaf' tls_www_client signing_key 'expiration_days = 100'\n"
         "cat ca.crt between.crt >both.crt; crl between; cat ca.crl between.crl >none.crl\n"
+        "cp leaf.key plain-leaf.key\n"
+        "signed plain-leaf between 'cn = leaf' tls_www_client 'expiration_days = 100'\n"
+        /* certtool makes every EC key one that may sign */
+        "echo keyUsage=critical,keyEncipherment >sealed.ext\n"
+        "openssl req -new -key leaf.key -subj /CN=leaf | openssl x509 -req -CA between.crt -CAkey between.key"
+        " -days 100 -extfile sealed.ext -out sealed-leaf.crt 2>/dev/null\n"
         "certtool --generate-crl --load-ca-privkey ca.key --load-ca-certificate ca.crt --template crl.cfg"
         " --load-certificate between.crt --outfile revoked.crl 2>/dev/null; cat between.crl >>revoked.crl\n"
         "cp server.key open.key; chmod 604 open.key\n"
@@ -93,6 +99,8 @@ static void server_keys_are_checked(void **state)
                 { "garbage", "server.key", NULL, NULL, false, "pki.certificate", "" },
                 { "empty", "server.key", NULL, NULL, false, "pki.certificate", "1 byte" },
                 { ".", "server.key", NULL, NULL, false, "pki.certificate", "regular file" },
+                { "sealed-leaf.crt", "leaf.key", NULL, NULL, false, "pki.certificate",
+                  "keyUsage does not allow digitalSignature" },
                 { "server.crt", NULL, NULL, NULL, false, "pki", "expected both" },
                 { "server.crt", "server.key", NULL, NULL, true, "pki.require_client_certificate", "no ca" },
                 { "server.crt", "server.key", NULL, "ca.crl", false, "pki.crl", "no ca" },
@@ -392,8 +400,8 @@ static void what_ends_soon_is_told(void **state)
         assert_string_equal(said, "");
 }
 
-/* What is said of leaf.crt, and of between.crt behind it where that is given. */
-static const char *judge_leaf(const char *crl, bool with_between)
+/* What is said of a leaf, and of between.crt behind it where that is given. */
+static const char *judge_chain(const char *leaf, const char *crl, bool with_between)
 {
         struct config config = { .file = (char *)"test.conf" };
         struct key_errors errors = { .config = &config, .group = "security.pki", .out = stderr };
@@ -409,7 +417,7 @@ static const char *judge_leaf(const char *crl, bool with_between)
                                                  .crl = in_folder(crl) };
         assert_int_equal(pki_load(&config.security.pki, NULL, NULL, &errors, &pki), 0);
         for (size_t i = 0; i < ARRAY_LEN(chain); i++) {
-                assert_int_equal(gnutls_load_file(in_folder(i ? "between.crt" : "leaf.crt"), &pem), 0);
+                assert_int_equal(gnutls_load_file(in_folder(i ? "between.crt" : leaf), &pem), 0);
                 gnutls_x509_crt_init(&crt);
                 assert_int_equal(gnutls_x509_crt_import(crt, &pem, GNUTLS_X509_FMT_PEM), 0);
                 assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &chain[i]), 0);
@@ -421,6 +429,20 @@ static const char *judge_leaf(const char *crl, bool with_between)
         gnutls_free(chain[1].data);
         pki_free(pki);
         return why;
+}
+
+static const char *judge_leaf(const char *crl, bool with_between)
+{
+        return judge_chain("leaf.crt", crl, with_between);
+}
+
+static void who_may_not_sign_is_not_let_in(void **state)
+{
+        (void)state;
+        assert_null(judge_chain("plain-leaf.crt", "none.crl", true)); /* no keyUsage */
+        assert_string_equal(judge_chain("sealed-leaf.crt", "none.crl", true),
+                            "its keyUsage does not allow digitalSignature");
+        assert_string_equal(judge_chain("sealed-leaf.crt", "revoked.crl", true), "it is revoked");
 }
 
 /* An authority that ca names and that another of them has revoked; the client chooses what it sends of the chain. */
@@ -460,6 +482,7 @@ int main(void)
                 cmocka_unit_test(what_ends_soon_is_told),
                 cmocka_unit_test(every_file_is_watched),
                 cmocka_unit_test(a_revoked_authority_lets_nobody_in),
+                cmocka_unit_test(who_may_not_sign_is_not_let_in),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
