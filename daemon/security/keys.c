@@ -15,9 +15,10 @@
  * and constrained clients have alone. Which suites and kinds of certificate are in question follows from the
  * keys that there are, so that a client is never led into one that can not work.
  */
-static int make_priority(struct key_set *set)
+static int make_priority(struct key_errors *errors, struct conf_origin at, struct key_set *set)
 {
         char text[256];
+        const char *stopped = text;
         int n = snprintf(text, sizeof(text),
                          "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-DTLS1.2:"
                          "+AES-128-CCM-8:+AES-256-CCM-8:+SHA256%s%s",
@@ -28,7 +29,16 @@ static int make_priority(struct key_set *set)
                 snprintf(text + n, sizeof(text) - (size_t)n, "%s",
                          pki_has_certificate(set->pki) ? ":+CTYPE-SRV-RAWPK"
                                                        : ":-CTYPE-SRV-X509:+CTYPE-SRV-RAWPK");
-        return gnutls_priority_init(&set->priority, text, NULL) < 0 ? -EINVAL : 0;
+        n = gnutls_priority_init(&set->priority, text, &stopped);
+        if (n == GNUTLS_E_MEMORY_ERROR)
+                return -ENOMEM;
+        if (n < 0)
+                key_error(errors, at, "",
+                          "GnuTLS stops at \"%.*s\", byte %zu of \"%s\": %s Expected a GnuTLS that has these "
+                          "algorithms, and a system that allows them (/etc/gnutls/config)",
+                          (int)strcspn(stopped, ":"), stopped, (size_t)(stopped - text), text,
+                          gnutls_strerror(n));
+        return n < 0 ? -EINVAL : 0;
 }
 
 /* Who is asked about keys and certificates, and who hears of mistakes. */
@@ -50,7 +60,11 @@ static int load_set(const struct loader *loader, const struct conf_psk *psk, con
         loader->errors->group = groups[1];
         r = pki_load(pki, rpk, loader->verify, loader->errors, &set->pki);
         result = r < 0 ? r : result;
-        return result < 0 ? result : make_priority(set);
+        if (result < 0)
+                return result;
+        loader->errors->group = groups[set->pki != NULL];
+        return make_priority(loader->errors,
+                             config_origin(loader->errors->config, set->pki ? (const void *)pki : psk), set);
 }
 
 static int compare_hosts(const void *a, const void *b)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """coapd as a command: --check and its exit codes, wrong arguments, and what SIGHUP applies."""
 
+import os
 import re
 import signal
 import socket
@@ -75,6 +76,21 @@ def test_check_syntax_error(coapd):
     result = run("--check", "-c", daemon.file)
     assert result.returncode == 1
     assert re.search(r"coapd\.conf:\d+: ", result.stdout + result.stderr)
+
+
+def test_a_system_that_allows_no_dtls(coapd, tmp_path):
+    """A policy that leaves GnuTLS none of the algorithms is an error of who has keys, with its line; also at a start."""
+    (tmp_path / "policy").write_text("[overrides]\n" + "".join(
+        f"disabled-version = {version}\n" for version in ("tls1.2", "tls1.3", "dtls1.2")))
+    environment = {"GNUTLS_SYSTEM_PRIORITY_FILE": str(tmp_path / "policy")}
+    daemon = coapd(start=False, endpoints=["coaps://127.0.0.1:{port}"], environment=environment,
+                   security={"psk": {"identities": [{"identity": "a", "key": "secret"}]}})
+    result = subprocess.run(daemon.command("--check"), capture_output=True, text=True, check=False,
+                            env={**os.environ, **environment})
+    said = r"coapd\.conf:\d+: security\.psk: GnuTLS stops at \"NORMAL\", byte 0 of \"NORMAL:.*Expected "
+    assert result.returncode == 1 and re.search(said, result.stderr), result
+    daemon.start(wait=False)
+    assert daemon.wait() == 1 and re.search(said, daemon.log), daemon.log
 
 
 def test_check_missing_file(tmp_path):
