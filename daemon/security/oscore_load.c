@@ -147,8 +147,14 @@ static int take_source(struct oscore *oscore, struct key_errors *errors, int loa
 
         if (r == 0)
                 r = check_source(source, errors);
-        if (r == 0)
+        if (r == 0) {
                 r = add_context(oscore, source);
+                if (r < 0 && r != -ENOMEM)
+                        key_error(
+                                errors, source->at, "",
+                                "its keys can not be derived, expected a GnuTLS that has HKDF and HMAC with "
+                                "SHA-256");
+        }
         oscore_source_deinit(source);
         return r;
 }
