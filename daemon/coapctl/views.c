@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "call.h"
@@ -115,7 +116,7 @@ struct listing {
         int (*add)(struct listing *listing, sd_json_variant *row);
         bool any; /* of JSON, has been printed */
         /* `observers --count`: the rows come resource by resource. */
-        char last[512];
+        char *last;
         unsigned long long count;
 };
 
@@ -147,6 +148,7 @@ static int list(struct listing *listing, const char *method, const char *name)
                         table_print(&listing->table);
         }
         table_deinit(&listing->table);
+        free(listing->last);
         return r < 0 ? 1 : 0;
 }
 
@@ -209,15 +211,26 @@ int command_sessions(const struct call *call)
         return list(&listing, "ListSessions", "sessions");
 }
 
-static int count_observer(struct listing *listing, const char *path)
+/* With the slash in front that people write; NULL: out of memory. Of any length: segments have up to 255 bytes each. */
+static char *shown_path(const char *path)
+{
+        char *shown;
+
+        return asprintf(&shown, "/%s", path) < 0 ? NULL : shown;
+}
+
+/* `path` is given away. */
+static int count_observer(struct listing *listing, char *path)
 {
         if (listing->count && strcmp(listing->last, path) == 0) {
                 listing->count++;
+                free(path);
                 return 0;
         }
+        free(listing->last);
+        listing->last = path;
         if (listing->count && table_add_number(&listing->table, listing->count) < 0)
                 return -ENOMEM;
-        snprintf(listing->last, sizeof listing->last, "%s", path);
         listing->count = 1;
         return table_add(&listing->table, path);
 }
@@ -225,15 +238,18 @@ static int count_observer(struct listing *listing, const char *path)
 static int add_observer(struct listing *listing, sd_json_variant *row)
 {
         static const char *const keys[] = { "transport", "peer", "identity", NULL };
-        char path[512];
+        char *path;
         int r;
 
         if (!is_below(text_of(row, "resource"), listing->call->argument))
                 return 0;
-        snprintf(path, sizeof path, "/%s", text_of(row, "resource"));
+        path = shown_path(text_of(row, "resource"));
+        if (!path)
+                return -ENOMEM;
         if (listing->call->count)
                 return count_observer(listing, path);
         r = table_add(&listing->table, path);
+        free(path);
         return r < 0 ? r : add_texts(&listing->table, row, keys);
 }
 
@@ -251,13 +267,16 @@ int command_observers(const struct call *call)
 static int add_resource(struct listing *listing, sd_json_variant *row)
 {
         static const char *const keys[] = { "kind", "hosts", "title", NULL };
-        char path[512];
+        char *path;
         int r;
 
         if (!is_below(text_of(row, "path"), listing->call->argument))
                 return 0;
-        snprintf(path, sizeof path, "/%s", text_of(row, "path"));
+        path = shown_path(text_of(row, "path"));
+        if (!path)
+                return -ENOMEM;
         r = table_add(&listing->table, path);
+        free(path);
         if (r == 0)
                 r = table_add_number(&listing->table, number_of(row, "observers"));
         if (r == 0)

@@ -106,6 +106,20 @@ def test_observers_by_resource(controlled):
     assert {row["kind"] for row in control.json("resources")} == {"time", "static"}
 
 
+def test_long_paths_are_whole(controlled):
+    """Two that begin alike are not one, and neither is cut."""
+    daemon, control = controlled(server={"shards": 1})
+    long = "/".join(letter * 200 for letter in "abcd")
+    with daemon.client() as client:
+        for path in (long + "1", long + "2"):
+            assert client.put(path, b"x").text == "2.01"
+            client.observe(path)
+        paths = [f"/{long}1", f"/{long}2"]
+        assert sorted(control.table("observers", "--count")) == [[path, "1"] for path in paths]
+        assert sorted(row[0] for row in control.table("observers")) == paths
+        assert sorted(row[0] for row in control.table("resources", "/" + "a" * 200)) == paths
+
+
 def test_listings_of_several_pages_have_each_row_once(controlled):
     daemon, control = controlled()
     clients = [daemon.client() for _ in range(300)]
