@@ -120,7 +120,7 @@ static int parse_arguments(int argc, char *argv[], struct arguments *args)
         return check_arguments(args);
 }
 
-/* The service's own file, checked by root by hand: root can read what the service can not. */
+/* The service's own file, checked by root by hand: root can read what the service cannot. */
 static bool service_can_read(const char *file, const struct config *config)
 {
         char user[64];

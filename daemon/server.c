@@ -187,7 +187,7 @@ static int open_endpoints(struct server *server)
         int r = fdstore_take(&keeper.left, &keeper.n_left);
 
         if (r < 0) {
-                log_error("can not take the service manager's sockets: %s", strerror(-r));
+                log_error("cannot take the service manager's sockets: %s", strerror(-r));
                 return r;
         }
         r = endpoints_open(server->shards, server->config, &keeper, &server->origins, &server->endpoints);

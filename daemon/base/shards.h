@@ -7,8 +7,8 @@
  * Only UDP is divided. The first context has its shard, and all else: DTLS and streams. What is protected by OSCORE
  * over UDP goes to the context that its security context was given to (security/oscore.h): one that were there twice
  * would use its nonces twice. Those are contexts of their own: once libcoap has opened a protected request, the
- * session protects all that it sends, and what it can not it drops; the same peer may ask in the clear, too. After a
- * reload that libcoap can not bring to OSCORE contexts once given, new sessions of DTLS and streams begin in the
+ * session protects all that it sends, and what it cannot it drops; the same peer may ask in the clear, too. After a
+ * reload that libcoap cannot bring to OSCORE contexts once given, new sessions of DTLS and streams begin in the
  * context that follows; those that stand go on where they are.
  */
 #ifndef COAPD_BASE_SHARDS_H

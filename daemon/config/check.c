@@ -167,7 +167,7 @@ static void check_endpoints(struct check *check)
                                 endpoints[i].uri);
                 if (endpoints[i].multicast.n && endpoints[i].transport != TRANSPORT_UDP)
                         check_failed(check, &endpoints[i].multicast, "",
-                                     "\"%s\" can not join a group, expected an endpoint of the scheme coap",
+                                     "\"%s\" cannot join a group, expected an endpoint of the scheme coap",
                                      endpoints[i].uri);
                 else
                         for (size_t j = 0; j < endpoints[i].multicast.n; j++)
@@ -375,7 +375,7 @@ static void check_persist(struct check *check)
             !persist->dynamic_resources != !persist->observe_counters)
                 check_failed(
                         check, persist->dynamic_resources ? paths[0] : paths[2], "",
-                        "engine = \"libcoap\" can not keep this alone, expected both dynamic_resources and "
+                        "engine = \"libcoap\" cannot keep this alone, expected both dynamic_resources and "
                         "observe_counters, or neither");
 }
 

@@ -58,9 +58,8 @@ static void check_pki(struct check *check, const struct conf_pki *pki)
                 check_failed(check, &pki->private_key, "private_key",
                              "is missing, expected the file of the certificate's private key");
         if (pki->require_client_certificate && !CHECK_GIVEN(check, &pki->ca))
-                check_failed(
-                        check, &pki->require_client_certificate, "",
-                        "can not tell good clients from bad ones, expected ca to name their authorities");
+                check_failed(check, &pki->require_client_certificate, "",
+                             "cannot tell good clients from bad ones, expected ca to name their authorities");
         if (pki->crl && !CHECK_GIVEN(check, &pki->ca))
                 check_failed(check, &pki->crl, "",
                              "is of no use alone, expected ca to name the authorities of clients");
@@ -234,7 +233,7 @@ static bool check_form(struct check *check, const void *member, const char *(*fo
         return !expected;
 }
 
-/* A rule for somebody who can not exist is a mistyped one. */
+/* A rule for somebody who cannot exist is a mistyped one. */
 static void check_subject(struct check *check, const struct conf_access_rule *rule, const char *subject)
 {
         const struct conf_security *security = &check->config->security;

@@ -191,7 +191,7 @@ struct conf_vocabulary {
  * "FILE:LINE: KEY: what is wrong, what is expected".
  *
  * Returns 0 and a config that the caller frees; -EINVAL when at least one error was written; or another
- * -errno, written as well, when the file can not be read.
+ * -errno, written as well, when the file cannot be read.
  */
 int config_load(const char *file, const struct conf_vocabulary *vocabulary, FILE *errors,
                 struct config **ret_config);
@@ -209,7 +209,7 @@ struct conf_origin config_origin(const struct config *config, const void *member
 bool config_has_identity(const struct config *config, const char *name);
 
 /*
- * Reports each file of the config itself, and each file and folder that it names, which is there but can not be used
+ * Reports each file of the config itself, and each file and folder that it names, which is there but cannot be used
  * with the rights that the process has by now, `who` being whose these are. Credentials are not looked at. Returns how
  * many there are.
  */
@@ -220,7 +220,7 @@ void config_warn_of_open_secrets(const struct config *config);
 
 /*
  * Names the keys that differ between two configurations, a line each, "server.log_level"; those that a
- * reload can not apply end in " (needs a restart)". Secrets are named, never shown. Returns the number of
+ * reload cannot apply end in " (needs a restart)". Secrets are named, never shown. Returns the number of
  * keys that need a restart.
  */
 size_t config_diff(const struct config *old, const struct config *new, FILE *out);

@@ -21,7 +21,7 @@ static const char *why_unreadable(const char *path, int error)
         case EACCES:
                 return "may not be read by this user, expected a file that coapd can read";
         default:
-                return "can not be read, expected a file";
+                return "cannot be read, expected a file";
         }
 }
 

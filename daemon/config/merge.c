@@ -2,7 +2,7 @@
 /*
  * Groups and lists that stand in several files, put together: what a drop-in adds to `security` or `access`. The text
  * is written anew with all members of a group in one place, each line of it still
- * known by its file. What can not be put together stays as it is, for source_find_duplicates() to report.
+ * known by its file. What cannot be put together stays as it is, for source_find_duplicates() to report.
  */
 #include <errno.h>
 #include <string.h>

@@ -161,7 +161,7 @@ static bool parse_aggregate(struct parser *parser, struct member *member)
         return true;
 }
 
-/* False: what follows can not be told from the value. */
+/* False: what follows cannot be told from the value. */
 static bool parse_value(struct parser *parser, struct member *member)
 {
         unsigned line = parser->lexer.line;

@@ -167,7 +167,7 @@ static char *pattern_from(const char *file, struct span pattern)
                                                                                                       : text;
 }
 
-/* No folder, no files; but one that can not be looked into may have rules of access in it. */
+/* No folder, no files; but one that cannot be looked into may have rules of access in it. */
 static int stop_at(const char *folder, int error)
 {
         (void)folder;
@@ -182,7 +182,7 @@ static int include_matches(struct reading *reading, const char *pattern, struct 
 
         if (name)
                 fail(reading, at, name,
-                     "leads into a folder that can not be read, expected one that coapd can read", -EINVAL);
+                     "leads into a folder that cannot be read, expected one that coapd can read", -EINVAL);
         r = r == GLOB_NOSPACE || (r == GLOB_ABORTED && !name) ? -ENOMEM : 0;
         for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
                 r = expand_file(reading, found.gl_pathv[i], at);
@@ -261,7 +261,7 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
                 return 0;
         }
         if (r < 0) {
-                if (asprintf(&message, "can not be read (%s), expected a file of text",
+                if (asprintf(&message, "cannot be read (%s), expected a file of text",
                              r == -ENODEV ? "not a regular file" : strerror(-r)) < 0) {
                         message = NULL;
                         return -ENOMEM;

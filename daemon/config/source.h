@@ -22,7 +22,7 @@ struct source {
 
 /*
  * Reads FILE with its includes. 0 when the text can be parsed; -EINVAL after errors went to the report;
- * -ENOMEM; or another -errno, reported too, when FILE itself can not be read.
+ * -ENOMEM; or another -errno, reported too, when FILE itself cannot be read.
  */
 int source_read(struct source *source, const char *file, struct report *report);
 

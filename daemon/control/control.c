@@ -86,7 +86,7 @@ int control_open(const char *path, const struct control_host *host, struct contr
                 r = control->path ? start(control) : -ENOMEM;
         }
         if (r < 0) {
-                log_error("server.control: can not listen on %s: %s; coapctl will not work", path,
+                log_error("server.control: cannot listen on %s: %s; coapctl will not work", path,
                           r == -EEXIST       ? "something else than a socket is there"
                           : r == -EADDRINUSE ? "another coapd does"
                                              : strerror(-r));

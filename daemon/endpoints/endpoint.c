@@ -66,7 +66,7 @@ int endpoint_fail(const struct conf_endpoint *conf, int r, const char *reason)
                     &(struct log_fields){ .message_id = MESSAGE_ADDRESS_NOT_TAKEN,
                                           .endpoint = conf->uri,
                                           .file = conf->at.file },
-                    "%s:%u: endpoints: %s can not be opened: %s%s", conf->at.file, conf->at.line, conf->uri,
+                    "%s:%u: endpoints: %s cannot be opened: %s%s", conf->at.file, conf->at.line, conf->uri,
                     reason, advice(conf, r));
         return r;
 }

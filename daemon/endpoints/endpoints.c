@@ -61,7 +61,7 @@ static const struct conf_endpoint *find_entry(const struct config *config, const
         return NULL;
 }
 
-/* Is there an entry for all of IPv4 on this port? Then "[::]" can not have it too. */
+/* Is there an entry for all of IPv4 on this port? Then "[::]" cannot have it too. */
 static bool ipv4_is_taken(const struct config *config, const struct conf_endpoint *conf)
 {
         const struct conf_endpoint *all = config->endpoints.v;
@@ -358,7 +358,7 @@ int endpoints_divide(struct endpoints *endpoints, struct shards shards)
         for (size_t i = 0; i < endpoints->n && r == 0; i++)
                 r = endpoint_divide(&endpoints->v[i], &shards);
         if (r < 0)
-                log_error("endpoints can not be divided into %zu shards: %s", shards.n, strerror(-r));
+                log_error("endpoints cannot be divided into %zu shards: %s", shards.n, strerror(-r));
         return r;
 }
 

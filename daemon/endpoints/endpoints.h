@@ -55,7 +55,7 @@ int endpoints_divide(struct endpoints *endpoints, struct shards shards);
 
 /*
  * Opens those of `config` that are not open yet and brings multicast groups in line; all or nothing, with
- * the same one line on failure. libcoap can not close an endpoint that has observers: those that `config` no
+ * the same one line on failure. libcoap cannot close an endpoint that has observers: those that `config` no
  * longer has stay open, and are counted in *ret_stale.
  */
 int endpoints_update(struct endpoints *endpoints, const struct config *config, size_t *ret_stale);

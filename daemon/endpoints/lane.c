@@ -41,7 +41,7 @@ static void lane_watch_writable(struct lane *lane, bool on)
                 r = sd_event_add_io(lane->event, &lane->writable, lane->watch.fd, EPOLLOUT, lane_on_writable,
                                     lane);
                 if (r < 0)
-                        LOG_RARELY(LOG_WARNING, NULL, "can not wait for a socket to take more: %s",
+                        LOG_RARELY(LOG_WARNING, NULL, "cannot wait for a socket to take more: %s",
                                    strerror(-r));
         }
         if (lane->writable)
@@ -107,7 +107,7 @@ ssize_t lane_put(struct lane *lane, const struct msghdr *message)
 }
 
 /*
- * libcoap resets a message that it can not take also where that came to a group, to which no Reset may be the answer
+ * libcoap resets a message that it cannot take also where that came to a group, to which no Reset may be the answer
  * (RFC 7252, 8.1): each of the group would send one at once. What it sends from the address of a group has no packet
  * info.
  */
@@ -136,7 +136,7 @@ unsigned lane_fill(struct lane *lane, unsigned most)
         int n = inbox_fill(lane->inbox, lane->watch.fd, most);
 
         if (n < 0) {
-                log_gated(&lane->dropped, LOG_WARNING, NULL, "a socket can not be read: %s", strerror(-n));
+                log_gated(&lane->dropped, LOG_WARNING, NULL, "a socket cannot be read: %s", strerror(-n));
                 return 0;
         }
         lane->metrics->datagrams_received += (unsigned)n;

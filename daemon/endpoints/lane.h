@@ -29,7 +29,7 @@ struct lane {
         /* The pump's, for its turn. */
         void *owner;
         bool (*may_send)(void *owner); /* asked before a flush; on false all that waits was discarded */
-        /* libcoap sends a message. False: it is told that it can not, with errno set. NULL: nobody wants to know. */
+        /* libcoap sends a message. False: it is told that it cannot, with errno set. NULL: nobody wants to know. */
         bool (*on_send)(void *owner, const struct lane *lane, const struct msghdr *message);
         void **tags;     /* of its events in each context; NULL: that one has no such endpoint */
         bool divided;    /* among all contexts, not the first one's alone */

@@ -92,7 +92,7 @@ INTERPOSED int listen(int fd, int backlog)
 }
 
 /*
- * At the limit of descriptors a connection can not be taken off the queue, and the loop would turn without
+ * At the limit of descriptors a connection cannot be taken off the queue, and the loop would turn without
  * end. Giving up the spare descriptor for a moment takes it off, so that the peer sees it closed.
  */
 static int accept_at_limit(int fd)

@@ -111,7 +111,7 @@ static void give_up(int fd, const char *why)
         static struct log_gate log_gate = { .burst = 3, .interval_s = 60 };
 
         log_gated(&log_gate, LOG_WARNING, NULL,
-                  "a stream session ends: what it should get can not be kept: %s", why);
+                  "a stream session ends: what it should get cannot be kept: %s", why);
         shutdown(fd, SHUT_RDWR);
 }
 
@@ -136,7 +136,7 @@ static void add_backlog(struct stream_gate *gate, int fd, const uint8_t *bytes, 
         free(backlog);
 }
 
-/* Behind what waits already. NULL, or why it can not be. */
+/* Behind what waits already. NULL, or why it cannot be. */
 static const char *append(struct backlog *backlog, const uint8_t *bytes, size_t n)
 {
         size_t left = backlog->bytes.n - backlog->from;

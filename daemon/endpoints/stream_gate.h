@@ -37,7 +37,7 @@ struct stream_reader {
 /* Once, before the first session. */
 void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader *reader);
 
-/* What was gathered is never sent; its session ends, since a stream can not have a hole. */
+/* What was gathered is never sent; its session ends, since a stream cannot have a hole. */
 void stream_gate_discard(struct stream_gate *gate);
 
 /*

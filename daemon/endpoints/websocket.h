@@ -4,7 +4,7 @@
  *
  * libcoap 4.3.4 and 4.3.5 read a frame into their stack. Of one that comes in pieces they forget the first ones:
  * what another client has sent meanwhile stands in their place. Of one that is too long they read over the end
- * when they can not send their close frame. So what is read here are whole frames that fit, or nothing.
+ * when they cannot send their close frame. So what is read here are whole frames that fit, or nothing.
  *
  * They also know no frames but whole messages and Close, and end the session of who sends others. So Ping and Pong are
  * handled here, fragments are joined, and what breaks a rule becomes a Close frame, upon which libcoap sends its own:

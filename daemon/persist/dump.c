@@ -192,7 +192,7 @@ int persist_dump(const struct conf_persist *conf, bool json, FILE *out, FILE *er
 
         if (strcmp(conf->engine, "sqlite") != 0) {
                 fprintf(errors,
-                        "the state of engine \"%s\" can not be shown; with engine = \"sqlite\" it is taken "
+                        "the state of engine \"%s\" cannot be shown; with engine = \"sqlite\" it is taken "
                         "over\n",
                         conf->engine);
                 return -EINVAL;

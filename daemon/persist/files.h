@@ -17,7 +17,7 @@ enum persist_file_kind {
         PERSIST_FILE_SPECIAL, /* a device, a socket */
 };
 
-/* -errno when it can not be looked at. */
+/* -errno when it cannot be looked at. */
 int persist_file_kind(const char *path, enum persist_file_kind *ret_kind);
 
 /*

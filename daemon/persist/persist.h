@@ -71,9 +71,9 @@ struct persist_host {
 
 struct persist_engine {
         const char *name;
-        /* What it can not do, as one sentence for the log at start; NULL: nothing to say. */
+        /* What it cannot do, as one sentence for the log at start; NULL: nothing to say. */
         const char *caveat;
-        bool one_context; /* it can not serve several: libcoap's own files are of one */
+        bool one_context; /* it cannot serve several: libcoap's own files are of one */
 
         /*
          * Opens and checks the files; sets bad ones aside or refuses, as conf->bad_file says.

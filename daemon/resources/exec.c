@@ -101,7 +101,7 @@ void exec_answer(const struct exec *exec, bool observe, struct response *respons
                 return;
         }
         if (exec->failing)
-                response_error(response, CODE_UNAVAILABLE, "it can not be read now: %s", exec->trouble);
+                response_error(response, CODE_UNAVAILABLE, "it cannot be read now: %s", exec->trouble);
         else
                 response_error(response, CODE_UNAVAILABLE, "it has not been read yet");
         response->max_age = exec->failing && !exec->conf->on_demand ? until_next(exec) : 1;

@@ -152,7 +152,7 @@ static const char *check_program(const struct conf_strings *command)
                 return "does not begin with an absolute path, expected one such as \"/usr/bin/uptime\"";
         if (stat(program, &status) < 0)
                 return errno == ENOENT ? "names a program that does not exist, expected one that does"
-                                       : "names a program that can not be reached, expected one that can";
+                                       : "names a program that cannot be reached, expected one that can";
         if (!S_ISREG(status.st_mode))
                 return "names something that is not a file, expected a program";
         return access(program, X_OK) < 0 ? "names a file that may not be executed by this user, expected a "

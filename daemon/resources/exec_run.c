@@ -168,7 +168,7 @@ static int on_errors(sd_event_source *source, int fd, uint32_t events, void *use
         return 0;
 }
 
-/* What waits in the pipes; a writer that escaped from the group can not keep us here. */
+/* What waits in the pipes; a writer that escaped from the group cannot keep us here. */
 static void drain(struct run *run)
 {
         for (size_t left = run->max_size + PIECE; run->on_out && left >= PIECE; left -= PIECE)

@@ -42,7 +42,7 @@ struct run_result {
 
 /*
  * Starts it. `done` is called once, from the loop, and the run is no more when it returns; never after run_stop().
- * `spec` is borrowed for the call. 0; or -errno where it can not be executed.
+ * `spec` is borrowed for the call. 0; or -errno where it cannot be executed.
  */
 int run_start(sd_event *event, const struct run_spec *spec,
               void (*done)(void *user, const struct run_result *result), void *user, struct run **ret_run);

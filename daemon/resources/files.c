@@ -86,7 +86,7 @@ static const char *files_check(const void *fields, const void **ret_member)
                 return NULL;
         if (stat(own->root, &status) < 0)
                 return errno == ENOENT ? "does not exist, expected a folder"
-                                       : "can not be reached, expected a folder";
+                                       : "cannot be reached, expected a folder";
         if (!S_ISDIR(status.st_mode))
                 return "is not a folder, expected one";
         if (faccessat(AT_FDCWD, own->root, R_OK | X_OK, AT_EACCESS) < 0)
@@ -179,10 +179,10 @@ static void refuse(const struct files *files, const char *path, int r, struct re
                 response_error(response, CODE_UNAVAILABLE, "out of memory or descriptors");
                 break;
         default:
-                response_error(response, CODE_INTERNAL_ERROR, "the file can not be used");
+                response_error(response, CODE_INTERNAL_ERROR, "the file cannot be used");
                 break;
         }
-        /* Whoever may read can ask for a file that can not be read as often as it likes. */
+        /* Whoever may read can ask for a file that cannot be read as often as it likes. */
         LOG_RARELY(LOG_WARNING,
                    (&(struct log_fields){ .resource = resource_path(files->resource), .file = path }),
                    "resource %s: %s: %s", resource_path(files->resource), LOG_ESCAPE(span_of_string(path)),
@@ -247,7 +247,7 @@ static bool files_has_below(void *self, struct span rest)
         char path[PATH_MAX];
         struct stat status;
 
-        /* What can not be written is not made either: the answer says why. */
+        /* What cannot be written is not made either: the answer says why. */
         if (!files->writable || rest.n == 0 || files_path(rest, path) < 0)
                 return true;
         CLEANUP(closep) int folder = files_open_parent(files, path, NULL, &name);

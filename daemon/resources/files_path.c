@@ -130,7 +130,7 @@ int files_open(const struct files *files, const char *path, int flags, mode_t mo
         do
                 fd = syscall(SYS_openat2, files->root, path, &how, sizeof how);
         while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < TRIES)));
-        /* systemd's RestrictSUIDSGID= takes openat2() away: its mode can not be seen by a filter. */
+        /* systemd's RestrictSUIDSGID= takes openat2() away: its mode cannot be seen by a filter. */
         if (fd < 0 && errno == ENOSYS)
                 return files->follow_symlinks ? open_below(files, path, flags)
                                               : open_by_segments(files, path, flags, mode);

@@ -269,7 +269,7 @@ int files_watch(struct files *files, struct span rest)
 
                 if (r == -ENOSPC || r == -EMFILE)
                         log_gated(&gate, LOG_WARNING, NULL,
-                                  "resource %s: can not watch more files, they are not observable (see "
+                                  "resource %s: cannot watch more files, they are not observable (see "
                                   "/proc/sys/fs/inotify)",
                                   resource_path(files->resource));
                 watched_free(w);

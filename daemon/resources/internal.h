@@ -139,7 +139,7 @@ struct span below_rest_of(const struct resource *parent, struct span path);
 struct span below_rest(const struct resource *resource);
 /* Another state is about to serve the subtree, */
 void below_remember(struct resource *parent);
-/* and does: what it can not observe goes, and observers of what it changed are told. */
+/* and does: what it cannot observe goes, and observers of what it changed are told. */
 void below_move(struct resource *parent);
 /* A path below `parent` has a resource from now on that the context of `shard` knows, if it can be observed. */
 void below_make_observable(struct resource *parent, struct span path, size_t shard);

@@ -147,7 +147,7 @@ struct kind {
         int (*create)(struct resource *resource, const struct conf_resource *conf, void **ret_self);
         /*
          * At a reload, for a state that outlives it: `conf` takes the place of the config before, which is gone
-         * afterwards. It can not be refused, and observers are told by the kind. NULL: a reload creates a new state.
+         * afterwards. It cannot be refused, and observers are told by the kind. NULL: a reload creates a new state.
          */
         void (*reconfigure)(void *self, const struct conf_resource *conf);
         void (*destroy)(void *self);
@@ -181,7 +181,7 @@ struct kind {
         /*
          * KIND_SUBTREE: somebody wants to observe a path below. 0: from now on its changes are told by
          * resource_below_changed() and resource_below_gone(); else it is answered, but not observed. It may come
-         * again for the same path. NULL: paths below can not be observed.
+         * again for the same path. NULL: paths below cannot be observed.
          */
         int (*observe_below)(void *self, struct span rest);
         /*
@@ -245,7 +245,7 @@ struct wait {
         void *user;
 };
 /*
- * NULL: it can not wait, the response says so with 5.03 unless the handler has something to say itself. That is a
+ * NULL: it cannot wait, the response says so with 5.03 unless the handler has something to say itself. That is a
  * notification, too many that wait, or no client's request at all (`request->message` is NULL).
  */
 struct pending *resource_answer_later(struct resource *resource, const struct request *request,

@@ -67,7 +67,7 @@ void place_configure(const struct resource *resource);
 /* Something changed, to be told by COAP_RESOURCE_FLAGS_NOTIFY_CON or _NON. Whether anybody observes. */
 bool place_notify(struct place *place, int mode);
 
-/* The handle of a shard's context, made if it is missing; NULL: there is none, and it can not be observed. */
+/* The handle of a shard's context, made if it is missing; NULL: there is none, and it cannot be observed. */
 coap_resource_t *place_handle(struct place *place, size_t shard);
 
 /* Whether any of its resources can be observed, so that libcoap adds whoever asks. */

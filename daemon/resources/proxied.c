@@ -103,7 +103,7 @@ static void put_proxy_uri(coap_optlist_t **list, struct span text, struct respon
                 put_split(list, COAP_OPTION_URI_QUERY, options, n);
         else
                 response_error(response, CODE_BAD_OPTION,
-                               "Proxy-Uri has a path or a query that can not be read");
+                               "Proxy-Uri has a path or a query that cannot be read");
 }
 
 static struct span option_of(const coap_pdu_t *request, coap_option_num_t number)

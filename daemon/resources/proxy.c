@@ -242,7 +242,7 @@ static void proxy_handle(void *self, const struct request *request, struct respo
         }
         refused = options_for(proxy, way, request, &options);
         if (refused)
-                response_error(response, CODE_BAD_OPTION, "option %u can not be passed on", refused);
+                response_error(response, CODE_BAD_OPTION, "option %u cannot be passed on", refused);
         else if (!buf_ok(&options))
                 response_error(response, CODE_UNAVAILABLE, "out of memory");
         else if (request->method == METHOD_GET || request->method == METHOD_FETCH)
@@ -276,16 +276,16 @@ static bool proxy_has_way(void *self, struct span rest)
 
 const struct kind kind_proxy = {
         .name = "proxy",
-        .doc = "Another CoAP server: requests for this path and all below it go there, with all of their methods,"
-               " options and bodies, and its answers come back. The access rules are asked here, and it sees "
+        .doc = "Another CoAP server: requests for this path and all below it go there, with all of their methods, "
+               "options and bodies, and its answers come back. The access rules are asked here, and it sees "
                "coapd alone. Answers with a Max-Age are kept for so long. There is one observation there for all "
-               "that observe here; it is renewed when what came last is not fresh any more, and begun again after"
-               " a restart. A server that can not be reached is answered for with 5.02, one that does not answer "
+               "that observe here; it is renewed when what came last is not fresh any more, and begun again after "
+               "a restart. A server that cannot be reached is answered for with 5.02, one that does not answer "
                "with 5.04, and requests that go round in a circle end in 5.08. OSCORE and (D)TLS end at coapd. "
                "With targets instead of target it is a forward proxy (RFC 7252, 5.7.2): requests with Proxy-Uri "
                "or Proxy-Scheme go to those of them that they name, and are to the access rules requests for its "
-               "path and SCHEME/HOST:PORT/PATH below it, such as /forward/coap/192.0.2.1:5683/sensors. Of several"
-               " such resources the first one that names the target has them. Where none does they are answered "
+               "path and SCHEME/HOST:PORT/PATH below it, such as /forward/coap/192.0.2.1:5683/sensors. Of several "
+               "such resources the first one that names the target has them. Where none does they are answered "
                "5.05.",
         .rows = proxy_rows,
         .n_rows = PROXY_ROWS,

@@ -58,7 +58,7 @@ static void send_message(struct exchange *exchange, const uint8_t *token, coap_o
                 exchange_fail(exchange, CODE_BAD_GATEWAY,
                               "the request does not fit into a message to the target");
         else if (coap_send(exchange->upstream->session, pdu) == COAP_INVALID_MID)
-                exchange_fail(exchange, CODE_BAD_GATEWAY, "the target can not be reached");
+                exchange_fail(exchange, CODE_BAD_GATEWAY, "the target cannot be reached");
 }
 
 coap_pdu_t *exchange_message(struct exchange *exchange, uint32_t observe)
@@ -208,7 +208,7 @@ static bool take_block(struct exchange *exchange, const coap_pdu_t *received, st
         }
         if (!read_representation(exchange, received)) {
                 exchange_fail(exchange, CODE_BAD_GATEWAY,
-                              "the target's answer has an option that can not be passed on");
+                              "the target's answer has an option that cannot be passed on");
                 return false;
         }
         if (!first && !etag_equal(&before, &exchange->answer.etag)) {

@@ -156,7 +156,7 @@ const char *proxy_system_ca(void)
         return file ? file : "/etc/ssl/certs/ca-certificates.crt";
 }
 
-/* One that can not be read has been complained of. */
+/* One that cannot be read has been complained of. */
 static bool is_secure(const char *target)
 {
         coap_uri_t uri;

@@ -91,7 +91,7 @@ static void open_at(struct upstream *upstream, const struct sockaddr *to, sockle
                                                        : coap_new_client_session(upstream->context, NULL,
                                                                                  &address, upstream->proto);
         if (!upstream->session) {
-                fail(upstream, "the target can not be reached");
+                fail(upstream, "the target cannot be reached");
                 return;
         }
         coap_session_set_nstart(upstream->session, (uint16_t)upstream->conf->parallel);
@@ -122,7 +122,7 @@ void session_open(struct upstream *upstream)
                 freeaddrinfo(list);
         } else if (!upstream->is_name || resolver_start(upstream->event, upstream->host, on_found, upstream,
                                                         &upstream->resolver) < 0) {
-                fail(upstream, "the target's name can not be looked up");
+                fail(upstream, "the target's name cannot be looked up");
         }
 }
 
@@ -175,7 +175,7 @@ void session_on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap
         const char *diagnostic = reason == COAP_NACK_TOO_MANY_RETRIES ? "the target does not answer"
                                  : reason == COAP_NACK_RST            ? "the target rejected the request"
                                  : reason == COAP_NACK_BAD_RESPONSE   ? "the target's answer is malformed"
-                                                                      : "the target can not be reached";
+                                                                      : "the target cannot be reached";
         coap_bin_const_t token = sent ? coap_pdu_get_token(sent) : (coap_bin_const_t){ 0, NULL };
 
         (void)mid;

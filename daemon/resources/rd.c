@@ -161,7 +161,7 @@ static void rd_handle_delete(void *self, const struct request *request, struct r
         enum rd_lookup which;
 
         if (request->rest.n == 0 || names_lookup(request->rest, &which))
-                response_error(response, CODE_METHOD_NOT_ALLOWED, "this can not be deleted");
+                response_error(response, CODE_METHOD_NOT_ALLOWED, "this cannot be deleted");
         else
                 rd_delete(self, request->rest, request, response);
 }

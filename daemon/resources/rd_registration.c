@@ -246,7 +246,7 @@ bool rd_registration_read(struct rd_registration *registration, const struct req
         return false;
 }
 
-/* --- in the store: lines of ":key=value", then the extra parameters, which can not begin like that --- */
+/* --- in the store: lines of ":key=value", then the extra parameters, which cannot begin like that --- */
 
 static void write_line(struct buf *out, const char *key, struct span value)
 {

@@ -206,7 +206,7 @@ void registry_bury_soon(struct resource *resource)
 }
 
 /*
- * libcoap goes on using the resource when its handler returns, so it can not be deleted in there. Until the
+ * libcoap goes on using the resource when its handler returns, so it cannot be deleted in there. Until the
  * end of this turn of the loop it answers as if it were not there; see serve.c.
  */
 void registry_remove_soon(struct resource *resource)

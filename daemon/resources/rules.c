@@ -109,7 +109,7 @@ struct etag resource_etag(const struct resource *resource, struct span path, str
         return etag;
 }
 
-/* RFC 7252, 5.10.8: If-Match and If-None-Match. What can not be read now is there all the same. */
+/* RFC 7252, 5.10.8: If-Match and If-None-Match. What cannot be read now is there all the same. */
 static bool preconditions_hold(struct resource *resource, const struct message *m, struct response *response)
 {
         struct etag etag;
@@ -189,7 +189,7 @@ static void note_observation(struct resource *resource, const struct message *m,
                 /* Answered without Observe (RFC 7641, 4.1), if libcoap knows: what another host has here may be. */
                 place = places_find(&resource->registry->places, m->request.path);
                 if (place && place_is_observable(place))
-                        response_error(response, CODE_NOT_IMPLEMENTED, "it can not be observed");
+                        response_error(response, CODE_NOT_IMPLEMENTED, "it cannot be observed");
                 return;
         }
         if (!may_observe(resource->registry, m, response) || resource->observed || m->request.rest.n)

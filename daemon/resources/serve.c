@@ -159,7 +159,7 @@ static void serve_one_of(struct resource *first, struct message *m, struct respo
                 rules_serve(parent, m, response);
                 /* libcoap counts it among the observers of what another host has here. */
                 if (!resource && m->request.observe && response->code >> 5 == 2 && !response->later)
-                        response_error(response, CODE_UNAVAILABLE, "it can not be observed now");
+                        response_error(response, CODE_UNAVAILABLE, "it cannot be observed now");
         } else if (!resource || resource->gone) {
                 rules_serve_nothing(registry, m, response);
         } else {

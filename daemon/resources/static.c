@@ -67,7 +67,7 @@ static const char *check_file(const char *file)
 
         if (stat(file, &status) < 0)
                 return errno == ENOENT ? "does not exist, expected a file"
-                                       : "can not be reached, expected a file";
+                                       : "cannot be reached, expected a file";
         if (!S_ISREG(status.st_mode))
                 return "is not a regular file, expected one";
         if (status.st_size > MAX_FILE)

@@ -56,7 +56,7 @@ static const char *judge_chain(const struct pki *pki, const gnutls_datum_t *chai
         gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
                                           .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT };
         gnutls_x509_crt_t crts[CHAIN_MAX];
-        const char *why = "it can not be read";
+        const char *why = "it cannot be read";
         unsigned status = 0, imported = 0;
 
         *ret_alert = GNUTLS_A_BAD_CERTIFICATE;

@@ -13,7 +13,7 @@
 /*
  * TLS and DTLS 1.2 at least (RFC 7925, 4.2 and RFC 9325); AES-CCM-8 is what RFC 7252, 9.1.3 makes mandatory
  * and constrained clients have alone. Which suites and kinds of certificate are in question follows from the
- * keys that there are, so that a client is never led into one that can not work.
+ * keys that there are, so that a client is never led into one that cannot work.
  */
 static int make_priority(struct key_errors *errors, struct conf_origin at, struct key_set *set)
 {

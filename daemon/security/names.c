@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Walks the subject, attribute by attribute, and the alternative names. Values come escaped as in RFC 4514,
- * so that a comma or a NUL within one can not pass for something else; in alternative names only what a rule would
+ * so that a comma or a NUL within one cannot pass for something else; in alternative names only what a rule would
  * take for the end of one.
  */
 #include "security/names.h"

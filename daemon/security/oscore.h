@@ -12,11 +12,11 @@
  *   which it finds a token: also that to an unprotected message with the token of an observation, or of a request that
  *   waits, which would be opened as what these are told. Nothing is encrypted while a message is at hand that came in
  *   the clear.
- * - What can not be taken back. A libcoap context keeps an OSCORE context for good, finds the first of those that
+ * - What cannot be taken back. A libcoap context keeps an OSCORE context for good, finds the first of those that
  *   have a recipient id, and takes new recipients into the very first only; sessions point to its recipients, so
  *   that none is ever deleted. For datagrams each OSCORE context has a libcoap context of its own, as far as there
  *   are enough, and oscore_home() tells which; the config may then change any. Streams and DTLS are in the first
- *   libcoap context with a copy of each OSCORE context, and after a change that it can not take new sessions begin in
+ *   libcoap context with a copy of each OSCORE context, and after a change that it cannot take new sessions begin in
  *   the next one, with another copy: oscore_streams(). Each copy has sequence numbers of its own.
  * - No nonce twice. Sequence numbers are stored ahead of their use, and while that fails nothing that would
  *   need a new one is sent. A response may use its request's nonce once: libcoap would do so again for

@@ -162,7 +162,7 @@ const struct oscore_route *oscore_route_find(const struct oscore *oscore, struct
 /* oscore_streams.c */
 
 /*
- * Brings all that is in the config to the shard for new sessions of streams and DTLS; if the present one can not take
+ * Brings all that is in the config to the shard for new sessions of streams and DTLS; if the present one cannot take
  * it, to the next. While the contexts have their secrets. 0 or -errno, logged.
  */
 int oscore_streams_settle(struct oscore *oscore);

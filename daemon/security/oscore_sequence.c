@@ -52,7 +52,7 @@ static uint64_t first_number(struct oscore_place *place)
                 return MAX(stored, place->begin);
         if (r != -ENOENT && r != -ENOTSUP)
                 log_warning(
-                        "OSCORE: the stored sequence number can not be read (%s): the clock stands in for it",
+                        "OSCORE: the stored sequence number cannot be read (%s): the clock stands in for it",
                         strerror(-r));
         return place->begin + (since > 0 ? (uint64_t)since * SEQUENCES_PER_SECOND : 0);
 }
@@ -105,7 +105,7 @@ int oscore_sequence_save(uint64_t number, void *userdata)
         /* On a disk that is nearly full, peers make the two alternate. */
         if (r < 0 && !place->stalled)
                 place->told = log_gated(&gate, LOG_ERR, NULL,
-                                        "OSCORE: the next sequence numbers can not be stored (%s): no "
+                                        "OSCORE: the next sequence numbers cannot be stored (%s): no "
                                         "notifications until they can",
                                         strerror(-r));
         if (r == 0 && place->stalled && place->told)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Streams and DTLS: a session is in one libcoap context for good, and that has all OSCORE contexts of the config. When
- * one of these can not be brought there, since libcoap would find another one first, or takes no recipient, all of them
+ * one of these cannot be brought there, since libcoap would find another one first, or takes no recipient, all of them
  * are given to the next shard's as well, and sessions that are new begin there.
  */
 #include <errno.h>

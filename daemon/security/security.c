@@ -127,7 +127,7 @@ static bool is_dtls_port(const struct security *security, uint16_t port)
         return false;
 }
 
-/* In host order; 0 when it can not be told. libcoap's addresses are not aligned for what they are cast to. */
+/* In host order; 0 when it cannot be told. libcoap's addresses are not aligned for what they are cast to. */
 static uint16_t port_of(const void *address)
 {
         struct sockaddr_in6 six;

@@ -319,7 +319,7 @@ def test_a_reload_that_fails_late_changes_nothing(coapd):
                                        f"coap://127.0.0.1:{taken}"],
                             resources=[greeting(), {"path": "door", "kind": "static", "content": "configured"}])
         log = daemon.reload()
-        assert "not reloaded" in log and f"127.0.0.1:{taken} can not be opened" in log
+        assert "not reloaded" in log and f"127.0.0.1:{taken} cannot be opened" in log
         assert client.get("time").text == "2.05" and client.get("motd").text == "4.04"
         assert client.get("door").payload == b"x"
         client.put("door", b"y")

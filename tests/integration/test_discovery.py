@@ -176,7 +176,7 @@ def test_dynamic_resources(coapd):
 
 
 def test_attributes_are_not_markup(coapd):
-    """What a client calls its resource can not make links of its own."""
+    """What a client calls its resource cannot make links of its own."""
     daemon = coapd()
     with daemon.client() as client:
         client.put("x", b"1", query=['title=a",</evil>;rt="b', "rt=\\"])

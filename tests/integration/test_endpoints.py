@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every scheme over IPv4 and IPv6, multicast, and addresses that can not be had."""
+"""Every scheme over IPv4 and IPv6, multicast, and addresses that cannot be had."""
 
 import contextlib
 import re
@@ -297,7 +297,7 @@ def test_multicast_interface_unknown(coapd):
     assert "224.0.1.187%nosuch0" in message
 
 
-# --- addresses that can not be had ---
+# --- addresses that cannot be had ---
 
 
 def fails_to_start(daemon):

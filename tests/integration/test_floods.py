@@ -85,7 +85,7 @@ def test_the_honest_are_served(coapd, kind, transport, steps, most):
     print(f"{kind} against {transport}, {counts[1]} steps a second: {flooded:.0f} requests a second, {quiet:.0f} without; "
           f"{again} sent again" + (f", a step costs {cost:.1f} GETs" if most else "") + f"; {grown / 1e6:.1f} MB more")
     daemon.alive()
-    # Who waits for a processor for so long in all can not be blamed for an answer that is late.
+    # Who waits for a processor for so long in all cannot be blamed for an answer that is late.
     assert again == 0 or end.waited - calm.waited > honest.ACK_TIMEOUT
     if not SANITIZED:  # with which there are few steps, and whose quarantine keeps what was freed
         assert most is None or cost < most

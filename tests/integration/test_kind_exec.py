@@ -27,7 +27,7 @@ class Script:
         self.write('cat "$0.value"')
 
     def write(self, body, shell="/bin/sh"):
-        # Under another name first: a file that is open for writing can not be executed.
+        # Under another name first: a file that is open for writing cannot be executed.
         fresh = self.path.with_suffix(".new")
         fresh.write_text(f'#!{shell}\necho $$ >> "$0.runs"\n{body}\n')
         fresh.chmod(0o755)
@@ -646,7 +646,7 @@ def test_standard_error(coapd, script):
 
 
 def test_children_left_behind(coapd, tmp_path, script):
-    """What goes on in the background when the program has ended is ended, and can not hold up the answer."""
+    """What goes on in the background when the program has ended is ended, and cannot hold up the answer."""
     script.write(f"sleep 1000 & echo $! > {tmp_path}/left; echo -n fine")
     daemon = coapd(resources=[script.resource(interval=3600)])
     with daemon.client() as client:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A folder served: what is read and written, what can not be reached, what observers are told."""
+"""A folder served: what is read and written, what cannot be reached, what observers are told."""
 
 import ctypes
 import fcntl

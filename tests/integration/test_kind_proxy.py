@@ -365,7 +365,7 @@ def test_nobody_there(coapd):
     with front.client() as client:
         for method in (coap.GET, coap.PUT):
             answer = client.request(method, "up/x", timeout=20 * SLOW)
-            assert (answer.text, answer.payload) == ("5.02", b"the target can not be reached")
+            assert (answer.text, answer.payload) == ("5.02", b"the target cannot be reached")
 
 
 @pytest.mark.parametrize("scheme", ["coap+tcp", "coaps", "coaps+tcp"])

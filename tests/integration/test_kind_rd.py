@@ -300,7 +300,7 @@ def test_observed(rd):
         assert reader.nothing(0.3)
         assert client.delete(location).text == "2.02"
         assert res.fresh().payload == ep.fresh().payload == b""
-        # A registration itself can not be observed.
+        # A registration itself cannot be observed.
         assert client.get(register(client, "ep=b", HOST), observe=0).observe is None
 
 

@@ -299,7 +299,7 @@ def test_what_is_out_of_bounds(client):
     assert answer(1, extra=[(coap.CONTENT_FORMAT, b"")]).text == "4.00"
     put_block(client, 0)
     assert answer(1, size1=len(BODY) - 1).text == "4.00"
-    # Acknowledged, a block does not come again: where it can not be kept it is refused.
+    # Acknowledged, a block does not come again: where it cannot be kept it is refused.
     put_block(client, 0, type=coap.CON, tag=b"3", body=bytes(SIZE * 40))
     assert answer(34, type=coap.CON, tag=b"3", body=bytes(SIZE * 40)).text == "4.08"
     # Left as they are for libcoap: twice, with a size that there is not, too long.

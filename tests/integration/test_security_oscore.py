@@ -92,7 +92,7 @@ def test_no_number_is_used_that_is_not_on_the_disk(coapd):
         with Fault(daemon, "fdatasync,fsync", "EIO", files_of(daemon, "observe-counters")):
             # The answer asks for a proof of freshness, under a number of the server's own.
             client.send(keys.protect(Message(GET, mid=1, token=b"x", options=request_options("time")))[0])
-            wait_for_line(daemon, "the next sequence numbers can not be stored (Input/output error)")
+            wait_for_line(daemon, "the next sequence numbers cannot be stored (Input/output error)")
             client.ping()
             assert client.numbers == []
         assert client.ask(GET, "time", observe=0).text == "2.05"

@@ -249,7 +249,7 @@ static void an_included_file_is_no_pipe(void **state)
         assert_int_equal(symlink("/dev/null", fixture_path("pipes/2.conf")), 0);
         assert_int_equal(fixture_load(ENDPOINT "@include \"pipes/*.conf\"\n", &config), -EINVAL);
         assert_string_equal(fixture_errors(),
-                            "@/c:2: @/pipes/1.conf: can not be read (not a regular file), expected a file "
+                            "@/c:2: @/pipes/1.conf: cannot be read (not a regular file), expected a file "
                             "of text\n");
         config_free(fixture_good(ENDPOINT "@include \"pipes/2.conf\"\n"));
 }
@@ -285,13 +285,13 @@ static void unreadable_file(void **state)
         assert_int_equal(config_load("/nonexistent/c", &fixture_vocabulary, out, &config), -ENOENT);
         fclose(out);
         assert_null(config);
-        assert_string_equal(text, "/nonexistent/c: file: can not be read (No such file or directory), "
+        assert_string_equal(text, "/nonexistent/c: file: cannot be read (No such file or directory), "
                                   "expected a file of text\n");
         free(text);
         config_free(NULL);
 }
 
-/* Root can read what the service can not. */
+/* Root can read what the service cannot. */
 static void unreadable_for_another_user(void **state)
 {
         struct config *config;

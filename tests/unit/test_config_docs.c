@@ -23,7 +23,7 @@ static void read_whole(const char *name, struct buf *ret_text)
         snprintf(path, sizeof(path), "%s/%s", COAPD_SOURCE_DIR, name);
         file = fopen(path, "r");
         if (!file)
-                fail_msg("%s can not be opened", path);
+                fail_msg("%s cannot be opened", path);
         while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
                 buf_append(ret_text, chunk, n);
         fclose(file);

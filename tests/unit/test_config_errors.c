@@ -60,10 +60,10 @@ static const struct fixture_case syntax_cases[] = {
         { ENDPOINT "@include x\n",
           "@/c:2: syntax: not an @include, expected the line to begin with @include \"PATH\" on its own\n" },
         { ENDPOINT "@include \"missing.conf\"\n@include \"folder\"\n",
-          "@/c:2: @/missing.conf: can not be read (No such file or directory), expected a file of text\n"
-          "@/c:3: @/folder: can not be read (Is a directory), expected a file of text\n" },
+          "@/c:2: @/missing.conf: cannot be read (No such file or directory), expected a file of text\n"
+          "@/c:3: @/folder: cannot be read (Is a directory), expected a file of text\n" },
         { ENDPOINT "@include \"none/*.conf\"\n@include \"loop/*.conf\"\n@include \"syntax.conf/*\"\n",
-          "@/c:3: @/loop/*.conf: leads into a folder that can not be read, expected one that coapd can "
+          "@/c:3: @/loop/*.conf: leads into a folder that cannot be read, expected one that coapd can "
           "read\n" },
         { ENDPOINT "@include \"c\"\n",
           "@/c:2: @include: nested too deep, expected at most 10 files within each other\n" },

@@ -118,7 +118,7 @@ static const struct fixture_case endpoint_cases[] = {
           "@/c:2: endpoints[1].multicast: \"224.0.1.187%lo\" is not of the family of coap://[::1], expected "
           "an IPv6 group\n" },
         { "endpoints = ( { uri = \"coap+tcp://127.0.0.1\"; multicast = \"224.0.1.187\"; } );\n",
-          "@/c:1: endpoints[0].multicast: \"coap+tcp://127.0.0.1\" can not join a group, expected an "
+          "@/c:1: endpoints[0].multicast: \"coap+tcp://127.0.0.1\" cannot join a group, expected an "
           "endpoint of the scheme coap\n" },
 };
 
@@ -175,10 +175,10 @@ static const struct fixture_case state_cases[] = {
           "@/c:2: persist.dynamic_resources: \"@/folder/\" names a folder, expected a file\n"
           "@/c:2: persist.observers: \"/\" names a folder, expected a file\n" },
         { ENDPOINT "persist: { engine = \"libcoap\"; observers = \"@/o\"; dynamic_resources = \"@/d\"; };\n",
-          "@/c:2: persist.dynamic_resources: engine = \"libcoap\" can not keep this alone, expected both "
+          "@/c:2: persist.dynamic_resources: engine = \"libcoap\" cannot keep this alone, expected both "
           "dynamic_resources and observe_counters, or neither\n" },
         { ENDPOINT "persist: { engine = \"libcoap\"; observe_counters = \"@/o\"; };\n",
-          "@/c:2: persist.observe_counters: engine = \"libcoap\" can not keep this alone, expected both "
+          "@/c:2: persist.observe_counters: engine = \"libcoap\" cannot keep this alone, expected both "
           "dynamic_resources and observe_counters, or neither\n" },
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Keys, certificates, OSCORE contexts and access rules that can not work, and that no secret is ever shown.
+/* Keys, certificates, OSCORE contexts and access rules that cannot work, and that no secret is ever shown.
  */
 #include "config_fixture.h"
 
@@ -57,7 +57,7 @@ static const struct fixture_case pki_cases[] = {
                    "  crl = \"missing.pem\"; require_client_certificate = true; }; };\n",
           "@/c:3: security.pki.private_key: \"@/open.key\" " NOT_FOR_OTHERS "\n"
           "@/c:4: security.pki.crl: \"@/missing.pem\" does not exist, expected a file\n"
-          "@/c:4: security.pki.require_client_certificate: can not tell good clients from bad ones, expected "
+          "@/c:4: security.pki.require_client_certificate: cannot tell good clients from bad ones, expected "
           "ca to name their authorities\n"
           "@/c:4: security.pki.crl: is of no use alone, expected ca to name the authorities of clients\n" },
         { ENDPOINT "security: { rpk: { private_key = \"dir-like.key\"; }; };\n",

@@ -143,7 +143,7 @@ static void refuses_a_taken_address(void **state)
         assert_int_equal(open_logged(f, &log), -EADDRINUSE);
         assert_null(f->endpoints);
         assert_non_null(
-                strstr(log, "coapd.conf:11: endpoints: coap://here can not be opened: Address already"));
+                strstr(log, "coapd.conf:11: endpoints: coap://here cannot be opened: Address already"));
         assert_ptr_equal(strchr(log, '\n'), log + strlen(log) - 1);
 
         /* All or nothing: the first one is closed again. */

@@ -316,7 +316,7 @@ static void joins_what_goes_the_same_way(void **state)
         outbox_free(outbox);
 }
 
-/* As on the way through a device that can not do it. */
+/* As on the way through a device that cannot do it. */
 static void sends_alone_what_the_kernel_does_not_take_joined(void **state)
 {
         struct outbox *outbox = outbox_new();

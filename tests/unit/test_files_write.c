@@ -62,7 +62,7 @@ static void a_full_disk_is_no_wrong_format(void **state)
         assert_int_equal(files_write(files, "new", body, CONTENT_FORMAT_JSON), -ENOTSUP);
         /* Nothing is left of any of them. */
         assert_int_equal(faccessat(files->root, "new", F_OK, 0), -1);
-        /* What can not be kept beside it need not be, where it is what is told anyway. */
+        /* What cannot be kept beside it need not be, where it is what is told anyway. */
         assert_int_equal(files_write(files, "new", body, CONTENT_FORMAT_OCTET_STREAM), 1);
 }
 

@@ -186,7 +186,7 @@ static void acknowledges_and_answers_in_two_messages(void **state)
 }
 
 /*
- * And answers in the acknowledgement when the empty one can not be sent; more than once, so that nothing stays taken.
+ * And answers in the acknowledgement when the empty one cannot be sent; more than once, so that nothing stays taken.
  */
 static void answers_in_one_when_it_can_not_acknowledge(void **state)
 {

@@ -392,7 +392,7 @@ static void test_observation(void **state)
         expect(f, NON, CODE_CONTENT, 7);
 }
 
-/* A notification can not wait: an error ends the observation, which is better than an empty message. */
+/* A notification cannot wait: an error ends the observation, which is better than an empty message. */
 static void test_notification_does_not_wait(void **state)
 {
         struct fixture *f = *state;

@@ -209,7 +209,7 @@ static void observers_who_come_together_are_written_together(void **state)
         assert_int_equal(observers(rig), 0);
         assert_int_equal(rig->engine->settle(rig->self), 0);
         assert_int_equal(observers(rig), 2);
-        /* One that can not wait takes the others along. */
+        /* One that cannot wait takes the others along. */
         rig_observe(rig, one, "b", "t4");
         rig_cancel(rig, other, "a", "t3");
         waits = false;
