@@ -6,38 +6,50 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
 #include "persist/files.h"
 #include "persist/import_records.h"
 
-struct mapped {
-        struct span bytes;
+enum {
+        RECORD_MOST = 4 * LIBCOAP_FIELD_MAX, /* no record is longer: it has two fields at the most */
+        FILE_MOST = 1 << 30,
 };
 
-static void unmapp(struct mapped *m)
-{
-        if (m->bytes.n)
-                munmap((void *)m->bytes.p, m->bytes.n);
-}
-
-static int map_file(const char *path, struct mapped *ret)
+/*
+ * Up to `most` bytes from the file's front. It is read and not mapped: where the disk fails, or the file gets shorter,
+ * a look into a map would end the daemon. -EFBIG: the whole was asked for, and is longer than any that libcoap writes.
+ */
+static int read_front(const char *path, size_t most, struct buf *ret)
 {
         CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        CLEANUP(buf_deinit) struct buf bytes = { 0 };
         struct stat st;
-        void *p;
+        size_t n;
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode) || st.st_size == 0)
                 return -EINVAL;
-        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-                return -errno;
-        ret->bytes = span_of(p, (size_t)st.st_size);
+        if (most == FILE_MOST && st.st_size > FILE_MOST)
+                return -EFBIG;
+        n = (size_t)MIN(st.st_size, (off_t)most);
+        if (!buf_reserve(&bytes, n))
+                return -ENOMEM;
+        while (bytes.n < n) {
+                ssize_t r = pread(fd, bytes.p + bytes.n, n - bytes.n, (off_t)bytes.n);
+
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                if (r == 0)
+                        break;
+                bytes.n += r > 0 ? (size_t)r : 0;
+        }
+        *ret = bytes;
+        bytes = (struct buf){ 0 };
         return 0;
 }
 
@@ -48,17 +60,18 @@ static import_record_t reader_of(int application_id)
         return application_id == store_schema_observers.application_id ? import_observer : import_counter;
 }
 
-bool import_recognises(const char *path, int application_id)
+int import_recognises(const char *path, int application_id)
 {
-        CLEANUP(unmapp) struct mapped file = { 0 };
+        CLEANUP(buf_deinit) struct buf file = { 0 };
         struct import_scratch scratch = { 0 };
         struct span rest;
         struct row row;
         bool known;
+        int r = read_front(path, RECORD_MOST, &file);
 
-        if (map_file(path, &file) < 0)
-                return false;
-        rest = file.bytes;
+        if (r < 0)
+                return r == -EINVAL ? 0 : r;
+        rest = buf_span(&file);
         known = reader_of(application_id)(&rest, &scratch, &row) != IMPORT_END;
         import_scratch_deinit(&scratch);
         return known;
@@ -109,17 +122,17 @@ static int copy_records(struct span rest, const struct store_schema *schema, sql
 static int fill(const char *path, const char *name, const struct store_schema *schema, uint64_t *ret_copied,
                 uint64_t *ret_skipped)
 {
-        CLEANUP(unmapp) struct mapped file = { 0 };
+        CLEANUP(buf_deinit) struct buf file = { 0 };
         sqlite3 *db = NULL;
         int r = store_create(name, schema);
 
         if (r == 0)
-                r = map_file(path, &file);
+                r = read_front(path, FILE_MOST, &file);
         if (r == 0 && (sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
                        sqlite3_exec(db, "PRAGMA synchronous=FULL; BEGIN", NULL, NULL, NULL) != SQLITE_OK))
                 r = store_errno(db, sqlite3_extended_errcode(db));
         if (r == 0)
-                r = copy_records(file.bytes, schema, db, ret_copied, ret_skipped);
+                r = copy_records(buf_span(&file), schema, db, ret_copied, ret_skipped);
         if (r == 0)
                 r = store_errno(db, sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
         if (sqlite3_close(db) != SQLITE_OK && r == 0)

@@ -8,13 +8,15 @@
 
 #include "persist/sqlite_store.h"
 
-/* Whether the file's first record reads as one of libcoap's file of the same purpose as this application id.
+/*
+ * 1: the file's first record reads as one of libcoap's file of the same purpose as this application id. 0: it does not.
+ * -errno: it cannot be read, so that nobody knows.
  */
-bool import_recognises(const char *path, int application_id);
+int import_recognises(const char *path, int application_id);
 
 /*
  * Puts a store with the file's content in the file's place; the file itself stays as PATH.libcoap-TIME. Logs
- * what came over. 0 or -errno.
+ * what came over. 0; or -errno, and all is as before: -EIO where the disk fails, -EFBIG for more than a gigabyte.
  */
 int import_libcoap(const char *path, const struct store_schema *schema);
 

@@ -191,7 +191,10 @@ int store_judge(const char *path, const struct store_schema *schema, char *reaso
                 snprintf(reason, size, "is no regular file");
                 return STORE_BAD;
         case PERSIST_FILE_REGULAR:
-                if (import_recognises(path, schema->application_id)) {
+                r = import_recognises(path, schema->application_id);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
                         snprintf(reason, size, "is a file of the engine libcoap");
                         return STORE_FOREIGN;
                 }
