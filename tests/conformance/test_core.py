@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TD_COAP_CORE: the transactions of RFC 7252."""
 
-import socket
-import threading
-
 import coap
 import pytest
 from peers import by
+from relay import Relay
 
 EVERYONE = by("raw", "aiocoap", "coap-client", "node-coap", "tcp", "websocket", "aiocoap-tcp")
 DATAGRAM = by("raw", "aiocoap", "coap-client", "node-coap")
@@ -119,57 +117,36 @@ def test_TD_COAP_CORE_14(ask):
     assert answer.code == "2.05" and answer.payload
 
 
-class LossyRelay:
+class LossyRelay(Relay):
     """Passes datagrams between a client and coapd, but for those of a list: (direction, nth)."""
 
     def __init__(self, port, lost):
-        self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.front.bind(("127.0.0.1", 0))
-        self.back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.back.connect(("127.0.0.1", port))
-        self.lost, self.seen, self.client = set(lost), {"request": 0, "response": 0}, None
-        self.datagrams = []
-        for side in (self.pass_requests, self.pass_responses):
-            threading.Thread(target=side, daemon=True).start()
+        super().__init__(port)
+        self.losing, self.seen = set(lost), {"request": 0, "response": 0}
 
-    def take(self, direction, data):
+    def comes_through(self, direction):
         self.seen[direction] += 1
-        self.datagrams.append((direction, data))
-        return (direction, self.seen[direction]) not in self.lost
+        return (direction, self.seen[direction]) not in self.losing
 
-    def pass_requests(self):
-        while True:
-            data, self.client = self.front.recvfrom(65536)
-            if self.take("request", data):
-                self.back.send(data)
+    def goes(self, data):
+        return self.comes_through("request")
 
-    def pass_responses(self):
-        while True:
-            data = self.back.recv(65536)
-            if self.take("response", data):
-                self.front.sendto(data, self.client)
-
-    @property
-    def port(self):
-        return self.front.getsockname()[1]
+    def passes(self, data):
+        return self.comes_through("response")
 
 
 @pytest.mark.parametrize("lost", ["request", "response"])
 def test_TD_COAP_CORE_15(plugtest, raw, lost):
     raw.put("test", b"some content")
-    relay = LossyRelay(plugtest.port, [(lost, 1)])
-    with coap.Client(relay.port) as client:
+    with LossyRelay(plugtest.port, [(lost, 1)]) as relay, coap.Client(relay.port) as client:
         client.ACK_TIMEOUT = 0.3
         assert client.get("test").payload == b"some content"
-    assert relay.seen["request"] == 2
-    requests = [data for direction, data in relay.datagrams if direction == "request"]
-    assert requests[0] == requests[1]
+    assert len(relay.sent) == 2 and relay.sent[0] == relay.sent[1]
 
 
 def test_TD_COAP_CORE_16(plugtest):
     for lost in (("request", 1), ("response", 1), ("response", 2), ("request", 2)):
-        relay = LossyRelay(plugtest.port, [lost])
-        with coap.Client(relay.port) as client:
+        with LossyRelay(plugtest.port, [lost]) as relay, coap.Client(relay.port) as client:
             assert client.get("separate", timeout=30).text == "2.05"
 
 

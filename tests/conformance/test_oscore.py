@@ -10,6 +10,7 @@ import pytest
 from clients import aiocoap_run, coap_client
 from conftest import TESTS
 from peers import CoapClient
+from relay import Relay
 
 # aiocoap wants this for EDHOC, which is not in play here, and Debian does not have it.
 sys.modules.setdefault("lakers", MagicMock())
@@ -251,20 +252,16 @@ def test_OSCORE_TEST_13(server, protected):
 def replayed(server, one, times=2):
     """The datagram of a protected GET, taken on its way, sent again and again: the answers' codes."""
     with coap.Client(server.port) as client:
-        taken = []
-
         async def body(context):
                 return await context.request(one.message("get", "oscore/hello/1", b"", {})).response
 
-        from test_core import LossyRelay
-
-        relay = LossyRelay(server.port, [])
-        port, server.port = server.port, relay.port
-        try:
-            one.run(body)
-        finally:
-            server.port = port
-        taken = [data for direction, data in relay.datagrams if direction == "request" and data[1]]
+        with Relay(server.port) as relay:
+            port, server.port = server.port, relay.port
+            try:
+                one.run(body)
+            finally:
+                server.port = port
+        taken = [data for data in relay.sent if data[1]]
         codes = []
         for i in range(times):
             again = coap.Message.decode(taken[-1])

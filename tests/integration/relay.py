@@ -7,7 +7,7 @@ import threading
 
 
 class Relay(threading.Thread):
-    """Keeps what the client sends. The daemon's datagrams go on where `passes()` says so."""
+    """Keeps what the client sends. Its datagrams go on where `goes()` says so, the daemon's where `passes()` does."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -15,6 +15,9 @@ class Relay(threading.Thread):
         self.near.bind(("127.0.0.1", 0))
         self.far.connect(("127.0.0.1", port))
         self.sent, self.over = [], False
+
+    def goes(self, data):
+        return True
 
     def passes(self, data):
         return True
@@ -30,7 +33,8 @@ class Relay(threading.Thread):
                 if ready is self.near:
                     data, client = self.near.recvfrom(2048)
                     self.sent.append(data)
-                    self.far.send(data)
+                    if self.goes(data):
+                        self.far.send(data)
                 elif client:
                     data = self.far.recv(2048)
                     if self.passes(data):
