@@ -50,4 +50,14 @@ static inline struct span span_skip(struct span a, size_t n)
         return n >= a.n ? (struct span){ NULL, 0 } : (struct span){ a.p + n, a.n - n };
 }
 
+/* What is in front of the first `c`, or all there is; `rest` is then what follows that `c`. */
+static inline struct span span_cut(struct span *rest, uint8_t c)
+{
+        const uint8_t *end = rest->n > 0 ? memchr(rest->p, c, rest->n) : NULL;
+        struct span front = { rest->p, end ? (size_t)(end - rest->p) : rest->n };
+
+        *rest = span_skip(*rest, front.n + 1);
+        return front;
+}
+
 #endif

@@ -43,11 +43,8 @@ static size_t before(struct span text, char c)
 static bool has_member(struct span list, const char *member)
 {
         while (list.n > 0) {
-                size_t n = before(list, ',');
-
-                if (is_same(trim(span_of(list.p, n)), member))
+                if (is_same(trim(span_cut(&list, ',')), member))
                         return true;
-                list = span_skip(list, n + 1);
         }
         return false;
 }

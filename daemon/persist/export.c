@@ -84,11 +84,9 @@ static void add_path(coap_optlist_t **options, struct span path)
 static void add_queries(coap_optlist_t **options, struct span attributes)
 {
         while (attributes.n > 0) {
-                const uint8_t *end = memchr(attributes.p, '&', attributes.n);
-                size_t n = end ? (size_t)(end - attributes.p) : attributes.n;
+                struct span one = span_cut(&attributes, '&');
 
-                coap_insert_optlist(options, coap_new_optlist(COAP_OPTION_URI_QUERY, n, attributes.p));
-                attributes = span_skip(attributes, end ? n + 1 : n);
+                coap_insert_optlist(options, coap_new_optlist(COAP_OPTION_URI_QUERY, one.n, one.p));
         }
 }
 

@@ -94,8 +94,7 @@ static void describe_dynamic(struct link *link)
         struct span rest = dynamic_attributes(link->resource->self);
 
         while (rest.n > 0) {
-                const uint8_t *end = memchr(rest.p, '&', rest.n);
-                struct span one = { rest.p, end ? (size_t)(end - rest.p) : rest.n };
+                struct span one = span_cut(&rest, '&');
 
                 for (int i = RT; i <= TITLE; i++) {
                         struct span name = span_of_string(link->attributes[i].name);
@@ -103,7 +102,6 @@ static void describe_dynamic(struct link *link)
                         if (one.n > name.n && span_starts_with(one, name) && one.p[name.n] == '=')
                                 append_word(&link->attributes[i].value, span_skip(one, name.n + 1));
                 }
-                rest = span_skip(rest, one.n + 1);
         }
         link->attributes[OBS].flag = true;
 }
@@ -211,11 +209,11 @@ static bool passes_one(const struct link *link, struct span name, struct span pa
 static bool passes(const struct link *link, const struct request *request)
 {
         for (size_t i = 0; i < request->n_queries; i++) {
-                struct span query = request->queries[i];
-                const uint8_t *equals = query.n ? memchr(query.p, '=', query.n) : NULL;
-                size_t n = equals ? (size_t)(equals - query.p) : query.n;
+                struct span pattern = request->queries[i];
+                size_t n = pattern.n;
+                struct span name = span_cut(&pattern, '=');
 
-                if (!passes_one(link, span_of(query.p, n), span_skip(query, n + 1), equals != NULL))
+                if (!passes_one(link, name, pattern, name.n < n))
                         return false;
         }
         return true;

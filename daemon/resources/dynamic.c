@@ -118,13 +118,11 @@ static bool names_an_attribute(struct span attributes)
         static const char *const names[] = { "rt=", "if=", "title=" };
 
         while (attributes.n > 0) {
-                const uint8_t *end = memchr(attributes.p, '&', attributes.n);
+                struct span one = span_cut(&attributes, '&');
 
                 for (size_t i = 0; i < ARRAY_LEN(names); i++)
-                        if (span_starts_with(attributes, span_of_string(names[i])))
+                        if (span_starts_with(one, span_of_string(names[i])))
                                 return true;
-                attributes =
-                        end ? span_skip(attributes, (size_t)(end - attributes.p) + 1) : (struct span){ 0 };
         }
         return false;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/percent.h"
 #include "base/util.h"
 
 bool token_is_uri(const char *name)
@@ -14,26 +15,12 @@ bool token_is_uri(const char *name)
         return strncmp(name, "pkcs11:", 7) == 0;
 }
 
-static int hex_digit(char c)
-{
-        static const char digits[] = "0123456789abcdef";
-        const char *at = c ? strchr(digits, c | 0x20) : NULL;
-
-        return at ? (int)(at - digits) : -1;
-}
-
 /* Percent-encoding undone, and file: or file:// taken off, in place. */
 static char *plain_path(char *path)
 {
-        char *to = path;
+        size_t n = strlen(path);
 
-        for (const char *from = path; *from; from++) {
-                int high = *from == '%' ? hex_digit(from[1]) : -1, low = high >= 0 ? hex_digit(from[2]) : -1;
-
-                *to++ = low >= 0 ? (char)(high << 4 | low) : *from;
-                from += low >= 0 ? 2 : 0;
-        }
-        *to = '\0';
+        path[percent_decode(span_of(path, n), (uint8_t *)path, n)] = '\0';
         if (strncmp(path, "file:", 5) == 0)
                 path += 5;
         return strncmp(path, "//", 2) == 0 ? path + 2 : path;
