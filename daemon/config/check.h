@@ -16,6 +16,9 @@ struct check {
 /* Reports every rule that is broken; values whose rows were not good are skipped. 0 or -ENOMEM. */
 int check_config(const struct config *config, struct report *report);
 
+/* `persist`, in check_persist.c. */
+void check_persist(struct check *check);
+
 /* `security` and `access`, in check_security.c. */
 void check_security(struct check *check);
 
