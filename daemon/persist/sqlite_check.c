@@ -108,47 +108,83 @@ static int judge_header(const char *path, const struct store_schema *schema, cha
 }
 
 /* On the file itself, so with its log, but without folding the log in: a bad file stays as it was found. */
-static int judge_content(const char *path, const struct store_schema *schema, char *reason, size_t size)
+static int open_to_judge(const char *path, sqlite3 **db)
+{
+        int r = sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE, NULL);
+
+        if (r == SQLITE_OK)
+                r = sqlite3_busy_timeout(*db, BUSY_MS);
+        if (r == SQLITE_OK)
+                r = sqlite3_db_config(*db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        if (r == SQLITE_OK)
+                r = sqlite3_exec(*db, "PRAGMA cell_size_check=1; PRAGMA trusted_schema=0", NULL, NULL, NULL);
+        return r;
+}
+
+static int read_version(sqlite3 *db, int *ret_version)
 {
         sqlite3_stmt *statement = NULL;
-        sqlite3 *db = NULL;
-        struct stat st = { 0 };
-        int verdict = STORE_GOOD, version = -1, r;
+        int r = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL);
 
-        r = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
-        if (r == SQLITE_OK)
-                r = sqlite3_busy_timeout(db, BUSY_MS);
-        if (r == SQLITE_OK)
-                r = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        if (r == SQLITE_OK)
-                r = sqlite3_exec(db, "PRAGMA cell_size_check=1; PRAGMA trusted_schema=0", NULL, NULL, NULL);
-        if (r == SQLITE_OK)
-                r = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL);
-        if (r == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
-                version = sqlite3_column_int(statement, 0);
-        r = sqlite3_finalize(statement);
-        statement = NULL;
-        stat(path, &st);
-        if (r == SQLITE_OK && st.st_size <= CHECK_LIMIT) {
-                r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
-                if (r == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW &&
-                    strcmp(store_text(statement, 0), "ok") != 0) {
-                        snprintf(reason, size, "is damaged: %s", store_text(statement, 0));
-                        reason[strcspn(reason, "\n")] = '\0';
-                        verdict = STORE_DAMAGED;
-                }
-                r = sqlite3_finalize(statement);
+        if (r != SQLITE_OK)
+                return r;
+        if (sqlite3_step(statement) == SQLITE_ROW)
+                *ret_version = sqlite3_column_int(statement, 0);
+        return sqlite3_finalize(statement);
+}
+
+/* Whether SQLite finds nothing wrong; else `reason` says what it is. */
+static int check_quickly(sqlite3 *db, char *reason, size_t size, bool *ret_good)
+{
+        sqlite3_stmt *statement = NULL;
+        int r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+
+        *ret_good = true;
+        if (r != SQLITE_OK)
+                return r;
+        if (sqlite3_step(statement) == SQLITE_ROW && strcmp(store_text(statement, 0), "ok") != 0) {
+                snprintf(reason, size, "is damaged: %s", store_text(statement, 0));
+                reason[strcspn(reason, "\n")] = '\0';
+                *ret_good = false;
         }
-        for (size_t i = 0;
-             i < STORE_TABLES && schema->tables[i].name && r == SQLITE_OK && verdict == STORE_GOOD; i++) {
+        return sqlite3_finalize(statement);
+}
+
+/* SQLITE_ERROR where one is missing. */
+static int check_columns(sqlite3 *db, const struct store_schema *schema)
+{
+        int r = SQLITE_OK;
+
+        for (size_t i = 0; i < STORE_TABLES && schema->tables[i].name && r == SQLITE_OK; i++) {
                 char *sql = sqlite3_mprintf("SELECT id, %s FROM %s", schema->tables[i].columns,
                                             schema->tables[i].name);
+                sqlite3_stmt *statement = NULL;
 
                 r = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
                 sqlite3_finalize(statement);
                 sqlite3_free(sql);
         }
-        if (r == SQLITE_OK && verdict == STORE_GOOD && version > schema->version) {
+        return r;
+}
+
+static int judge_content(const char *path, const struct store_schema *schema, char *reason, size_t size)
+{
+        sqlite3 *db = NULL;
+        struct stat st = { 0 };
+        int verdict = STORE_GOOD, version = -1;
+        bool good = true;
+        int r = open_to_judge(path, &db);
+
+        if (r == SQLITE_OK)
+                r = read_version(db, &version);
+        stat(path, &st);
+        if (r == SQLITE_OK && st.st_size <= CHECK_LIMIT)
+                r = check_quickly(db, reason, size, &good);
+        if (r == SQLITE_OK && good)
+                r = check_columns(db, schema);
+        if (!good) {
+                verdict = STORE_DAMAGED;
+        } else if (r == SQLITE_OK && version > schema->version) {
                 snprintf(reason, size, "has the schema version %d, and this coapd knows versions up to %d",
                          version, schema->version);
                 verdict = STORE_BAD;
