@@ -48,8 +48,16 @@ struct clients_bounds {
         size_t streams;
 };
 
+/*
+ * `metrics` must outlive the result. Until clients_set_bounds() no stream has room. 0; or -ENOMEM, also where there are
+ * no random numbers.
+ */
 int clients_new(struct metrics *metrics, struct clients **ret_clients);
+
+/* The sessions are libcoap's, and stay; they have no struct client any more. Accepts NULL. */
 void clients_free(struct clients *clients);
+
+/* For sessions that begin from now on; those that are too many already stay. */
 void clients_set_bounds(struct clients *clients, const struct clients_bounds *bounds);
 
 /*
@@ -57,13 +65,13 @@ void clients_set_bounds(struct clients *clients, const struct clients_bounds *bo
  * its address is proved.
  */
 void clients_add(struct clients *clients, coap_session_t *session, bool known);
-/* A session ends. */
+/* A session ends: its struct client is freed. */
 void clients_remove(struct clients *clients, coap_session_t *session);
 
 /* The newest whose serial is below `before`, 0: the newest of all; the others by ->next. NULL: none. */
 struct client *clients_first(const struct clients *clients, uint64_t before);
 
-/* NULL: libcoap's dummy, or there was no memory. */
+/* Until clients_remove(). NULL: libcoap's dummy, or there was no memory. */
 struct client *client_of(const coap_session_t *session);
 
 /* A request has come. False: it is to be refused. */

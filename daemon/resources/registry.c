@@ -217,48 +217,33 @@ static int registry_init(struct registry *registry)
         for (size_t i = 0; i < shards->n; i++)
                 coap_context_set_block_mode(shards->v[i], 0);
         r = blockwise_new(0, 0, &registry->blockwise); /* bounded by registry_apply() */
-        if (r < 0)
-                return r;
-        r = qblock_burst_new(&registry->burst);
-        if (r < 0)
-                return r;
-        r = sd_event_add_time(registry->host.event, &registry->ask, CLOCK_MONOTONIC, UINT64_MAX, 0, on_ask,
-                              registry);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(registry->ask, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        r = clients_new(registry->host.metrics, &registry->clients);
-        if (r < 0)
-                return r;
-        r = observations_new(registry->clients, registry->host.metrics, &registry->observations);
-        if (r < 0)
-                return r;
-        r = echo_new(&registry->echo);
-        if (r < 0)
-                return r;
-        r = ratelimit_new(&registry->ratelimit);
-        if (r < 0)
-                return r;
-        r = duplicates_new(MAX_REMEMBERED_ANSWERS, &registry->duplicates);
-        if (r < 0)
-                return r;
-        r = outgoing_new(&registry->outgoing);
-        if (r < 0)
-                return r;
-        r = pendings_new(registry, &registry->pendings);
-        if (r < 0)
-                return r;
-        r = discovery_new(registry, &registry->discovery);
-        if (r < 0)
-                return r;
-        r = sd_event_add_defer(registry->host.event, &registry->bury, registry_bury, registry);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(registry->bury, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = qblock_burst_new(&registry->burst);
+        if (r >= 0)
+                r = sd_event_add_time(registry->host.event, &registry->ask, CLOCK_MONOTONIC, UINT64_MAX, 0,
+                                      on_ask, registry);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(registry->ask, SD_EVENT_OFF);
+        if (r >= 0)
+                r = clients_new(registry->host.metrics, &registry->clients);
+        if (r >= 0)
+                r = observations_new(registry->clients, registry->host.metrics, &registry->observations);
+        if (r >= 0)
+                r = echo_new(&registry->echo);
+        if (r >= 0)
+                r = ratelimit_new(&registry->ratelimit);
+        if (r >= 0)
+                r = duplicates_new(MAX_REMEMBERED_ANSWERS, &registry->duplicates);
+        if (r >= 0)
+                r = outgoing_new(&registry->outgoing);
+        if (r >= 0)
+                r = pendings_new(registry, &registry->pendings);
+        if (r >= 0)
+                r = discovery_new(registry, &registry->discovery);
+        if (r >= 0)
+                r = sd_event_add_defer(registry->host.event, &registry->bury, registry_bury, registry);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(registry->bury, SD_EVENT_OFF);
         for (size_t i = 0; i < shards->n && r >= 0; i++)
                 r = add_unknown(registry, shards->v[i]);
         return r;

@@ -18,7 +18,9 @@
 
 struct globs;
 
+/* Without a glob, and NULL without memory. */
 struct globs *globs_new(void);
+/* Accepts NULL. */
 void globs_free(struct globs *globs);
 
 /* What would have been expected instead of `glob`; NULL when it is good. */
