@@ -46,6 +46,42 @@ def test_check_tells_what_a_start_would_refuse(coapd, engine):
     assert run("-c", daemon.file, "--check").returncode == 0
 
 
+def refused(daemon, engine):
+    """The reasons that --check has against files of the state, by key."""
+    daemon.write_config(persist=daemon.persist(engine=engine, bad_file="refuse"))
+    result = run("-c", daemon.file, "--check")
+    told = dict(re.findall(r"coapd\.conf:\d+: persist\.(\w+): \S+ (.*), expected", result.stderr))
+    assert result.returncode == (1 if told else 0), result
+    return told
+
+
+def test_check_judges_every_file_as_its_engine_does(coapd):
+    daemon = coapd()
+    with daemon.client() as client:
+        client.put("door", b"open")
+        client.observe("door")
+    daemon.stop()
+    keys = ("dynamic_resources", "observers", "observe_counters")
+    files = [daemon.folder / key.replace("_", "-") for key in keys]
+    assert refused(daemon, "sqlite") == refused(daemon, "libcoap") == {}
+    for file in files:
+        data = file.read_bytes()
+        file.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    damaged = refused(daemon, "sqlite")
+    assert set(damaged) == set(keys) and all("damaged" in reason for reason in damaged.values()), damaged
+    assert refused(daemon, "libcoap") == damaged
+    for file in files:
+        file.write_text("coap://127.0.0.1:5683 17 time\n")
+    text = refused(daemon, "sqlite")
+    assert set(text) == set(keys) and all(reason.startswith("is no store of") for reason in text.values()), text
+    assert refused(daemon, "libcoap") == {}  # which reads what it can of any text
+    for file in files:
+        file.unlink()
+        file.mkdir()
+    folders = dict.fromkeys(keys, "is a folder")
+    assert refused(daemon, "sqlite") == refused(daemon, "libcoap") == folders
+
+
 def test_the_sample_is_valid_before_the_first_start():
     """The unit's StateDirectory= makes the folder; a mistyped one is an error all the same."""
     sample = Path(__file__).parents[2] / "conf/coapd.conf"
