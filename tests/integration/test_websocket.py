@@ -3,7 +3,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import ssl
+import sys
+import termios
 import time
 
 import coap
@@ -267,6 +270,46 @@ def test_a_ping_to_who_is_behind(websocket):
             answer = one.receive(20, lambda m: m.token)
             assert (answer.token, answer.payload == body.encode()) == (token, True)
         assert one.pongs_until(tokens[-1]) <= len(tokens)
+
+
+def unread(one):
+    """How much the kernel keeps of what was written to a client: in the server's buffer and in its own."""
+    received = int.from_bytes(fcntl.ioctl(one.socket.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+    ends = [f":{end[1]:04X}" for end in (one.socket.getpeername(), one.socket.getsockname())]
+    with open("/proc/net/tcp") as table:
+        row = next(words for words in map(str.split, table) if [words[1][-5:], words[2][-5:]] == ends)
+    return received + int(row[4].split(":")[0], 16)
+
+
+def test_a_pong_that_waits(websocket):
+    """The peer sends nothing more, so that only the end of the backlog can bring it; it stands for those before."""
+    body, n = b"0123456789" * 2000, 0
+    daemon, client = websocket(resources=[{"path": "large", "kind": "static", "content": body.decode()}])
+    with client() as one, client() as other:
+        before = unread(one)
+
+        def is_behind():
+            """What was answered is in no buffer of the kernel's, while others are served again and again."""
+            for _ in range(20):
+                if unread(one) - before >= n * len(body):
+                    return False
+                assert other.get(".well-known/core").text == "2.05"
+            return True
+
+        while not is_behind():
+            assert n < 2000
+            # Far less than what makes coapd stop reading.
+            for _ in range(10):
+                one.send(coap.Message(coap.GET, token=n.to_bytes(2, "big"), options=coap.request_options("large")))
+                n += 1
+        for payload in (b"first", b"second"):
+            one.send_raw(one.frame(payload, PING))
+            assert is_behind()
+        for i in range(n):
+            answer = one.receive(20, lambda m: m.token)
+            assert (answer.token, answer.payload == body) == (i.to_bytes(2, "big"), True)
+        assert one.pong() == b"second"
+        assert one.get(".well-known/core").text == "2.05" and not one.pongs
 
 
 FIREFOX = [
