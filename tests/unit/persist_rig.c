@@ -66,6 +66,26 @@ void rig_init(struct rig *rig)
         log_set_level(LOG_INFO);
 }
 
+int rig_set_up_in(void **state, size_t size)
+{
+        *state = calloc(1, size);
+        assert_non_null(*state);
+        rig_init(*state);
+        return 0;
+}
+
+int rig_set_up(void **state)
+{
+        return rig_set_up_in(state, sizeof(struct rig));
+}
+
+int rig_tear_down(void **state)
+{
+        rig_deinit(*state);
+        free(*state);
+        return 0;
+}
+
 static void forget_stored(struct rig *rig)
 {
         for (size_t i = 0; i < rig->n_stored; i++)

@@ -55,6 +55,14 @@ void rig_init(struct rig *rig);
 /* And away. */
 void rig_deinit(struct rig *rig);
 
+/*
+ * For cmocka: *state is a struct of `size` bytes, zeroed, that begins with an initialised rig; is just that; or goes
+ * with it. 0.
+ */
+int rig_set_up_in(void **state, size_t size);
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
+
 /* The server without its engine: context, resources, an endpoint on `listen` ("127.0.0.1", "::"). */
 void rig_context(struct rig *rig, const char *listen);
 coap_resource_t *rig_add_resource(struct rig *rig, const char *path);

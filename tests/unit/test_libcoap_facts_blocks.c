@@ -127,22 +127,19 @@ static void a_claim_takes_memory(void **state)
 
 static int set_up(void **state)
 {
-        struct facts *f = calloc(1, sizeof *f);
+        int r = rig_set_up_in(state, sizeof(struct facts));
+        struct facts *f = *state;
 
-        rig_init(&f->rig);
         f->client = rig_client(&f->rig, "127.0.0.1");
-        *state = f;
-        return 0;
+        return r;
 }
 
 static int tear_down(void **state)
 {
-        struct facts *f = *state;
+        const struct facts *f = *state;
 
         close(f->client);
-        rig_deinit(&f->rig);
-        free(f);
-        return 0;
+        return rig_tear_down(state);
 }
 
 int main(void)

@@ -23,19 +23,8 @@ enum { DAY = 86400, YEAR = 365 * DAY };
 
 static int set_up(void **state)
 {
-        struct rig *rig = calloc(1, sizeof *rig);
-
         ahead = 0;
-        rig_init(rig);
-        *state = rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_deinit(*state);
-        free(*state);
-        return 0;
+        return rig_set_up(state);
 }
 
 /* A resource that is made, observed and deleted. */
@@ -137,7 +126,7 @@ static void a_clock_that_is_set_back_changes_nothing(void **state)
         close(client);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, rig_tear_down)
 
 int main(void)
 {

@@ -10,22 +10,6 @@
 #include "base/util.h"
 #include "persist/files.h"
 
-static int set_up(void **state)
-{
-        struct rig *rig = calloc(1, sizeof *rig);
-
-        rig_init(rig);
-        *state = rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_deinit(*state);
-        free(*state);
-        return 0;
-}
-
 static int put(struct rig *rig, const char *path, struct span body)
 {
         struct stored_resource stored = {
@@ -660,7 +644,7 @@ static void what_is_replaced_stays_beside(void **state)
         free(asides[1]);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, rig_set_up, rig_tear_down)
 
 int main(void)
 {

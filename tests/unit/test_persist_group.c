@@ -89,25 +89,22 @@ static bool may_wait(void *user)
 
 static int set_up(void **state)
 {
-        struct rig *rig = calloc(1, sizeof *rig);
+        int r = rig_set_up(state);
+        struct rig *rig = *state;
 
-        rig_init(rig);
         rig_start(rig, "sqlite", "127.0.0.1");
         rig->host.undone = on_undone;
         rig->host.may_wait = may_wait;
         waits = false;
         n_undone = 0;
-        *state = rig;
-        return 0;
+        return r;
 }
 
 static int tear_down(void **state)
 {
         refuse_writes(*state, false);
         rig_stop(*state);
-        rig_deinit(*state);
-        free(*state);
-        return 0;
+        return rig_tear_down(state);
 }
 
 static void a_group_is_there_once_it_is_settled(void **state)

@@ -10,22 +10,6 @@
 #include "base/ptrmap.h"
 #include "base/util.h"
 
-static int set_up(void **state)
-{
-        struct rig *rig = calloc(1, sizeof *rig);
-
-        rig_init(rig);
-        *state = rig;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        rig_deinit(*state);
-        free(*state);
-        return 0;
-}
-
 static void *shared(size_t size)
 {
         void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -637,7 +621,7 @@ static void map_of_pointers(void **state)
         ptrmap_deinit(&map);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, rig_set_up, rig_tear_down)
 
 int main(void)
 {
