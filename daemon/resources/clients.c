@@ -2,9 +2,7 @@
 /* Clients by address; see clients.h. */
 #include "resources/clients.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -12,6 +10,7 @@
 #include "base/log.h"
 #include "base/peer_name.h"
 #include "base/util.h"
+#include "resources/client_address.h"
 
 enum { BUCKETS_LEAST = 64 };
 
@@ -90,44 +89,6 @@ void clients_free(struct clients *clients)
 void clients_set_bounds(struct clients *clients, const struct clients_bounds *bounds)
 {
         clients->bounds = *bounds;
-}
-
-/* libcoap's addresses are not aligned for what they are cast to. */
-uint64_t client_address(const coap_address_t *peer)
-{
-        uint64_t address = 0;
-        struct sockaddr_in6 six;
-        struct sockaddr_in four;
-
-        if (peer->addr.sa.sa_family == AF_INET) {
-                memcpy(&four, &peer->addr, sizeof four);
-                return (uint64_t)four.sin_addr.s_addr << 16 | 1;
-        }
-        if (peer->addr.sa.sa_family != AF_INET6)
-                return 0;
-        memcpy(&six, &peer->addr, sizeof six);
-        if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) {
-                memcpy(&four.sin_addr, six.sin6_addr.s6_addr + 12, sizeof four.sin_addr);
-                return (uint64_t)four.sin_addr.s_addr << 16 | 1;
-        }
-        memcpy(&address, six.sin6_addr.s6_addr, sizeof address);
-        return address ? address : 2;
-}
-
-/* Nobody elsewhere can send from there. */
-static bool is_loopback(const coap_address_t *peer)
-{
-        struct sockaddr_in6 six;
-        struct sockaddr_in four;
-
-        if (peer->addr.sa.sa_family == AF_INET) {
-                memcpy(&four, &peer->addr, sizeof four);
-                return ntohl(four.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-        }
-        memcpy(&six, &peer->addr, sizeof six);
-        return peer->addr.sa.sa_family == AF_INET6 &&
-               (IN6_IS_ADDR_LOOPBACK(&six.sin6_addr) ||
-                (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) && six.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
 }
 
 struct client *clients_first(const struct clients *clients, uint64_t before)
@@ -365,7 +326,8 @@ void clients_add(struct clients *clients, coap_session_t *session, bool known)
         client->session = session;
         client->stream = COAP_PROTO_RELIABLE(coap_session_get_proto(session));
         client->of_address.client = client->of_streams.client = client;
-        client->proved = known || coap_session_get_proto(session) != COAP_PROTO_UDP || is_loopback(peer);
+        client->proved = known || coap_session_get_proto(session) != COAP_PROTO_UDP ||
+                         client_address_is_loopback(peer);
         clients->n_streams += client->stream;
         client->serial = ++clients->last_serial;
         client->next = clients->all;

@@ -91,7 +91,4 @@ void clients_end(struct clients *clients, const coap_session_t *session);
  */
 coap_session_t *clients_next_to_end(struct clients *clients);
 
-/* Of an IPv4 address, or an IPv6 /64, which one host has to itself: never 0, but for what is neither. */
-uint64_t client_address(const coap_address_t *peer);
-
 #endif

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/checksum.h"
-#include "resources/clients.h"
+#include "resources/client_address.h"
 #include "resources/duplicate_key.h"
 #include "resources/fair.h"
 

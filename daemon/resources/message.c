@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/checksum.h"
-#include "resources/clients.h"
+#include "resources/client_address.h"
 
 void response_error(struct response *response, uint8_t code, const char *fmt, ...)
 {

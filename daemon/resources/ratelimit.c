@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/util.h"
-#include "resources/clients.h"
+#include "resources/client_address.h"
 
 enum { SETS = 4096, WAYS = 4, BURST_SECONDS = 2, NS_PER_MS = 1000000 };
 
