@@ -20,7 +20,12 @@
 #include "base/util.h"
 #include "endpoints/linger.h"
 
-enum { GATHERED_MOST = 16 * 1024, BACKLOG_LONG = 1024 * 1024, BACKLOG_MOST = 16 * 1024 * 1024 };
+enum {
+        GATHERED_MOST = 64 * 1024,
+        PIECES_MOST = 64,
+        BACKLOG_LONG = 1024 * 1024,
+        BACKLOG_MOST = 16 * 1024 * 1024,
+};
 
 /* What the kernel would not take yet of one session. */
 struct backlog {
@@ -33,6 +38,12 @@ struct backlog {
         size_t from;
 };
 
+/* Gathered bytes of one session. There may be more behind those of others. */
+struct piece {
+        int fd;
+        size_t from, n;
+};
+
 struct stream_gate {
         struct socket_io io;
         sd_event *event;
@@ -42,7 +53,8 @@ struct stream_gate {
         struct stream_reader reader;
         struct backlog *backlogs;
         struct lingerers *linger;
-        int fd; /* whose bytes are gathered */
+        struct piece pieces[PIECES_MOST];
+        size_t n_pieces;
         size_t n;
         uint8_t bytes[GATHERED_MOST];
 };
@@ -54,6 +66,11 @@ static struct backlog **find_backlog(struct stream_gate *gate, int fd)
         while (*link && (*link)->fd != fd)
                 link = &(*link)->next;
         return link;
+}
+
+static bool gate_is_behind(void *userdata, int fd)
+{
+        return *find_backlog(userdata, fd) != NULL;
 }
 
 static void drop_backlog(struct stream_gate *gate, int fd)
@@ -174,10 +191,9 @@ void stream_gate_set_clearance(struct stream_gate *gate, bool (*may_send)(void *
 
 void stream_gate_discard(struct stream_gate *gate)
 {
-        if (gate->n == 0)
-                return;
-        gate->n = 0;
-        shutdown(gate->fd, SHUT_RDWR);
+        for (size_t i = 0; i < gate->n_pieces; i++)
+                shutdown(gate->pieces[i].fd, SHUT_RDWR);
+        gate->n_pieces = gate->n = 0;
 }
 
 static bool may_send(const struct stream_gate *gate)
@@ -195,19 +211,42 @@ static void write_whole(struct stream_gate *gate, int fd, const uint8_t *bytes, 
 
 void stream_gate_flush(struct stream_gate *gate)
 {
-        size_t n = gate->n;
+        size_t n = gate->n_pieces;
 
         if (n == 0 || !may_send(gate))
                 return;
-        gate->n = 0;
-        write_whole(gate, gate->fd, gate->bytes, n);
+        gate->n_pieces = gate->n = 0;
+        for (size_t i = 0; i < n; i++) {
+                const struct piece *piece = &gate->pieces[i];
+
+                if (gate_is_behind(gate, piece->fd)) /* since the piece before */
+                        grow_backlog(gate, piece->fd, gate->bytes + piece->from, piece->n);
+                else
+                        write_whole(gate, piece->fd, gate->bytes + piece->from, piece->n);
+        }
+}
+
+static bool has_room(const struct stream_gate *gate, int fd, size_t n)
+{
+        bool goes_on = gate->n_pieces > 0 && gate->pieces[gate->n_pieces - 1].fd == fd;
+
+        return n <= GATHERED_MOST - gate->n && (goes_on || gate->n_pieces < PIECES_MOST);
+}
+
+static void gather(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
+{
+        if (gate->n_pieces == 0 || gate->pieces[gate->n_pieces - 1].fd != fd)
+                gate->pieces[gate->n_pieces++] = (struct piece){ .fd = fd, .from = gate->n };
+        memcpy(gate->bytes + gate->n, bytes, n);
+        gate->pieces[gate->n_pieces - 1].n += n;
+        gate->n += n;
 }
 
 static ssize_t gate_write(void *userdata, int fd, bool whole, const void *bytes, size_t n)
 {
         struct stream_gate *gate = userdata;
 
-        if (!*gate->holding || gate->fd != fd || n > GATHERED_MOST - gate->n)
+        if (!*gate->holding || !has_room(gate, fd, n))
                 stream_gate_flush(gate);
         if (!push_backlog(gate, fd)) {
                 if (whole) {
@@ -226,9 +265,7 @@ static ssize_t gate_write(void *userdata, int fd, bool whole, const void *bytes,
                         write_whole(gate, fd, bytes, n);
                 return (ssize_t)n;
         }
-        gate->fd = fd;
-        memcpy(gate->bytes + gate->n, bytes, n);
-        gate->n += n;
+        gather(gate, fd, bytes, n);
         return (ssize_t)n;
 }
 
@@ -246,11 +283,6 @@ static void gate_on_more(void *userdata, int fd, void *tag)
         gate->reader.on_more(gate->reader.owner, fd, tag);
 }
 
-static bool gate_is_behind(void *userdata, int fd)
-{
-        return *find_backlog(userdata, fd) != NULL;
-}
-
 /* Returns whether the descriptor is kept open until the peer has all. */
 static bool gate_on_close(void *userdata, int fd, void *tag)
 {
@@ -260,8 +292,7 @@ static bool gate_on_close(void *userdata, int fd, void *tag)
         size_t from = 0;
         bool kept;
 
-        if (gate->n > 0 && gate->fd == fd)
-                stream_gate_flush(gate);
+        stream_gate_flush(gate);
         if (gate->reader.on_gone)
                 gate->reader.on_gone(gate->reader.owner, fd, tag);
         backlog = *find_backlog(gate, fd);
@@ -303,7 +334,7 @@ int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **r
         gate->may_send = NULL;
         gate->reader = (struct stream_reader){ 0 };
         gate->backlogs = NULL;
-        gate->n = 0;
+        gate->n_pieces = gate->n = 0;
         *ret_gate = gate;
         return 0;
 }

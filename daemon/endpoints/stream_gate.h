@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What libcoap writes to its stream sessions, gathered for as long as it goes to the same one: a WebSocket
- * message is two writes, and several requests in one segment have several answers.
+ * What libcoap writes to its stream sessions, gathered: a WebSocket message is two writes, several requests in one
+ * segment have several answers, and the kernel's part of one session's after the other's costs less than each between
+ * two requests.
  */
 #ifndef COAPD_ENDPOINTS_STREAM_GATE_H
 #define COAPD_ENDPOINTS_STREAM_GATE_H
@@ -15,8 +16,8 @@
 struct stream_gate;
 
 /*
- * While *holding, writes are gathered, until stream_gate_flush(), a write to another session, or the end of
- * one. `holding` must outlive the gate.
+ * While *holding, writes are gathered, until stream_gate_flush(), the end of a session, or there are too many.
+ * `holding` must outlive the gate.
  */
 int stream_gate_new(sd_event *event, const bool *holding, struct stream_gate **ret_gate);
 
@@ -37,7 +38,7 @@ struct stream_reader {
 /* Once, before the first session. */
 void stream_gate_set_reader(struct stream_gate *gate, const struct stream_reader *reader);
 
-/* What was gathered is never sent; its session ends, since a stream cannot have a hole. */
+/* What was gathered is never sent; its sessions end, since a stream cannot have a hole. */
 void stream_gate_discard(struct stream_gate *gate);
 
 /*
