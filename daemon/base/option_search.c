@@ -33,7 +33,7 @@ struct seen {
 
 /*
  * Those of a request and of its response. A search has no object to keep them at; and as they are nothing but bytes and
- * what follows from them, they can not be wrong for anybody, only of no use.
+ * what follows from them, they cannot be wrong for anybody, only of no use.
  */
 static _Thread_local struct {
         struct seen seen[2];
