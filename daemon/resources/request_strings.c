@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * coap_get_uri_path(3) and coap_get_query() of libcoap, which it calls for each request, to find the resource and for the
- * handler. Its own search the options twice by a filter, once for the length, a tenth of what a GET takes it; here the
- * path is read in one pass that ends behind it, and a query that is not there is not searched.
+ * coap_get_uri_path(3) and coap_get_query() of libcoap, which it calls for each request, to find the resource and for
+ * the handler. Its own search the options twice by a filter, once for the length, a tenth of what a GET takes it; here
+ * the path is read in one pass that ends behind it, and a query that is not there is not searched.
  *
  * libcoap calls them by their public names, and the dynamic linker finds the executable's first.
  */

@@ -47,8 +47,8 @@ const char *pki_judge(const struct pki *pki, gnutls_certificate_type_t type, con
 
 /*
  * Whether its owner may sign with it, as handshakes take: it has no keyUsage, or one with digitalSignature (RFC 5280,
- * 4.2.1.3; RFC 7252, 9.1.3.3). GnuTLS ends the handshake of who may not without the alert for it, that of TLS 1.3 before
- * its certificate is judged.
+ * 4.2.1.3; RFC 7252, 9.1.3.3). GnuTLS ends the handshake of who may not without the alert for it, that of TLS 1.3
+ * before its certificate is judged.
  */
 bool pki_may_sign(gnutls_x509_crt_t certificate);
 
