@@ -56,7 +56,7 @@ static inline struct span span_cut(struct span *rest, uint8_t c)
         const uint8_t *end = rest->n > 0 ? memchr(rest->p, c, rest->n) : NULL;
         struct span front = { rest->p, end ? (size_t)(end - rest->p) : rest->n };
 
-        *rest = span_skip(*rest, front.n + 1);
+        *rest = end ? span_skip(*rest, front.n + 1) : (struct span){ NULL, 0 };
         return front;
 }
 
