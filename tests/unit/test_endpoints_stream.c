@@ -142,7 +142,9 @@ static void keeps_sessions_apart(void **state)
         assert_string_equal(read_far(f), "onetwo");
         assert_int_equal(recv(far, text, sizeof text, MSG_DONTWAIT), 5);
         assert_string_equal(text, "other");
+        write_near(f, "before another ends");
         close(near);
+        assert_string_equal(read_far(f), "before another ends");
         close(far);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is written to stream sessions arrives whole and in order, at the end of a turn or before. */
+/* What is written to many stream sessions in a turn arrives whole and in order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,37 +84,6 @@ static const char *read_text(const struct rig *rig, size_t session, char text[st
         return text;
 }
 
-static void gathers_for_all_sessions(void **state)
-{
-        struct rig *rig = *state;
-        char text[512];
-
-        write_text(rig, 0, "a");
-        write_text(rig, 1, "1");
-        write_text(rig, 0, "b");
-        write_text(rig, 0, "c");
-        write_text(rig, 1, "2");
-        assert_string_equal(read_text(rig, 0, text), "");
-        assert_string_equal(read_text(rig, 1, text), "");
-        stream_gate_flush(rig->gate);
-        assert_string_equal(read_text(rig, 0, text), "abc");
-        assert_string_equal(read_text(rig, 1, text), "12");
-        stream_gate_flush(rig->gate);
-        assert_string_equal(read_text(rig, 0, text), "");
-}
-
-static void writes_at_once_outside_of_a_turn(void **state)
-{
-        struct rig *rig = *state;
-        char text[512];
-
-        write_text(rig, 0, "a");
-        rig->holding = false;
-        write_text(rig, 1, "1");
-        assert_string_equal(read_text(rig, 0, text), "a");
-        assert_string_equal(read_text(rig, 1, text), "1");
-}
-
 /* As in a round of notifications to more than are gathered for. */
 static void gathers_for_more_than_there_is_room_for(void **state)
 {
@@ -173,21 +142,6 @@ static void keeps_the_order_to_who_does_not_read(void **state)
         assert_int_equal(strlen(read_text(rig, 1, text)), ROUNDS);
 }
 
-static void sends_before_a_session_ends(void **state)
-{
-        struct rig *rig = *state;
-        const struct socket_io *io = stream_gate_io(rig->gate);
-        char text[512];
-
-        write_text(rig, 0, "last");
-        write_text(rig, 1, "another's");
-        assert_true(io->on_close(io->userdata, rig->ours[0], NULL));
-        rig->ours[0] = -1; /* kept by the gate until the peer has it */
-        assert_string_equal(read_text(rig, 0, text), "last");
-        assert_int_equal(read(rig->theirs[0], text, 1), 0);
-        assert_string_equal(read_text(rig, 1, text), "another's");
-}
-
 static bool refuse(void *owner)
 {
         stream_gate_discard(((struct rig *)owner)->gate);
@@ -213,11 +167,8 @@ static void ends_all_whose_bytes_are_discarded(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(gathers_for_all_sessions, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(writes_at_once_outside_of_a_turn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gathers_for_more_than_there_is_room_for, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_the_order_to_who_does_not_read, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(sends_before_a_session_ends, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_all_whose_bytes_are_discarded, set_up, tear_down),
         };
 
