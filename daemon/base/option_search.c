@@ -18,7 +18,7 @@
 #include "base/util.h"
 
 enum {
-        BYTES_MOST = 40,  /* longer options are searched each time */
+        BYTES_MOST = 40,   /* longer options are searched each time */
         NUMBERS_TOLD = 64, /* numbers below are told apart, and what is beyond the highest */
 };
 

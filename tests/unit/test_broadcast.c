@@ -56,8 +56,10 @@ static void assert_same(const coap_address_t *address)
 static void says_what_libcoap_does(void **state)
 {
         static const char *const texts[] = {
-                "127.0.0.1",         "0.0.0.0", "255.255.255.255",        "10.1.2.3", "10.1.2.4", "224.0.1.187",
-                "::ffff:10.1.2.255", "::1",     "::ffff:255.255.255.255", "ff02::fd", "::",
+                "127.0.0.1",         "0.0.0.0",  "255.255.255.255",
+                "10.1.2.3",          "10.1.2.4", "224.0.1.187",
+                "::ffff:10.1.2.255", "::1",      "::ffff:255.255.255.255",
+                "ff02::fd",          "::",
         };
         unsigned seed = 1;
 
@@ -78,7 +80,8 @@ static void knows_those_of_its_interfaces(void **state)
         (void)state;
         assert_int_equal(getifaddrs(&all), 0);
         for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
-                if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET || !(one->ifa_flags & IFF_BROADCAST))
+                if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET ||
+                    !(one->ifa_flags & IFF_BROADCAST))
                         continue;
                 memcpy(&address.addr.sin, one->ifa_broadaddr, sizeof address.addr.sin);
                 assert_same(&loopback);
