@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/foreign_log.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/message_ids.h"
 #include "endpoints/endpoints.h"
 #include "contexts.h"
@@ -204,12 +205,26 @@ static int start_registry(struct server *server)
         return r == REGISTRY_INCOMPLETE ? -ENOMEM : r;
 }
 
+/* A unit's own /tmp is there as long as it runs. */
+static void warn_of_passing_files(const struct conf_persist *conf)
+{
+        const char *const paths[] = { conf->dynamic_resources, conf->observers, conf->observe_counters };
+
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                const char *hint = paths[i] ? sandbox_hint(paths[i], ENOENT) : "";
+
+                if (*hint)
+                        log_warning("%s: it is gone when coapd stops%s", paths[i], hint);
+        }
+}
+
 static int open_store(struct server *server)
 {
         int r = wire_store(server);
 
         if (r < 0)
                 return r;
+        warn_of_passing_files(&server->config->persist);
         if (server->engine->caveat)
                 log_warning("persist engine \"%s\": %s", server->engine->name, server->engine->caveat);
         return server->engine->open(&server->config->persist, &server->persist_host, &server->engine_self);

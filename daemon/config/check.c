@@ -183,7 +183,7 @@ static void check_variant(struct check *check, const struct conf_resource *resou
         if (variant && variant->check && resource->fields)
                 wrong = variant->check(resource->fields, &member);
         if (wrong)
-                check_failed(check, member, "", "%s", wrong);
+                check_failed(check, member, "", "%s%s", wrong, place_hint(memory_find(memory, member)));
 }
 
 /* NULL: nothing. */

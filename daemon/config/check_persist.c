@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "coapd_version.h"
 #include "config/check.h"
 
@@ -79,8 +80,8 @@ static void check_state_file(struct check *check, char *const *path)
         }
         if (!file)
                 check_failed(check, path, "",
-                             "the folder of \"%s\" does not exist, expected one that coapd can write to",
-                             shown);
+                             "the folder of \"%s\" does not exist, expected one that coapd can write to%s",
+                             shown, sandbox_hint(*path, ENOENT));
         else if (folder && (stat(folder, &status) < 0 || !S_ISDIR(status.st_mode)))
                 check_failed(check, path, "", "\"%s\" is not in a folder, expected one", shown);
         else if (stat(file, &status) == 0)

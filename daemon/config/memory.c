@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/sandbox.h"
 #include "base/util.h"
 
 int memory_add(struct conf_memory *memory, struct place place)
@@ -61,6 +62,21 @@ const struct place *memory_find(const struct conf_memory *memory, const void *me
                         return place;
         }
         return NULL;
+}
+
+const char *place_hint(const struct place *place)
+{
+        const void *value = place && place->row ? place->begin : NULL;
+        const struct conf_strings *strings = value;
+        char *const *string = value;
+        const char *hint = "";
+
+        if (value && place->row->type == CONF_STRING && *string)
+                return sandbox_hint(*string, ENOENT);
+        if (value && place->row->type == CONF_STRINGS)
+                for (size_t i = 0; i < strings->n && *hint == '\0'; i++)
+                        hint = sandbox_hint(strings->v[i], ENOENT);
+        return hint;
 }
 
 void memory_free(struct conf_memory *memory)

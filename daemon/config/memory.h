@@ -31,6 +31,12 @@ void memory_sort(struct conf_memory *memory);
 /* The place of a member, or of the innermost group around one that the file does not give; NULL: none. */
 const struct place *memory_find(const struct conf_memory *memory, const void *member);
 
+/*
+ * sandbox_hint() of the files, the folder or the program that is the value of a key: where the unit keeps it from us,
+ * that is what is wrong with it.
+ */
+const char *place_hint(const struct place *place);
+
 void memory_free(struct conf_memory *memory);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/credential.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "config/keyfile.h"
 #include "config/tables.h"
 #include "config/values.h"
@@ -38,7 +39,8 @@ static void wrong_value(struct reader *reader, const struct item *item, const ch
                            "the value is not valid, expected %s", expected);
         else
                 report_add(reader->report, read_order(item->setting), at, item->path,
-                           "\"%s\" is not valid, expected %s", LOG_ESCAPE(span_of_string(value)), expected);
+                           "\"%s\" is not valid, expected %s%s", LOG_ESCAPE(span_of_string(value)), expected,
+                           item->row->flags & CONF_PATH ? sandbox_hint(value, ENOENT) : "");
 }
 
 static void wrong_type(struct reader *reader, const struct item *item)
@@ -120,7 +122,8 @@ static void check_file(struct reader *reader, const struct item *item, const cha
         expected = keyfile_check(path, item->row->flags & CONF_PRIVATE);
         if (expected)
                 report_add(reader->report, read_order(item->setting), read_origin(reader, item->setting),
-                           item->path, "\"%s\" %s", LOG_ESCAPE(span_of_string(path)), expected);
+                           item->path, "\"%s\" %s%s", LOG_ESCAPE(span_of_string(path)), expected,
+                           sandbox_hint(path, ENOENT));
 }
 
 static bool check_word(struct reader *reader, const struct item *item, const char *value)

@@ -68,7 +68,8 @@ static const struct conf_row server_rows[] = {
           .example = "\"/run/coapd/control\"",
           .doc = "The socket at which coapctl(8) shows and controls the running daemon. Its file is for the "
                  "user "
-                 "and the group that the daemon runs as, and for root. Without it there is none." },
+                 "and the group that the daemon runs as, and for root. Without it there is none. In the unit "
+                 "it is to be in /run/coapd: the service has a /tmp of its own, and may write to little else." },
 };
 
 static const struct conf_group server_group = { .name = "server",
@@ -238,7 +239,8 @@ static const struct conf_group persist_group = {
         .name = "persist",
         GROUP_OF(conf_persist, persist_rows),
         .doc = "What survives a restart. Any of the three files may be left out, that state is then not "
-               "kept. Their folder must exist and coapd must be able to write there."
+               "kept. Their folder must exist and coapd must be able to write there: in the unit that is "
+               "/var/lib/coapd, and what ReadWritePaths= of a drop-in (systemctl edit coapd) names."
 };
 
 static const char *const unproven_choices[] = { [CONF_UNPROVEN_BLOCKS] = "blocks",

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/credential.h"
+#include "base/sandbox.h"
 #include "config/lexer.h"
 
 enum { MAX_DEPTH = 10, MAX_TEXT = 64 << 20, READ_CHUNK = 16384 };
@@ -261,8 +262,8 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
                 return 0;
         }
         if (r < 0) {
-                if (asprintf(&message, "cannot be read (%s), expected a file of text",
-                             r == -ENODEV ? "not a regular file" : strerror(-r)) < 0) {
+                if (asprintf(&message, "cannot be read (%s), expected a file of text%s",
+                             r == -ENODEV ? "not a regular file" : strerror(-r), sandbox_hint(file, -r)) < 0) {
                         message = NULL;
                         return -ENOMEM;
                 }

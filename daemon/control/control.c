@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "coapd_version.h"
 
 /* People and their scripts; each may have a page of a listing on its way. */
@@ -86,10 +87,11 @@ int control_open(const char *path, const struct control_host *host, struct contr
                 r = control->path ? start(control) : -ENOMEM;
         }
         if (r < 0) {
-                log_error("server.control: cannot listen on %s: %s; coapctl will not work", path,
+                log_error("server.control: cannot listen on %s: %s%s; coapctl will not work", path,
                           r == -EEXIST       ? "something else than a socket is there"
                           : r == -EADDRINUSE ? "another coapd does"
-                                             : strerror(-r));
+                                             : strerror(-r),
+                          sandbox_hint(path, -r));
                 if (control)
                         sd_varlink_server_unref(control->server);
                 if (control)

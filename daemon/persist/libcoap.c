@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/util.h"
 #include "persist/export.h"
 #include "persist/files.h"
@@ -130,7 +131,8 @@ static int libcoap_open(const struct conf_persist *conf, const struct persist_ho
                 int r = files[i] ? persist_file_lock(files[i], &engine->locks[i]) : 0;
 
                 if (r < 0 && r != -EBUSY)
-                        log_error("%s: cannot be written: %s", files[i], strerror(-r));
+                        log_error("%s: cannot be written: %s%s", files[i], strerror(-r),
+                                  sandbox_hint(files[i], -r));
                 if (r == 0 && files[i])
                         r = check_file(conf, files[i], schemas[i]);
                 if (r < 0)

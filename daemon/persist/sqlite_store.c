@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/message_ids.h"
+#include "base/sandbox.h"
 #include "base/util.h"
 #include "persist/files.h"
 #include "persist/import.h"
@@ -253,7 +254,8 @@ int store_open(const char *path, const struct store_schema *schema, const struct
         if (r == -ENOENT || r == -ENOTDIR || r == -ENOMEM ||
             (r < 0 && conf->bad_file == CONF_BAD_FILE_REFUSE)) {
                 log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
-                            "%s: cannot be opened for writing: %s; not starting", path, strerror(-r));
+                            "%s: cannot be opened for writing: %s%s; not starting", path, strerror(-r),
+                            sandbox_hint(store->path ? store->path : path, -r));
                 return r;
         }
         if (r < 0) {
@@ -261,9 +263,9 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                 store->failing = store->told = true;
                 r = store_open_copy(store);
                 log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
-                            "%s: cannot be opened for writing: %s; changes of %s are refused until it can%s",
-                            path, strerror(-store->refusing), schema->what,
-                            store->complete ? "" : ", and coapd restarted; starting without");
+                            "%s: cannot be opened for writing: %s%s; changes of %s are refused until it can%s",
+                            path, strerror(-store->refusing), sandbox_hint(store->path, -store->refusing),
+                            schema->what, store->complete ? "" : ", and coapd restarted; starting without");
         }
         if (r == 0)
                 r = store_prepare(store, "BEGIN IMMEDIATE", &store->begin);

@@ -11,10 +11,13 @@
 
 int pki_complain(const struct pki_place *place, int gnutls_error, const char *expected)
 {
+        const char *why = gnutls_strerror(gnutls_error);
+        bool ends = why[0] && why[strlen(why) - 1] == '.'; /* some of GnuTLS's messages do */
+
         if (gnutls_error == GNUTLS_E_MEMORY_ERROR)
                 return -ENOMEM;
-        key_error(place->errors, place->at, place->key, "%s: %s Expected %s", place->file,
-                  gnutls_strerror(gnutls_error), expected);
+        key_error(place->errors, place->at, place->key, "%s: %s%s Expected %s", place->file, why, ends ? "" : ".",
+                  expected);
         return -EINVAL;
 }
 

@@ -76,7 +76,7 @@ def test_the_drop_ins_of_the_example(coapd):
     """As conf/examples/exec.conf has them, but for the device and the group."""
     text = (Path(__file__).parents[2] / "conf/examples/exec.conf").read_text()
     drop_ins = re.findall(r"^//   (\[Service\]|\w+=.*)$", text, re.M)
-    assert len(drop_ins) == 7
+    assert len(drop_ins) == 6
     drop_in = "\n".join(drop_ins).replace("/dev/i2c-1", "/dev/full").replace("=i2c", "=sensors")
     configure(coapd)
     coapd.run("groupadd -f -r sensors; echo 23 >/srv/for-the-group; chgrp sensors /srv/for-the-group; "

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The sandbox of the unit; see sandbox.h. */
+#include "base/sandbox.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+#define EDIT "of the unit (systemctl edit coapd)"
+
+/* One line of mountinfo: ID PARENT DEVICE ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS-OF-THE-FILESYSTEM */
+struct mount {
+        char root[256];
+        char point[256];
+        char options[256];
+        char of_filesystem[256];
+};
+
+static bool has_option(const char *options, const char *option)
+{
+        size_t n = strlen(option);
+
+        for (const char *at = options; at; at = strchr(at, ','))
+                if (at += *at == ',', strncmp(at, option, n) == 0 && (at[n] == ',' || at[n] == '\0'))
+                        return true;
+        return false;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+        size_t n = strlen(folder);
+
+        n -= n && folder[n - 1] == '/';
+        return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* A root that is longer than the room for it is cut: what is looked for stands in front. */
+static bool mount_parse(const char *line, size_t n, struct mount *ret_mount)
+{
+        CLEANUP(freep) char *copy = strndup(line, n);
+        char *rest = copy ? strstr(copy, " - ") : NULL;
+
+        return rest &&
+               sscanf(copy, "%*s %*s %*s %255s %255s %255s", ret_mount->root, ret_mount->point, ret_mount->options) ==
+                       3 &&
+               sscanf(rest, " - %*s %*s %255s", ret_mount->of_filesystem) == 1;
+}
+
+/* The one that a path leads to: of two at one place the later one covers the other. */
+static bool mount_of(const char *mountinfo, const char *path, struct mount *ret_mount)
+{
+        struct mount mount;
+        size_t longest = 0;
+
+        for (const char *line = mountinfo; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+                if (!mount_parse(line, strcspn(line, "\n"), &mount) || !is_below(path, mount.point) ||
+                    strlen(mount.point) < longest)
+                        continue;
+                longest = strlen(mount.point);
+                *ret_mount = mount;
+        }
+        return longest;
+}
+
+const char *sandbox_hint_of(const char *mountinfo, const char *path, int error)
+{
+        struct mount mount;
+
+        if (!mount_of(mountinfo, path, &mount))
+                return "";
+        if (error == EROFS)
+                return has_option(mount.options, "ro") && !has_option(mount.of_filesystem, "ro")
+                               ? "; its folder takes a line in ReadWritePaths= " EDIT
+                               : "";
+        if (error != ENOENT && error != EACCES)
+                return "";
+        if (strstr(mount.root, "/inaccessible/"))
+                return is_below(path, "/home") || is_below(path, "/root") || is_below(path, "/run/user")
+                               ? "; it is hidden from the service by ProtectHome= " EDIT
+                               : "; it is hidden from the service by InaccessiblePaths= " EDIT;
+        if (strstr(mount.root, "/systemd-private-"))
+                return "; the service has a folder of its own there by PrivateTmp= " EDIT;
+        if (has_option(mount.of_filesystem, "subset=pid"))
+                return "; it is hidden from the service by ProcSubset= " EDIT;
+        return "";
+}
+
+const char *sandbox_hint(const char *path, int error)
+{
+        FILE *file = fopen("/proc/self/mountinfo", "re");
+        CLEANUP(freep) char *mountinfo = NULL;
+        size_t size = 0;
+        ssize_t n = file ? getdelim(&mountinfo, &size, '\0', file) : -1;
+
+        if (file)
+                fclose(file);
+        return n > 0 ? sandbox_hint_of(mountinfo, path, error) : "";
+}
