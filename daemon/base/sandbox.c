@@ -45,8 +45,8 @@ static bool mount_parse(const char *line, size_t n, struct mount *ret_mount)
         char *rest = copy ? strstr(copy, " - ") : NULL;
 
         return rest &&
-               sscanf(copy, "%*s %*s %*s %255s %255s %255s", ret_mount->root, ret_mount->point, ret_mount->options) ==
-                       3 &&
+               sscanf(copy, "%*s %*s %*s %255s %255s %255s", ret_mount->root, ret_mount->point,
+                      ret_mount->options) == 3 &&
                sscanf(rest, " - %*s %*s %255s", ret_mount->of_filesystem) == 1;
 }
 

@@ -69,7 +69,8 @@ static const struct conf_row server_rows[] = {
           .doc = "The socket at which coapctl(8) shows and controls the running daemon. Its file is for the "
                  "user "
                  "and the group that the daemon runs as, and for root. Without it there is none. In the unit "
-                 "it is to be in /run/coapd: the service has a /tmp of its own, and may write to little else." },
+                 "it is to be in /run/coapd: the service has a /tmp of its own, and may write to little "
+                 "else." },
 };
 
 static const struct conf_group server_group = { .name = "server",

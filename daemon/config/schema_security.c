@@ -55,12 +55,15 @@ static const struct conf_row pki_rows[] = {
                  "PKCS#11 "
                  "URI of a key that never leaves its token; the PIN may be in the URI, better as pin-source, "
                  "a "
-                 "file, than as pin-value. The unit lets coapd open a token only if what it consists of is there "
+                 "file, than as pin-value. The unit lets coapd open a token only if what it consists of is "
+                 "there "
                  "for "
                  "the service: for SoftHSM's own folder a drop-in (systemctl edit coapd) has "
-                 "SupplementaryGroups=softhsm and ReadWritePaths=/var/lib/softhsm, and the token must be one that the "
+                 "SupplementaryGroups=softhsm and ReadWritePaths=/var/lib/softhsm, and the token must be one "
+                 "that the "
                  "user "
-                 "coapd has made; for one on a device it has PrivateDevices=no and DeviceAllow= with its name." },
+                 "coapd has made; for one on a device it has PrivateDevices=no and DeviceAllow= with its "
+                 "name." },
         { ROW(CONF_STRING, conf_pki, ca), .flags = CONF_RELOAD | CONF_PATH | CONF_KEY_FILE,
           .example = "\"/etc/coapd/ca.crt\"",
           .doc = "The authorities whose client certificates are accepted, in PEM." },

@@ -263,7 +263,8 @@ static int expand_file(struct reading *reading, const char *file, struct conf_or
         }
         if (r < 0) {
                 if (asprintf(&message, "cannot be read (%s), expected a file of text%s",
-                             r == -ENODEV ? "not a regular file" : strerror(-r), sandbox_hint(file, -r)) < 0) {
+                             r == -ENODEV ? "not a regular file" : strerror(-r),
+                             sandbox_hint(file, -r)) < 0) {
                         message = NULL;
                         return -ENOMEM;
                 }

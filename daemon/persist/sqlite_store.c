@@ -262,10 +262,11 @@ int store_open(const char *path, const struct store_schema *schema, const struct
                 store->refusing = r;
                 store->failing = store->told = true;
                 r = store_open_copy(store);
-                log_message(LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
-                            "%s: cannot be opened for writing: %s%s; changes of %s are refused until it can%s",
-                            path, strerror(-store->refusing), sandbox_hint(store->path, -store->refusing),
-                            schema->what, store->complete ? "" : ", and coapd restarted; starting without");
+                log_message(
+                        LOG_ERR, &(struct log_fields){ .message_id = MESSAGE_STORE_FAILS, .file = path },
+                        "%s: cannot be opened for writing: %s%s; changes of %s are refused until it can%s",
+                        path, strerror(-store->refusing), sandbox_hint(store->path, -store->refusing),
+                        schema->what, store->complete ? "" : ", and coapd restarted; starting without");
         }
         if (r == 0)
                 r = store_prepare(store, "BEGIN IMMEDIATE", &store->begin);

@@ -16,8 +16,8 @@ int pki_complain(const struct pki_place *place, int gnutls_error, const char *ex
 
         if (gnutls_error == GNUTLS_E_MEMORY_ERROR)
                 return -ENOMEM;
-        key_error(place->errors, place->at, place->key, "%s: %s%s Expected %s", place->file, why, ends ? "" : ".",
-                  expected);
+        key_error(place->errors, place->at, place->key, "%s: %s%s Expected %s", place->file, why,
+                  ends ? "" : ".", expected);
         return -EINVAL;
 }
 

@@ -16,11 +16,13 @@ static const char service[] =
         "176 173 8:17 / /data ro,relatime shared:24 - ext4 /dev/sdb1 ro\n"
         "177 173 8:18 / /srv ro,relatime - ext4 /dev/sdb2 rw\n"
         "178 177 8:18 /coap/up /srv/coap/up rw,relatime - ext4 /dev/sdb2 rw\n"
-        "210 173 0:53 /systemd/inaccessible/dir /home ro,nosuid shared:50 master:8 - tmpfs tmpfs rw,mode=755\n"
+        "210 173 0:53 /systemd/inaccessible/dir /home ro,nosuid shared:50 master:8 - tmpfs tmpfs "
+        "rw,mode=755\n"
         "211 173 0:63 / /proc rw,nosuid shared:51 - proc proc rw,hidepid=invisible,subset=pid\n"
         "212 173 0:53 /systemd/inaccessible/dir /opt/ours ro,nosuid - tmpfs tmpfs rw\n"
         "204 174 0:49 /systemd-private-c6931ddc-coapd.service-oJn2gY/tmp /tmp rw,nosuid - tmpfs tmpfs rw\n"
-        "206 173 0:45 /var/tmp/systemd-private-c6931ddc-coapd.service-vSQzzQ/tmp /var/tmp rw - ext4 /dev/sda1 rw";
+        "206 173 0:45 /var/tmp/systemd-private-c6931ddc-coapd.service-vSQzzQ/tmp /var/tmp rw - ext4 "
+        "/dev/sda1 rw";
 
 static void assert_hint(const char *path, int error, const char *setting)
 {
