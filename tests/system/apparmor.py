@@ -96,7 +96,12 @@ def uses(trace):
         elif name == "flock":
             locked = re.match(r"\d+<(/[^>]*)>", rest)
             found |= {(locked[1], "k")} if locked else set()
-    return {(os.path.normpath(path), access) for path, access in found if access}
+    return {(resolved(path), access) for path, access in found if access}
+
+
+def resolved(path):
+    """/proc/self is a link, and AppArmor judges where it leads to."""
+    return re.sub(r"^/proc/self(?=/)", "/proc/1", os.path.normpath(path))
 
 
 def paths_of(arguments):
