@@ -7,12 +7,13 @@
  *
  * libcoap calls it by its public name, and the dynamic linker finds the executable's first.
  */
-#include <dlfcn.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
 #include <coap3/coap.h>
+
+#include "base/find_real.h"
 
 enum { ADDRESSES = 4 };
 
@@ -39,21 +40,15 @@ static bool take_ipv4(const coap_address_t *address, struct in_addr *ret)
         return true;
 }
 
-static int ask_libcoap(const coap_address_t *address)
-{
-        static __typeof__(coap_is_bcast) *real;
-
-        if (!real)
-                real = (__typeof__(real))dlsym(RTLD_NEXT, "coap_is_bcast");
-        return real ? real(address) : 0;
-}
-
 __attribute__((used, visibility("default"))) int coap_is_bcast(const coap_address_t *address)
 {
+        static int (*real)(const coap_address_t *address);
         struct in_addr ipv4;
         struct timespec now;
         int r;
 
+        if (!real)
+                find_real("coap_is_bcast", &real);
         if (!address || !take_ipv4(address, &ipv4))
                 return 0;
         clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -61,7 +56,7 @@ __attribute__((used, visibility("default"))) int coap_is_bcast(const coap_addres
                 if (memory.known[i].address.s_addr == ipv4.s_addr && now.tv_sec < memory.known[i].until)
                         return 0;
         }
-        r = ask_libcoap(address);
+        r = real(address);
         if (r == 0) {
                 memory.known[memory.next].address = ipv4;
                 memory.known[memory.next].until = now.tv_sec + 2;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/span.h"
 #include "base/util.h"
 
 #define EDIT "of the unit (systemctl edit coapd)"
@@ -22,11 +23,12 @@ struct mount {
 
 static bool has_option(const char *options, const char *option)
 {
-        size_t n = strlen(option);
+        struct span rest = span_of_string(options);
 
-        for (const char *at = options; at; at = strchr(at, ','))
-                if (at += *at == ',', strncmp(at, option, n) == 0 && (at[n] == ',' || at[n] == '\0'))
+        while (rest.n > 0) {
+                if (span_equal_string(span_cut(&rest, ','), option))
                         return true;
+        }
         return false;
 }
 
@@ -39,9 +41,9 @@ static bool is_below(const char *path, const char *folder)
 }
 
 /* A root that is longer than the room for it is cut: what is looked for stands in front. */
-static bool mount_parse(const char *line, size_t n, struct mount *ret_mount)
+static bool mount_parse(struct span line, struct mount *ret_mount)
 {
-        CLEANUP(freep) char *copy = strndup(line, n);
+        CLEANUP(freep) char *copy = strndup((const char *)line.p, line.n);
         char *rest = copy ? strstr(copy, " - ") : NULL;
 
         return rest &&
@@ -53,11 +55,12 @@ static bool mount_parse(const char *line, size_t n, struct mount *ret_mount)
 /* The one that a path leads to: of two at one place the later one covers the other. */
 static bool mount_of(const char *mountinfo, const char *path, struct mount *ret_mount)
 {
+        struct span rest = span_of_string(mountinfo);
         struct mount mount;
         size_t longest = 0;
 
-        for (const char *line = mountinfo; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-                if (!mount_parse(line, strcspn(line, "\n"), &mount) || !is_below(path, mount.point) ||
+        while (rest.n > 0) {
+                if (!mount_parse(span_cut(&rest, '\n'), &mount) || !is_below(path, mount.point) ||
                     strlen(mount.point) < longest)
                         continue;
                 longest = strlen(mount.point);

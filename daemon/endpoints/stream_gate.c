@@ -226,19 +226,29 @@ void stream_gate_flush(struct stream_gate *gate)
         }
 }
 
-static bool has_room(const struct stream_gate *gate, int fd, size_t n)
+/* The last piece, if it is of that session: it goes on. NULL: there is to be another. */
+static struct piece *last_piece(struct stream_gate *gate, int fd)
 {
-        bool goes_on = gate->n_pieces > 0 && gate->pieces[gate->n_pieces - 1].fd == fd;
+        struct piece *last = gate->n_pieces > 0 ? &gate->pieces[gate->n_pieces - 1] : NULL;
 
-        return n <= GATHERED_MOST - gate->n && (goes_on || gate->n_pieces < PIECES_MOST);
+        return last && last->fd == fd ? last : NULL;
+}
+
+static bool has_room(struct stream_gate *gate, int fd, size_t n)
+{
+        return n <= GATHERED_MOST - gate->n && (gate->n_pieces < PIECES_MOST || last_piece(gate, fd));
 }
 
 static void gather(struct stream_gate *gate, int fd, const uint8_t *bytes, size_t n)
 {
-        if (gate->n_pieces == 0 || gate->pieces[gate->n_pieces - 1].fd != fd)
-                gate->pieces[gate->n_pieces++] = (struct piece){ .fd = fd, .from = gate->n };
+        struct piece *piece = last_piece(gate, fd);
+
+        if (!piece) {
+                piece = &gate->pieces[gate->n_pieces++];
+                *piece = (struct piece){ .fd = fd, .from = gate->n };
+        }
         memcpy(gate->bytes + gate->n, bytes, n);
-        gate->pieces[gate->n_pieces - 1].n += n;
+        piece->n += n;
         gate->n += n;
 }
 

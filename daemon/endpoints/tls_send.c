@@ -3,36 +3,22 @@
  * Messages over TLS that are longer than a record. GnuTLS takes a record's worth of them, and libcoap goes on with the
  * rest only when the kernel has been full and is not any more (4.3.4 and 4.3.5): it never comes to it.
  */
-#include <assert.h>
-#include <dlfcn.h>
 #include <gnutls/gnutls.h>
 
+#include "base/find_real.h"
 #include "endpoints/websocket_tls.h"
 
 #define INTERPOSED __attribute__((used, visibility("default")))
 
-typedef ssize_t send_function(gnutls_session_t session, const void *bytes, size_t n);
-
-/* ISO C has no conversion from what dlsym() returns to a function. */
-static send_function *find_real(void)
-{
-        void *found = dlsym(RTLD_NEXT, "gnutls_record_send");
-        send_function *real;
-
-        assert(found);
-        __builtin_memcpy(&real, &found, sizeof found);
-        return real;
-}
-
 /* Record by record. What waits in GnuTLS for the kernel it goes on with itself, when it is called with that again. */
 INTERPOSED ssize_t gnutls_record_send(gnutls_session_t session, const void *bytes, size_t n)
 {
-        static send_function *real;
+        static ssize_t (*real)(gnutls_session_t session, const void *bytes, size_t n);
         size_t sent = 0;
         ssize_t r;
 
         if (!real)
-                real = find_real();
+                find_real("gnutls_record_send", &real);
         bytes = websocket_tls_written(session, bytes, n);
         do {
                 r = real(session, (const char *)bytes + sent, n - sent);

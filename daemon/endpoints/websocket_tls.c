@@ -2,11 +2,10 @@
 /* WebSockets over TLS; see websocket_tls.h. The pointer that GnuTLS keeps for its user, libcoap leaves alone. */
 #include "endpoints/websocket_tls.h"
 
-#include <assert.h>
-#include <dlfcn.h>
 #include <gnutls/gnutls.h>
 #include <stdlib.h>
 
+#include "base/find_real.h"
 #include "endpoints/sockets.h"
 #include "endpoints/websocket.h"
 
@@ -25,15 +24,6 @@ static struct {
         ssize_t (*recv)(gnutls_session_t session, void *to, size_t n);
         void (*deinit)(gnutls_session_t session);
 } real;
-
-/* ISO C has no conversion from what dlsym() returns to a function. */
-static void find_real(const char *name, void *to)
-{
-        void *found = dlsym(RTLD_NEXT, name);
-
-        assert(found);
-        __builtin_memcpy(to, &found, sizeof found);
-}
 
 static struct guard *guard_new(struct websocket_origins *origins)
 {

@@ -6,8 +6,7 @@
  *
  * libcoap calls them by their public names, and the dynamic linker finds the executable's first.
  */
-#include <dlfcn.h>
-
+#include "base/find_real.h"
 #include "resources/uri_path.h"
 
 #define INTERPOSED __attribute__((used, visibility("default")))
@@ -21,23 +20,16 @@ static bool has(const coap_pdu_t *request, coap_option_num_t number)
         return coap_check_option(request, number, &iterator) != NULL;
 }
 
-/* ISO C has no conversion from what dlsym() returns to a function. */
-static string_of_request *find_real(const char *name)
-{
-        void *found = dlsym(RTLD_NEXT, name);
-        string_of_request *real;
-
-        memcpy(&real, &found, sizeof real);
-        return real;
-}
-
 INTERPOSED coap_string_t *coap_get_uri_path(const coap_pdu_t *request)
 {
         CLEANUP(buf_deinit) struct buf path = { 0 };
+        static string_of_request *real;
         coap_string_t *string;
 
+        if (!real)
+                find_real("coap_get_uri_path", &real);
         if (has(request, COAP_OPTION_PROXY_URI))
-                return find_real("coap_get_uri_path")(request);
+                return real(request);
         string = uri_path_of(request, &path) ? coap_new_string(path.n) : NULL;
         if (!string)
                 return NULL;
@@ -50,9 +42,7 @@ INTERPOSED coap_string_t *coap_get_query(const coap_pdu_t *request)
 {
         static string_of_request *real;
 
-        if (!has(request, COAP_OPTION_URI_QUERY))
-                return NULL;
         if (!real)
-                real = find_real("coap_get_query");
-        return real(request);
+                find_real("coap_get_query", &real);
+        return has(request, COAP_OPTION_URI_QUERY) ? real(request) : NULL;
 }

@@ -88,16 +88,6 @@ void globs_free(struct globs *globs)
         free(globs);
 }
 
-/* Takes the segment in front of the next slash off `rest`. */
-static struct span take_segment(struct span *rest)
-{
-        const uint8_t *slash = rest->n ? memchr(rest->p, '/', rest->n) : NULL;
-        struct span segment = slash ? span_of(rest->p, (size_t)(slash - rest->p)) : *rest;
-
-        *rest = slash ? span_skip(*rest, segment.n + 1) : span_of(NULL, 0);
-        return segment;
-}
-
 static enum node_kind segment_kind(struct span segment)
 {
         if (span_equal(segment, SPAN_LITERAL("**")))
@@ -114,7 +104,7 @@ const char *globs_check(const char *glob)
                 return expected;
         rest = span_skip(rest, 1);
         while (rest.n) {
-                struct span segment = take_segment(&rest);
+                struct span segment = span_cut(&rest, '/');
 
                 if (segment.n > SEGMENT_MAX)
                         return "segments of at most 255 bytes (RFC 7252, 5.10)";
@@ -252,7 +242,7 @@ int globs_add(struct globs *globs, const char *glob, unsigned methods, uint32_t 
         assert(!globs_check(glob));
         while (rest.n || trailing) {
                 trailing = rest.n > 0 && trailing; /* the empty segment behind a slash at the end */
-                node = child_for(globs, node, take_segment(&rest));
+                node = child_for(globs, node, span_cut(&rest, '/'));
                 if (node == UINT32_MAX)
                         return -ENOMEM;
         }
@@ -389,7 +379,7 @@ void globs_find(const struct globs *globs, struct span path, unsigned methods,
                 uint64_t key;
 
                 trailing = path.n > 0 && trailing;
-                if (!decode_segment(take_segment(&path), bytes, &segment))
+                if (!decode_segment(span_cut(&path, '/'), bytes, &segment))
                         return;
                 key = key_of(segment);
                 for (size_t i = 0; i < walk->n_now; i++)

@@ -62,7 +62,7 @@ static int take_chain(struct pki *pki, const struct pki_place *place, const char
         if (n == 0 || pki_may_sign(crts[0]))
                 return 0;
         if (may_encipher(crts[0])) {
-                log_warning("%s:%u: %s.%s: %s: %s: most clients can not connect", place->at.file,
+                log_warning("%s:%u: %s.%s: %s: %s: most clients cannot connect", place->at.file,
                             place->at.line, place->errors->group, place->key, name, message);
                 return 0;
         }
