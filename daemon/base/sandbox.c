@@ -21,12 +21,12 @@ struct mount {
         char of_filesystem[256];
 };
 
-static bool has_option(const char *options, const char *option)
+static bool has_option(const char *options, struct span option)
 {
         struct span rest = span_of_string(options);
 
         while (rest.n > 0) {
-                if (span_equal_string(span_cut(&rest, ','), option))
+                if (span_equal(span_cut(&rest, ','), option))
                         return true;
         }
         return false;
@@ -76,7 +76,8 @@ const char *sandbox_hint_of(const char *mountinfo, const char *path, int error)
         if (!mount_of(mountinfo, path, &mount))
                 return "";
         if (error == EROFS)
-                return has_option(mount.options, "ro") && !has_option(mount.of_filesystem, "ro")
+                return has_option(mount.options, SPAN_LITERAL("ro")) &&
+                                       !has_option(mount.of_filesystem, SPAN_LITERAL("ro"))
                                ? "; its folder takes a line in ReadWritePaths= " EDIT
                                : "";
         if (error != ENOENT && error != EACCES)
@@ -87,7 +88,7 @@ const char *sandbox_hint_of(const char *mountinfo, const char *path, int error)
                                : "; it is hidden from the service by InaccessiblePaths= " EDIT;
         if (strstr(mount.root, "/systemd-private-"))
                 return "; the service has a folder of its own there by PrivateTmp= " EDIT;
-        if (has_option(mount.of_filesystem, "subset=pid"))
+        if (has_option(mount.of_filesystem, SPAN_LITERAL("subset=pid")))
                 return "; it is hidden from the service by ProcSubset= " EDIT;
         return "";
 }

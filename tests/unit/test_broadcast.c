@@ -15,17 +15,17 @@
 
 #include <coap3/coap.h>
 
+#include "base/find_real.h"
 #include "base/util.h"
 
 typedef int is_bcast(const coap_address_t *address);
 
 static is_bcast *libcoaps(void)
 {
-        void *found = dlsym(RTLD_NEXT, "coap_is_bcast");
         is_bcast *function;
 
-        assert_non_null(found);
-        memcpy(&function, &found, sizeof function);
+        find_real("coap_is_bcast", &function);
+        assert_non_null(function);
         assert_ptr_not_equal(function, coap_is_bcast);
         return function;
 }

@@ -12,17 +12,17 @@
 
 #include <coap3/coap.h>
 
+#include "base/find_real.h"
 #include "base/util.h"
 
 typedef coap_opt_t *check_option(const coap_pdu_t *pdu, coap_option_num_t number, coap_opt_iterator_t *oi);
 
 static check_option *libcoaps(void)
 {
-        void *found = dlsym(RTLD_NEXT, "coap_check_option");
         check_option *function;
 
-        assert_non_null(found);
-        memcpy(&function, &found, sizeof function);
+        find_real("coap_check_option", &function);
+        assert_non_null(function);
         assert_ptr_not_equal(function, coap_check_option);
         return function;
 }

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 
+#include "base/find_real.h"
 #include "resources/message.h"
 #include "resources/uri_path.h"
 
@@ -29,11 +30,10 @@ typedef coap_string_t *string_of_request(const coap_pdu_t *request);
 
 static string_of_request *libcoaps(const char *name, string_of_request *ours)
 {
-        void *found = dlsym(RTLD_NEXT, name);
         string_of_request *function;
 
-        assert_non_null(found);
-        memcpy(&function, &found, sizeof function);
+        find_real(name, &function);
+        assert_non_null(function);
         assert_ptr_not_equal(function, ours);
         return function;
 }
